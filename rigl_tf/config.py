@@ -1,0 +1,231 @@
+"""Gin configuration: find, check, parse and write. The only user of gin.
+
+Gin binds one function, `experiment.train_and_evaluate`; configuration files
+import what they name (dynamic registration), so library code stays free of
+decorators. Files are parsed in the order base.gin, the words as given, then the
+bindings of the command line.
+"""
+
+import ast
+import dataclasses
+import difflib
+import importlib.util  # noqa: F401  gin forgets to import it
+import inspect
+import pathlib
+import re
+
+_MACRO = r"[A-Z][A-Z0-9_]*"
+_PRELUDE = """\
+from __gin__ import dynamic_registration
+import keras
+import rigl_tf.datasets as datasets
+import rigl_tf.distributions as distributions
+import rigl_tf.experiment as experiment
+import rigl_tf.models as models
+import rigl_tf.schedules as schedules
+import rigl_tf.updaters as updaters
+"""
+
+
+class ConfigError(ValueError):
+    """A mistake in configuration words or files."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Checked but not yet parsed configuration.
+
+    Attributes:
+        words: the words of the command line.
+        files: paths of all files, base.gin first.
+        bindings: gin lines of the command line.
+    """
+
+    words: tuple[str, ...]
+    files: tuple[str, ...]
+    bindings: tuple[str, ...]
+
+
+def directory():
+    """Return the directory of the shipped configuration files."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def shipped(folder=""):
+    """List the names of the shipped files, e.g. "tasks/digits_mlp"."""
+    root = directory()
+    files = sorted((root / folder).rglob("*.gin"))
+    return [str(file.relative_to(root).with_suffix("")) for file in files]
+
+
+def read(words):
+    """Check the words of a command line; imports neither gin nor TensorFlow.
+
+    Args:
+        words: names of files ("tasks/digits_mlp" of the shipped ones, or
+            paths), macros ("SPARSITY=0.9") and bindings
+            ("updaters.RigL.drop_noise=1e-5").
+
+    Returns:
+        `Config`.
+
+    Raises:
+        ConfigError: a file or macro that does not exist, or a bad value.
+    """
+    names = [word for word in words if "=" not in word]
+    if not names:
+        raise ConfigError(
+            "Name a task and a method, e.g. `tasks/digits_mlp methods/rigl`. "
+            f"Received: {' '.join(words) or 'no words'}"
+        )
+    files = [str(directory() / "base.gin"), *map(_find, names)]
+    sources = [pathlib.Path(file).read_text() for file in files]
+    known = _matches(rf"^({_MACRO})\s*=|%({_MACRO})\b", sources)
+    bindings = [_binding(word, known) for word in words if "=" in word]
+    _require_defined(sources + bindings)
+    return Config(tuple(words), tuple(files), tuple(bindings))
+
+
+def read_sweep(name):
+    """Read a sweep file: one run per line, as words of a command line.
+
+    Args:
+        name: path, or name of a shipped file such as "sweeps/digits_mlp";
+            lines that are empty or begin with # are skipped.
+
+    Returns:
+        list with one list of words per run.
+    """
+    path = pathlib.Path(name)
+    for candidate in (path, directory() / f"{name}.txt"):
+        if candidate.is_file():
+            lines = candidate.read_text().splitlines()
+            break
+    else:
+        known = [f"sweeps/{p.stem}" for p in directory().glob("sweeps/*.txt")]
+        raise ConfigError(f"No sweep {name!r}: {_nearest(name, known)}")
+    runs = [line.split() for line in lines if line.strip()]
+    runs = [words for words in runs if not words[0].startswith("#")]
+    if not runs:
+        raise ConfigError(f"A sweep needs at least one run. Received: {name!r}")
+    return runs
+
+
+def parse(config):
+    """Parse into gin's global state, replacing what was there.
+
+    Returns:
+        the bound `experiment.train_and_evaluate`.
+
+    Raises:
+        ConfigError: what gin finds wrong, on one line.
+    """
+    import gin
+
+    from rigl_tf import experiment
+
+    gin.clear_config()
+    try:
+        for file in config.files:
+            with open(file) as stream:
+                gin.parse_config(stream)
+        for binding in config.bindings:
+            gin.parse_config(f"{_PRELUDE}{binding}\n")
+        bound = gin.get_bindings(
+            experiment.train_and_evaluate, resolve_references=False
+        )
+    except Exception as error:  # gin raises many kinds, all the user's mistakes
+        raise ConfigError(f"Configuration error: {one_line(error)}") from error
+    signature = inspect.signature(experiment.train_and_evaluate)
+    for name, parameter in signature.parameters.items():
+        required = parameter.default is inspect.Parameter.empty
+        if required and name not in (*bound, "workdir"):
+            raise ConfigError(
+                f"No configuration file sets `{name}`: name a task and a "
+                "method, e.g. `tasks/digits_mlp methods/rigl`. "
+                f"Received: {' '.join(config.words)}"
+            )
+    return gin.get_configurable(experiment.train_and_evaluate)
+
+
+def resolved():
+    """Return everything that is bound, as the text of one gin file."""
+    import gin
+
+    return gin.config_str()
+
+
+def one_line(error):
+    """Put the message of an exception onto one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _find(name):
+    """Return the path of a configuration file."""
+    path = pathlib.Path(name)
+    candidates = [path, directory() / name, directory() / f"{name}.gin"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return str(candidate.resolve())
+    raise ConfigError(
+        f"No configuration file {name!r}: {_nearest(name, shipped())}"
+    )
+
+
+def _binding(word, macros):
+    """Turn NAME=value or function.parameter=value into a line of gin."""
+    name, value = word.split("=", 1)
+    is_macro = re.fullmatch(_MACRO, name)
+    if is_macro and name not in macros:
+        raise ConfigError(f"No macro {name!r}: {_nearest(name, macros)}")
+    if not is_macro and not re.fullmatch(r"[\w/]+(\.\w+)+", name):
+        raise ConfigError(
+            "A setting must read NAME=value or module.function.parameter=value."
+            f" Received: {word!r}"
+        )
+    if re.fullmatch(r"[A-Za-z][\w/.-]*", value) and not _is_literal(value):
+        value = repr(value)  # a bare word is a string
+    if not value.startswith(("@", "%")) and not _is_literal(value):
+        raise ConfigError(
+            f"The value of {name} must be a Python literal, a word or an "
+            f"@reference. Received: {word!r}"
+        )
+    return f"{name} = {value}"
+
+
+def _is_literal(value):
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return False
+    return True
+
+
+def _matches(pattern, sources):
+    """Collect what a pattern finds in gin sources, outside of comments."""
+    code = re.sub(r"(?m)#.*$", "", "\n".join(sources))
+    found = re.findall(f"(?m){pattern}", code)
+    groups = ([hit] if isinstance(hit, str) else hit for hit in found)
+    return {name for group in groups for name in group if name}
+
+
+def _require_defined(sources):
+    defined = _matches(rf"^({_MACRO})\s*=", sources)
+    missing = _matches(rf"%({_MACRO})\b", sources) - defined
+    if missing:
+        names = ", ".join(sorted(missing))
+        raise ConfigError(
+            f"No word sets {names}: name a task and a method, e.g. "
+            "`tasks/digits_mlp methods/rigl SPARSITY=0.98`, or set NAME=value"
+        )
+
+
+def _nearest(name, known):
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    return f"there are {', '.join(known)}"

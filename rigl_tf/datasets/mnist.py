@@ -1,0 +1,38 @@
+"""MNIST through tensorflow_datasets."""
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from rigl_tf.datasets import arrays
+
+
+def mnist(data_dir=None):
+    """Load MNIST: 60,000 images to train, 10,000 to test.
+
+    Pixels lie in [0, 1]; no other preprocessing, as the original code.
+
+    Args:
+        data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
+            the default of tensorflow_datasets.
+
+    Returns:
+        `ArrayDataset` with inputs [examples, 28, 28, 1].
+
+    Raises:
+        FileNotFoundError: the data set is not prepared there.
+    """
+    builder = tfds.builder("mnist", data_dir=data_dir)
+    if not builder.data_path.exists():
+        raise FileNotFoundError(
+            "`mnist` must be prepared before use. Received: no data set in "
+            f"{builder.data_path}. Prepare it with: "
+            "tfds build mnist  (or set TFDS_DATA_DIR)"
+        )
+    splits = {}
+    for split in ("train", "test"):
+        images, labels = tfds.as_numpy(
+            builder.as_dataset(split=split, batch_size=-1, as_supervised=True)
+        )
+        splits[f"{split}_inputs"] = images.astype(np.float32) / 255
+        splits[f"{split}_labels"] = labels.astype(np.int32)
+    return arrays.ArrayDataset(name="mnist", n_classes=10, **splits)

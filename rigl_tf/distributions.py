@@ -1,0 +1,208 @@
+"""Sparsity distributions: shapes of the kernels -> sparsity of each.
+
+A distribution is a function `(shapes, sparsity, **options) -> {name: sparsity}`
+where `shapes` maps the name of a kernel to its shape and `sparsity` is the
+overall fraction of zeros S in [0, 1). RigL paper, section 3, (1).
+"""
+
+import math
+import re
+
+from rigl_tf import masks
+
+
+def uniform(shapes, sparsity, *, custom=None, count_custom=False):
+    """Give every kernel the same sparsity, `s^l = S`.
+
+    Args:
+        shapes: dictionary from the name of each kernel to its shape.
+        sparsity: overall fraction of zeros S, in [0, 1).
+        custom: optional dictionary from a name, or a regular expression that
+            matches whole names, to a fixed sparsity in [0, 1). The first
+            matching key decides. A key that matches nothing is an error.
+        count_custom: whether the kernels of `custom` count in the budget. If
+            so, the others are made sparser or denser so that S holds over all
+            kernels; if not (default, the original code), S holds over the
+            others alone.
+
+    Returns:
+        dictionary from name to sparsity, in the order of `shapes`.
+    """
+    fixed, free, budget = _split(shapes, sparsity, custom, count_custom)
+    size = sum(math.prod(shapes[name]) for name in free)
+    # Without a shared budget S itself is exact; a quotient would round it.
+    share = sparsity if not count_custom or not fixed else 1 - budget / size
+    return _in_order(shapes, fixed, {name: share for name in free})
+
+
+def erdos_renyi(shapes, sparsity, *, custom=None, count_custom=False):
+    """Scale density with fan-in plus fan-out (ER; Mocanu et al. 2018).
+
+    `1 - s^l = eps * (n_in + n_out) / (n_in * n_out)`, with n the last two
+    dimensions of a kernel. `eps` is chosen so that the number of zeros meets
+    S; a kernel whose density would exceed 1 stays dense.
+
+    Args and Returns: as `uniform`. Kernels need rank 2 or more.
+    """
+
+    def raw_density(shape):
+        return sum(shape[-2:]) / math.prod(shape[-2:])
+
+    return _scaled(shapes, sparsity, raw_density, custom, count_custom)
+
+
+def erdos_renyi_kernel(
+    shapes, sparsity, *, power_scale=1.0, custom=None, count_custom=False
+):
+    """Scale density with the kernel's dimensions (ERK; RigL paper, section 3).
+
+    `1 - s^l = eps * ((n_in + n_out + w + h) / (n_in * n_out * w * h))^p`. As
+    `erdos_renyi`, with all dimensions of the kernel.
+
+    Args:
+        power_scale: the exponent p; 1 is ERK, 0 is uniform.
+
+    Other Args and Returns: as `uniform`.
+    """
+    if not power_scale >= 0:
+        raise ValueError(
+            "`power_scale` must not be negative (1 is ERK, 0 is uniform). "
+            f"Received: power_scale={power_scale}"
+        )
+
+    def raw_density(shape):
+        return (sum(shape) / math.prod(shape)) ** power_scale
+
+    return _scaled(shapes, sparsity, raw_density, custom, count_custom)
+
+
+BY_NAME = {
+    "uniform": uniform,
+    "erdos_renyi": erdos_renyi,
+    "erdos_renyi_kernel": erdos_renyi_kernel,
+}
+
+
+def get(distribution):
+    """Return the distribution of a name, or the function itself."""
+    if callable(distribution):
+        return distribution
+    if distribution in BY_NAME:
+        return BY_NAME[distribution]
+    raise ValueError(
+        f"`distribution` must be one of {', '.join(BY_NAME)}, or a function. "
+        f"Received: distribution={distribution!r}"
+    )
+
+
+def matching(patterns, names, argument):
+    """Map each name to the first pattern that names or fully matches it.
+
+    Args:
+        patterns: names or regular expressions.
+        names: names of kernels.
+        argument: how the error calls the patterns.
+
+    Returns:
+        dictionary from the matched names to their pattern.
+
+    Raises:
+        ValueError: a pattern is no regular expression, or decides no name.
+    """
+    matches = {}
+    for pattern in patterns:
+        try:
+            expression = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(
+                f"`{argument}` takes names or regular expressions. "
+                f"Received: {pattern!r} ({error})"
+            ) from None
+        hits = [n for n in names if n == pattern or expression.fullmatch(n)]
+        if not hits:
+            raise ValueError(
+                f"`{argument}` names no kernel: {pattern!r}. "
+                f"The kernels are: {', '.join(names)}"
+            )
+        for name in hits:
+            matches.setdefault(name, pattern)
+    return matches
+
+
+def _split(shapes, sparsity, custom, count_custom):
+    """Check the arguments; return fixed sparsities, free names, free budget.
+
+    The budget is the number of ones that the free kernels share.
+    """
+    if not shapes:
+        raise ValueError("`shapes` must name at least one kernel. Received: {}")
+    _check_sparsity("sparsity", sparsity)
+    custom = dict(custom or {})
+    for pattern, value in custom.items():
+        _check_sparsity(f"custom[{pattern!r}]", value)
+    matches = matching(custom, list(shapes), "custom")
+    fixed = {name: custom[pattern] for name, pattern in matches.items()}
+    free = [name for name in shapes if name not in fixed]
+    counted = shapes if count_custom else free
+    budget = sum(
+        masks.n_ones(math.prod(shapes[name]), sparsity) for name in counted
+    )
+    if count_custom and fixed:
+        budget = _spend(shapes, fixed, free, sparsity, budget)
+    return fixed, free, budget
+
+
+def _spend(shapes, fixed, free, sparsity, budget):
+    """Subtract the ones of the fixed kernels from the budget."""
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    total = sum(sizes.values())
+    spent = sum(masks.n_ones(sizes[name], s) for name, s in fixed.items())
+    room = sum(sizes[name] for name in free)
+    # Every free kernel keeps at least one connection, and at most all.
+    lowest = 1 - (spent + room) / total
+    highest = 1 - (spent + len(free)) / total
+    if not spent + len(free) <= budget <= spent + room:
+        raise ValueError(
+            f"`sparsity` is infeasible: the kernels of `custom` keep {spent} "
+            f"of {total} weights, so the overall sparsity must lie between "
+            f"{lowest:.6g} and {highest:.6g} (the largest feasible sparsity). "
+            f"Received: sparsity={sparsity}"
+        )
+    return budget - spent
+
+
+def _scaled(shapes, sparsity, raw_density, custom, count_custom):
+    """Solve for eps, making kernels dense whose density would exceed 1."""
+    for name, shape in shapes.items():
+        if len(shape) < 2:
+            raise ValueError(
+                "Erdos-Renyi distributions need kernels of rank 2 or more. "
+                f"Received: shape {tuple(shape)} of {name!r}"
+            )
+    fixed, sparse, budget = _split(shapes, sparsity, custom, count_custom)
+    raw = {name: raw_density(shapes[name]) for name in sparse}
+    dense = []
+    while sparse:
+        left = budget - sum(math.prod(shapes[name]) for name in dense)
+        scale = sum(raw[name] * math.prod(shapes[name]) for name in sparse)
+        eps = left / scale
+        largest = max(raw[name] for name in sparse)
+        if largest * eps <= 1:
+            break
+        dense += [name for name in sparse if raw[name] == largest]
+        sparse = [name for name in sparse if raw[name] != largest]
+    free = {name: 0.0 for name in dense}
+    free.update({name: 1 - eps * raw[name] for name in sparse})
+    return _in_order(shapes, fixed, free)
+
+
+def _check_sparsity(argument, value):
+    if not 0.0 <= value < 1.0:
+        raise ValueError(
+            f"`{argument}` must lie in [0, 1). Received: {argument}={value}"
+        )
+
+
+def _in_order(shapes, *parts):
+    merged = {name: s for part in parts for name, s in part.items()}
+    return {name: merged[name] for name in shapes}

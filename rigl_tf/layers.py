@@ -1,0 +1,187 @@
+"""The wrapper that gives a layer's kernels their masks."""
+
+import inspect
+
+import keras
+
+from rigl_tf import structure
+
+_NEVER_MASKED_LAYERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.UnitNormalization,
+    keras.layers.PReLU,
+    keras.layers.Embedding,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+_NEVER_MASKED_NAMES = ("bias", "depthwise", "embedding", "gamma", "beta")
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+class MaskConstraint(keras.constraints.Constraint):
+    """Multiply a kernel by its mask whenever an optimizer has changed it.
+
+    This keeps inactive weights at zero under plain `fit` and any other loop
+    that knows nothing of masks. `rigl_tf.SparseTrainer` detaches it, because it
+    masks the gradients instead.
+
+    Attributes:
+        mask: the mask variable.
+        inner: the kernel's own constraint, applied before the mask, or None.
+    """
+
+    def __init__(self, mask, inner=None):
+        self.mask = mask
+        self.inner = inner
+
+    def __call__(self, w):
+        if self.inner is not None:
+            w = self.inner(w)
+        return w * keras.ops.cast(self.mask, w.dtype)
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+class Masked(keras.layers.Wrapper):
+    """Own one mask for each maskable kernel of the layer inside.
+
+    The wrapper does no arithmetic: inactive weights *are* zero, so the layer
+    inside computes what it always did, and the gradient of a kernel is the
+    dense gradient. Masks are non-trainable variables, saved and loaded with
+    the model.
+
+    Args:
+        layer: layer, or whole model, with at least one maskable kernel.
+        sparsities: optional dictionary from the path of a kernel inside the
+            layer to its target sparsity, kept with the masks.
+        **kwargs: as `keras.layers.Layer`; name and dtype default to those of
+            `layer`.
+    """
+
+    transparent_path = True
+
+    def __init__(self, layer, sparsities=None, **kwargs):
+        kwargs.setdefault("name", layer.name)
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, **kwargs)
+        self.sparsities = dict(sparsities or {})
+        # Keras reads the names of the call arguments from the signature, to
+        # pass `training`, `mask` or `initial_state` on.
+        self._call_signature = inspect.signature(layer.call)
+        self._call_has_training_arg = layer._call_has_training_arg
+        self._call_has_mask_arg = layer._call_has_mask_arg
+
+    def build(self, *args, **kwargs):
+        """Build the layer inside, if needed, and one mask of ones per kernel.
+
+        Raises:
+            ValueError: the layer has no maskable kernel.
+        """
+        if not self.layer.built:
+            self.layer.build(*args, **kwargs)
+            self.layer.built = True
+        kernels = maskable_kernels(self.layer)
+        if not kernels:
+            raise ValueError(
+                "`Masked` needs a layer with a kernel of rank 2 or more. "
+                f"Received: {self.layer.name!r} ({type(self.layer).__name__})"
+            )
+        for path, kernel in kernels.items():
+            mask = self.add_weight(
+                name=_mask_attribute(path),
+                shape=kernel.shape,
+                dtype=kernel.dtype,
+                initializer="ones",
+                trainable=False,
+                autocast=False,
+                # Each replica writes its own copy: updates are computed from
+                # reduced gradients and stateless randomness alone.
+                aggregation="none",
+            )
+            setattr(self, _mask_attribute(path), mask)
+            kernel.constraint = MaskConstraint(mask, kernel.constraint)
+        self.built = True
+
+    def call(self, *args, **kwargs):
+        """Call the layer inside, unchanged."""
+        return self.layer(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Return what the layer inside would return."""
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def get_build_config(self):
+        """Return the build configuration of the layer inside."""
+        return self.layer.get_build_config()
+
+    def get_config(self):
+        """Return the configuration, targets included."""
+        return {**super().get_config(), "sparsities": dict(self.sparsities)}
+
+    def masked(self):
+        """List `(path inside the layer, kernel, mask)` of each kernel."""
+        return [
+            (path, kernel, getattr(self, _mask_attribute(path)))
+            for path, kernel in maskable_kernels(self.layer).items()
+        ]
+
+
+def maskable_kernels(layer):
+    """Find the kernels of a built layer that masks are for.
+
+    Trainable variables of rank 2 or more, recurrent kernels too; not biases
+    (those of attention have rank 2), normalisation, embeddings and depthwise
+    kernels.
+
+    Args:
+        layer: built Keras layer; sublayers are searched too.
+
+    Returns:
+        dictionary from the path inside the layer to the kernel.
+    """
+    excluded = {
+        id(variable)
+        for _, inner in structure.walk(layer)
+        if isinstance(inner, _NEVER_MASKED_LAYERS)
+        for variable in structure.own_variables(inner)
+    }
+    return {
+        path: variable
+        for path, variable in structure.variables_by_path(layer).items()
+        if variable.trainable
+        and len(variable.shape) >= 2
+        and id(variable) not in excluded
+        and not any(name in variable.name for name in _NEVER_MASKED_NAMES)
+    }
+
+
+def decays(variable):
+    """Say whether L2 regularisation covers a trainable variable.
+
+    It covers kernels of every kind: rank 2 or more and no bias.
+    """
+    return len(variable.shape) >= 2 and "bias" not in variable.name
+
+
+def detach_mask_constraints(kernels):
+    """Take the mask constraints off kernels; return what to put back.
+
+    A constraint of the user's own stays, and its mask with it: it may move an
+    inactive weight off zero.
+    """
+    constraints = [kernel.constraint for kernel in kernels]
+    for kernel, constraint in zip(kernels, constraints):
+        if isinstance(constraint, MaskConstraint) and constraint.inner is None:
+            kernel.constraint = None
+    return constraints
+
+
+def attach_constraints(kernels, constraints):
+    """Put constraints back onto kernels."""
+    for kernel, constraint in zip(kernels, constraints):
+        kernel.constraint = constraint
+
+
+def _mask_attribute(path):
+    return path.replace("/", "_") + "_mask"

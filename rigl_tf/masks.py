@@ -1,0 +1,212 @@
+"""Exact mask selection: scores in, zeros and ones out.
+
+Everything here is a pure function of tensors, traceable by `tf.function`, safe
+under XLA (static shapes, counts may be traced) and independent of the device:
+the same scores give the same mask, bit for bit. Equal scores are decided by
+position: the lower flat index wins.
+"""
+
+import math
+import zlib
+
+import tensorflow as tf
+
+
+def n_ones(size, sparsity, rounding="floor"):
+    """Count the active weights of a fresh mask.
+
+    `size - floor(sparsity * size)`, evaluated in float64 as the original code
+    does. In float32 the product is off by one for common pairs, e.g. 0.8 of
+    235,200.
+
+    Args:
+        size: number of weights of the kernel, at least 1.
+        sparsity: fraction of zeros, in [0, 1).
+        rounding: "floor" for the number of zeros (default) or "ceil", the rule
+            with which the published model sizes were made.
+
+    Returns:
+        int, in [1, size] under "floor".
+    """
+    if not 0.0 <= sparsity < 1.0:
+        raise ValueError(
+            f"`sparsity` must lie in [0, 1). Received: sparsity={sparsity}"
+        )
+    if rounding not in ("floor", "ceil"):
+        raise ValueError(
+            '`rounding` must be "floor" or "ceil". '
+            f"Received: rounding={rounding!r}"
+        )
+    round_zeros = math.floor if rounding == "floor" else math.ceil
+    return size - round_zeros(float(sparsity) * size)
+
+
+def stateless_seed(seed, path, purpose, step=0):
+    """Derive the seed of one random draw: `[2]` int32.
+
+    The seed depends on the run, the kernel, what the draw is for and the step,
+    and on nothing else: every process, replica and resumed run draws the same
+    numbers. (`hash()` would differ between processes.)
+
+    Args:
+        seed: seed of the run, int.
+        path: structural path of the kernel.
+        purpose: what the draw decides, e.g. "grow".
+        step: optimizer steps completed, int or scalar integer tensor.
+    """
+    label = zlib.crc32(f"{seed}/{path}/{purpose}".encode()) & 0x7FFFFFFF
+    return tf.stack([tf.constant(label, tf.int32), tf.cast(step, tf.int32)])
+
+
+def uniform_scores(shape, seed):
+    """Draw scores in [0, 1) from a `[2]` seed, equal on every device."""
+    return tf.random.stateless_uniform(shape, seed, alg="philox")
+
+
+def random_mask(shape, n_active, seed):
+    """Draw a mask with exactly `n_active` ones at random positions.
+
+    Args:
+        shape: shape of the kernel.
+        n_active: number of ones, int or scalar integer tensor.
+        seed: `[2]` integer seed, see `stateless_seed`.
+
+    Returns:
+        float32 tensor of zeros and ones.
+    """
+    return top_k_mask(uniform_scores(shape, seed), n_active)
+
+
+def top_k_mask(scores, k, eligible=None):
+    """Mark the `k` largest scores.
+
+    Args:
+        scores: floating-point tensor of any shape; infinities are allowed.
+        k: how many to mark, int or scalar integer tensor (may be traced).
+        eligible: optional boolean tensor; other positions are marked only when
+            fewer than `k` are eligible.
+
+    Returns:
+        float32 tensor of zeros and ones, shaped like `scores`, with exactly
+        `min(k, size)` ones. Of equal scores the lower flat index is marked.
+    """
+    chosen = _select(_order_keys(scores, eligible), k)
+    return tf.cast(chosen, tf.float32)
+
+
+def global_top_k_masks(scores, k):
+    """Mark the `k` largest scores of several kernels together.
+
+    Args:
+        scores: list of floating-point tensors of one dtype.
+        k: how many to mark in all.
+
+    Returns:
+        list of float32 masks, shaped like the scores. Ties go to the earlier
+        kernel, then to the lower flat index.
+    """
+    flat = tf.concat([tf.reshape(s, [-1]) for s in scores], 0)
+    parts = tf.split(top_k_mask(flat, k), [math.prod(s.shape) for s in scores])
+    return [tf.reshape(part, s.shape) for part, s in zip(parts, scores)]
+
+
+def drop_and_grow(mask, drop_scores, grow_scores, drop_fraction):
+    """Move the weakest connections of one kernel (RigL paper, Algorithm 1).
+
+    Of the n active connections the `n_prune = trunc(n * drop_fraction)` with
+    the smallest drop scores are dropped; then the `n_prune` positions with the
+    largest grow scores outside the kept set are grown. A connection that was
+    just dropped may return.
+
+    Args:
+        mask: tensor of zeros and ones, any shape and dtype.
+        drop_scores: tensor like `mask`; large keeps. Inactive positions never
+            compete, so an active weight of exactly zero outranks them.
+        grow_scores: tensor like `mask`; large grows.
+        drop_fraction: fraction of active connections to move, in [0, 1], as
+            float or scalar tensor.
+
+    Returns:
+        `(new_mask, grown)`: the mask in float32 and a boolean tensor of the
+        connections that were inactive before.
+    """
+    active = tf.cast(mask, tf.bool)
+    n_active = tf.math.count_nonzero(active, dtype=tf.int32)
+    # float32 on purpose: the original truncates the float32 product.
+    n_prune = tf.cast(
+        tf.cast(n_active, tf.float32) * tf.cast(drop_fraction, tf.float32),
+        tf.int32,
+    )
+    kept = _select(_order_keys(drop_scores, active), n_active - n_prune)
+    added = _select(_order_keys(grow_scores, ~kept), n_prune)
+    return tf.cast(kept | added, tf.float32), added & ~active
+
+
+def density(mask):
+    """Return the fraction of ones of a mask, as a Python float."""
+    mask = tf.convert_to_tensor(mask)
+    ones = tf.math.count_nonzero(mask, dtype=tf.int64)
+    return int(ones) / math.prod(mask.shape)
+
+
+def _order_keys(scores, eligible):
+    """Map scores to integers that sort alike; ineligible ones sort lowest.
+
+    The bits of a float, read as an integer, sort like the float itself once
+    the magnitude bits of negative numbers are inverted.
+    """
+    if scores.dtype != tf.float64:
+        scores = tf.cast(scores, tf.float32)
+    integer = tf.int64 if scores.dtype == tf.float64 else tf.int32
+    scores = tf.where(scores == 0, tf.zeros_like(scores), scores)  # no -0.0
+    bits = tf.bitcast(scores, integer)
+    keys = tf.where(bits < 0, bits ^ integer.max, bits)
+    if eligible is not None:
+        keys = tf.where(eligible, keys, integer.min)
+    return keys
+
+
+def _select(keys, k):
+    """Mark the `k` largest integer keys; of equals the lower flat index."""
+    k = tf.cast(k, tf.int32)
+    threshold = _kth_largest(keys, k)
+    reached = keys >= threshold
+    # Cumulative sums cost as much as the whole search, and ties at the
+    # threshold are rare: pay only when they matter.
+    return tf.cond(
+        tf.math.count_nonzero(reached, dtype=tf.int32) == k,
+        lambda: reached,
+        lambda: _break_ties(keys, threshold, k),
+    )
+
+
+def _kth_largest(keys, k):
+    """Find the k-th largest key by bisection over its bits.
+
+    One counting pass per bit instead of a sort: static shapes, a traced `k`,
+    and 9 to 13 times less time than sorting on CPU.
+    """
+    n_bits = 8 * keys.dtype.size
+    one = tf.ones([], keys.dtype)
+
+    def halve(i, low):
+        # The first step adds 2**(n_bits - 1) to the lowest integer: zero.
+        bit = tf.bitwise.left_shift(one, tf.cast(n_bits - 1 - i, keys.dtype))
+        candidate = low + bit
+        enough = tf.math.count_nonzero(keys >= candidate, dtype=tf.int32) >= k
+        return [i + 1, tf.where(enough, candidate, low)]
+
+    _, threshold = tf.while_loop(
+        lambda i, _: i < n_bits,
+        halve,
+        [tf.constant(0), tf.constant(keys.dtype.min, keys.dtype)],
+    )
+    return threshold
+
+
+def _break_ties(keys, threshold, k):
+    above = keys > threshold
+    tied = tf.reshape(keys == threshold, [-1])
+    room = k - tf.math.count_nonzero(above, dtype=tf.int32)
+    first = tf.cumsum(tf.cast(tied, tf.int32)) <= room
+    return above | tf.reshape(tied & first, tf.shape(keys))

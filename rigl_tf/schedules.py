@@ -1,0 +1,155 @@
+"""Schedules: step -> value.
+
+A drop-fraction schedule is a function of the step t (optimizer steps
+completed; int or scalar integer tensor) that returns a scalar float32 tensor.
+`UpdateWindow` says at which steps masks are updated.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+
+def constant(value):
+    """Return `t -> value`.
+
+    Args:
+        value: drop fraction alpha, in [0, 1].
+    """
+    _check_fraction(value)
+    return lambda step: tf.constant(value, tf.float32)
+
+
+def cosine(value, begin_step, end_step):
+    """Return `t -> alpha/2 * (1 + cos(pi * (t - begin) / (end - begin)))`.
+
+    RigL paper, section 3, (2). Outside [begin, end] the value is clipped: alpha
+    before, 0 after. (The original forgets to shift t by begin.)
+
+    Args:
+        value: initial drop fraction alpha, in [0, 1].
+        begin_step: first step of the decay.
+        end_step: step at which the fraction reaches 0, above `begin_step`.
+    """
+    progress = _progress(value, begin_step, end_step)
+    return lambda step: (
+        tf.constant(value / 2, tf.float32)
+        * (1.0 + tf.cos(math.pi * progress(step)))
+    )
+
+
+def inverse_power(value, begin_step, end_step, power=3.0):
+    """Return `t -> alpha * (1 - (t - begin) / (end - begin))^power`, clipped.
+
+    RigL paper, appendix (inverse power annealing); the original code calls it
+    `exponential_<power>`.
+
+    Args:
+        value, begin_step, end_step: as `cosine`.
+        power: exponent, above 0.
+    """
+    if not power > 0:
+        raise ValueError(f"`power` must be above 0. Received: power={power}")
+    progress = _progress(value, begin_step, end_step)
+    return lambda step: (
+        tf.constant(value, tf.float32) * (1.0 - progress(step)) ** power
+    )
+
+
+def linear(value, begin_step, end_step):
+    """Return `t -> alpha * (1 - (t - begin) / (end - begin))`, clipped."""
+    return inverse_power(value, begin_step, end_step, power=1.0)
+
+
+def like_learning_rate(value, learning_rate):
+    """Return `t -> alpha * learning_rate(t) / learning_rate(0)`.
+
+    Args:
+        value: initial drop fraction alpha, in [0, 1].
+        learning_rate: schedule, a function of the step, positive at step 0.
+    """
+    _check_fraction(value)
+
+    def fraction(step):
+        rate, first = learning_rate(step), learning_rate(0)
+        return tf.cast(value * rate / first, tf.float32)
+
+    return fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateWindow:
+    """Steps at which masks are updated.
+
+    Due at t if `begin <= t <= end` and `(t - begin) % interval == 0`.
+
+    Attributes:
+        interval: steps between two updates (Delta T), at least 1.
+        begin: first step, at least 0.
+        end: last step, inclusive (T_end); None never stops.
+    """
+
+    interval: int
+    begin: int = 0
+    end: int | None = None
+
+    def __post_init__(self):
+        if not self.interval >= 1:
+            raise ValueError(
+                "`update_interval` must be at least 1 step. "
+                f"Received: update_interval={self.interval}"
+            )
+        if not self.begin >= 0:
+            raise ValueError(
+                "`update_begin_step` must be at least 0. "
+                f"Received: update_begin_step={self.begin}"
+            )
+        if self.end is not None and self.end < self.begin:
+            raise ValueError(
+                "`update_end_step` must not lie before `update_begin_step` "
+                "(None never stops). Received: "
+                f"update_begin_step={self.begin}, update_end_step={self.end}"
+            )
+
+    def contains(self, step):
+        """Say whether an update is due at `step` (int)."""
+        if step < self.begin or (self.end is not None and step > self.end):
+            return False
+        return (step - self.begin) % self.interval == 0
+
+    def next_due(self, step):
+        """Return the first due step at or after `step`, or None."""
+        past = max(step - self.begin, 0)
+        due = self.begin + -(-past // self.interval) * self.interval
+        return None if self.end is not None and due > self.end else due
+
+
+def _progress(value, begin_step, end_step):
+    """Return `t -> (t - begin) / (end - begin)`, clipped to [0, 1]."""
+    _check_fraction(value)
+    if end_step is None:
+        raise ValueError(
+            "A decaying drop fraction needs an end: set `update_end_step`, or "
+            "use `schedules.constant`. Received: end_step=None"
+        )
+    if not end_step > begin_step:
+        raise ValueError(
+            "`end_step` must lie after `begin_step`. Received: "
+            f"begin_step={begin_step}, end_step={end_step}"
+        )
+
+    def progress(step):
+        # Subtract before casting: float32 holds no steps above 2**24.
+        past = tf.cast(tf.cast(step, tf.int64) - begin_step, tf.float32)
+        return tf.clip_by_value(past / float(end_step - begin_step), 0.0, 1.0)
+
+    return progress
+
+
+def _check_fraction(value):
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(
+            "`drop_fraction` must lie in [0, 1]. "
+            f"Received: drop_fraction={value}"
+        )

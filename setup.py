@@ -1,0 +1,66 @@
+"""Package rigl_tf; `configs/` is shipped inside it."""
+
+import pathlib
+import re
+
+import setuptools
+from setuptools.command import build_py
+
+_ROOT = pathlib.Path(__file__).parent
+_VERSION = re.search(
+    r'__version__ = "(.+)"', (_ROOT / "rigl_tf/__init__.py").read_text()
+).group(1)
+_PLOTS = ["matplotlib>=3.8", "pillow>=10"]
+
+
+class BuildWithConfigs(build_py.build_py):
+    """Copy the configuration files into the package that is built."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            return
+        for file in (_ROOT / "configs").rglob("*"):
+            if file.suffix in (".gin", ".txt"):
+                target = pathlib.Path(self.build_lib) / "rigl_tf"
+                target /= file.relative_to(_ROOT)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(file), str(target))
+
+
+setuptools.setup(
+    name="rigl-tf",
+    version=_VERSION,
+    description="RigL and its rivals: sparse training for Keras 3",
+    long_description=(_ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["rigl_tf", "rigl_tf.*"]),
+    cmdclass={"build_py": BuildWithConfigs},
+    entry_points={"console_scripts": ["rigl_tf=rigl_tf.cli:main"]},
+    install_requires=[
+        "tensorflow>=2.20",
+        "keras>=3.12",
+        "tensorflow-datasets>=4.9.9",
+        "tensorflow-model-optimization>=0.8",
+        "importlib_resources",  # tensorflow-datasets forgets it
+        "absl-py>=1.4",
+        "gin-config>=0.5",
+        "numpy>=1.26",
+        "scikit-learn>=1.4",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "plots": _PLOTS,
+        "tensorboard": ["tensorboard"],
+        "test": [
+            *_PLOTS,
+            "coverage>=7.4",
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "ruff>=0.6",
+        ],
+    },
+)
