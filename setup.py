@@ -17,6 +17,7 @@ class BuildWithConfigs(build_py.build_py):
     """Copy the configuration files into the package that is built."""
 
     def run(self):
+        """Build, then copy."""
         super().run()
         if self.editable_mode:
             return

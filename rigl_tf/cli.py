@@ -127,8 +127,8 @@ def _connectivity(arguments):
     with _mistakes():
         from rigl_tf import connectivity
 
-        for path in connectivity.draw(arguments.workdir):
-            print(path)
+        for line in connectivity.draw(arguments.workdir):
+            print(line)
     return 0
 
 

@@ -59,10 +59,8 @@ def erdos_renyi_kernel(
     `1 - s^l = eps * ((n_in + n_out + w + h) / (n_in * n_out * w * h))^p`. As
     `erdos_renyi`, with all dimensions of the kernel.
 
-    Args:
-        power_scale: the exponent p; 1 is ERK, 0 is uniform.
-
-    Other Args and Returns: as `uniform`.
+    The other arguments, and what is returned, are those of `erdos_renyi`;
+    `power_scale` is the exponent p, at least 0: 1 is ERK, 0 is uniform.
     """
     if not power_scale >= 0:
         raise ValueError(

@@ -103,6 +103,7 @@ def train_and_evaluate(
         "method": method,
         "distribution": getattr(distribution, "__name__", distribution),
         "sparsity": sparsity,
+        "input_shape": list(data.input_shape),
         **_sparsity_report(trainer.kernels),
         "steps": trainer.step,
         "train_examples": trainer.step * batch_size,

@@ -37,6 +37,7 @@ class MaskConstraint(keras.constraints.Constraint):
         self.inner = inner
 
     def __call__(self, w):
+        """Return `w`, constrained and masked."""
         if self.inner is not None:
             w = self.inner(w)
         return w * keras.ops.cast(self.mask, w.dtype)

@@ -178,11 +178,7 @@ def _require_built(model):
 
 
 def _wrap(model, sparsities):
-    """Clone the model, wrapping every layer that holds one of the kernels.
-
-    Args:
-        sparsities: dictionary from the id of a kernel to its sparsity.
-    """
+    """Clone the model, wrapping the layers whose kernels' ids have a sparsity."""
 
     def wrap(layer):
         inside = layers.maskable_kernels(layer)

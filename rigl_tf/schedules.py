@@ -45,9 +45,7 @@ def inverse_power(value, begin_step, end_step, power=3.0):
     RigL paper, appendix (inverse power annealing); the original code calls it
     `exponential_<power>`.
 
-    Args:
-        value, begin_step, end_step: as `cosine`.
-        power: exponent, above 0.
+    Arguments as those of `cosine`; `power` is the exponent, above 0.
     """
     if not power > 0:
         raise ValueError(f"`power` must be above 0. Received: power={power}")

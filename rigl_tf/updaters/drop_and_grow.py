@@ -1,0 +1,158 @@
+"""What methods share that move connections at fixed counts."""
+
+import abc
+import collections.abc
+import dataclasses
+
+import tensorflow as tf
+
+from rigl_tf import masks
+from rigl_tf import schedules
+from rigl_tf.updaters import base
+
+_GROW_INITS = (
+    "zeros",
+    "random_normal",
+    "random_uniform",
+    "grad_scale",
+    "grad_sign",
+)
+
+
+@dataclasses.dataclass(kw_only=True)
+class DropAndGrow(base.MaskUpdater, abc.ABC):
+    """Base of the methods that move connections at fixed counts.
+
+    Attributes:
+        update_interval: steps between two updates (Delta T), at least 1.
+        update_begin_step: first step at which masks may change.
+        update_end_step: last such step, inclusive (T_end); None never stops.
+        drop_fraction: share of active connections that an update moves: alpha
+            in [0, 1], annealed by a cosine from begin to end, or a schedule
+            (see `rigl_tf.schedules`).
+        drop_noise: standard deviation of noise on the drop scores.
+        grow_init: first weight of a grown connection: "zeros", "random_normal"
+            (with the deviation of the active weights), "random_uniform" (within
+            their mean magnitude), "grad_scale" (the dense gradient) or
+            "grad_sign" (its sign); the last two need `updates_on_batch`.
+        grow_init_divisor: divides the first weight.
+    """
+
+    update_interval: int = 100
+    update_begin_step: int = 0
+    update_end_step: int | None = None
+    drop_fraction: float | collections.abc.Callable = 0.3
+    drop_noise: float = 0.0
+    grow_init: str = "zeros"
+    grow_init_divisor: float = 1.0
+
+    def __post_init__(self):
+        self._window = schedules.UpdateWindow(
+            self.update_interval, self.update_begin_step, self.update_end_step
+        )
+        self._drop_fraction = self.drop_fraction
+        if not callable(self.drop_fraction):
+            self._drop_fraction = schedules.cosine(
+                self.drop_fraction, self.update_begin_step, self.update_end_step
+            )
+        if self.grow_init not in _GROW_INITS:
+            raise ValueError(
+                f"`grow_init` must be one of {', '.join(_GROW_INITS)}. "
+                f"Received: grow_init={self.grow_init!r}"
+            )
+        if self.grow_init.startswith("grad") and not self.updates_on_batch:
+            raise ValueError(
+                f"`grow_init={self.grow_init!r}` needs the dense gradients of "
+                f"the update's batch; {type(self).__name__} has none. Use "
+                '"zeros", "random_normal" or "random_uniform"'
+            )
+        if not self.drop_noise >= 0:
+            raise ValueError(
+                "`drop_noise` must not be negative. "
+                f"Received: drop_noise={self.drop_noise}"
+            )
+        if not self.grow_init_divisor > 0:
+            raise ValueError(
+                "`grow_init_divisor` must be above 0. "
+                f"Received: grow_init_divisor={self.grow_init_divisor}"
+            )
+
+    def next_update(self, step, last_update_step):
+        """Return the next due step that had no update yet."""
+        if step == last_update_step or (
+            step == 0 and not self.updates_on_batch
+        ):
+            step += 1
+        return self._window.next_due(step)
+
+    def changes(self, kernels, gradients, step):
+        """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""
+        if gradients is None:
+            gradients = [None] * len(kernels)
+        fraction = self._drop_fraction(step)
+        return [
+            self._change(kernel, gradient, fraction, step)
+            for kernel, gradient in zip(kernels, gradients)
+        ]
+
+    def drop_scores(self, kernel, gradient, step):
+        """Score active connections; the smallest are dropped: `|w|`.
+
+        Args:
+            kernel: `masking.MaskedKernel`.
+            gradient: dense gradient of the kernel, or None.
+            step: optimizer steps completed, scalar int64 tensor.
+
+        Returns:
+            tensor shaped like the kernel.
+        """
+        del gradient
+        scores = tf.abs(kernel.kernel.value)
+        if self.drop_noise:
+            seed = masks.stateless_seed(self.seed, kernel.path, "drop", step)
+            noise = tf.random.stateless_normal(scores.shape, seed, alg="philox")
+            scores += tf.cast(self.drop_noise * noise, scores.dtype)
+        return scores
+
+    @abc.abstractmethod
+    def grow_scores(self, kernel, gradient, step):
+        """Score connections outside the kept set; the largest are grown.
+
+        Args and Returns: as `drop_scores`.
+        """
+
+    def _change(self, kernel, gradient, fraction, step):
+        mask, grown = masks.drop_and_grow(
+            kernel.mask.value,
+            self.drop_scores(kernel, gradient, step),
+            self.grow_scores(kernel, gradient, step),
+            fraction,
+        )
+        return base.MaskChange(
+            mask, grown, self._grow_values(kernel, gradient, step)
+        )
+
+    def _grow_values(self, kernel, gradient, step):
+        if self.grow_init == "zeros":
+            return None
+        if self.grow_init == "grad_scale":
+            values = gradient
+        elif self.grow_init == "grad_sign":
+            values = tf.sign(gradient)
+        else:
+            values = self._random_values(kernel, step)
+        return values / tf.cast(self.grow_init_divisor, values.dtype)
+
+    def _random_values(self, kernel, step):
+        weights, mask = kernel.kernel.value, kernel.mask.value
+        seed = masks.stateless_seed(self.seed, kernel.path, "grow_init", step)
+        n_active = tf.maximum(tf.reduce_sum(mask), 1)
+        if self.grow_init == "random_normal":
+            draw, scale = tf.random.stateless_normal, tf.square(weights)
+        else:
+            draw, scale = tf.random.stateless_uniform, tf.abs(weights)
+        values = tf.cast(draw(weights.shape, seed, alg="philox"), weights.dtype)
+        scale = tf.reduce_sum(scale) / n_active
+        if self.grow_init == "random_normal":
+            return values * tf.sqrt(scale)
+        return (2 * values - 1) * scale

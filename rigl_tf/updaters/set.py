@@ -1,0 +1,27 @@
+"""SET: grow at random."""
+
+import dataclasses
+
+from rigl_tf import masks
+from rigl_tf.updaters import drop_and_grow
+
+
+@dataclasses.dataclass(kw_only=True)
+class SET(drop_and_grow.DropAndGrow):
+    """Drop the smallest weights, grow at random.
+
+    Drop: the smallest |w| of the active connections.
+    Grow: uniformly random among the positions outside the kept set.
+    First mask: random, with the counts of the distribution.
+    Cost: 3 f_S per step (paper, appendix H).
+    Hyper-parameters: Delta T 100, alpha 0.3, cosine to T_end (paper, 4.1).
+    Deviations: updates after steps Delta T, 2 Delta T, ...; the original code
+        after 1, Delta T + 1, ...
+    Reference: Mocanu et al. 2018; as in Evci et al. 2020, table 1.
+    """
+
+    def grow_scores(self, kernel, gradient, step):
+        """Draw scores in [0, 1), equal on all replicas."""
+        del gradient
+        seed = masks.stateless_seed(self.seed, kernel.path, "grow", step)
+        return masks.uniform_scores(kernel.kernel.shape, seed)
