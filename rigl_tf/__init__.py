@@ -34,6 +34,7 @@ _MODULES = (
     "masks",
     "models",
     "schedules",
+    "steps",
     "trainer",
     "updaters",
 )

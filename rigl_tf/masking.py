@@ -178,7 +178,7 @@ def _require_built(model):
 
 
 def _wrap(model, sparsities):
-    """Clone the model, wrapping the layers whose kernels' ids have a sparsity."""
+    """Clone the model; wrap layers that hold a kernel with a sparsity."""
 
     def wrap(layer):
         inside = layers.maskable_kernels(layer)

@@ -131,7 +131,7 @@ def drop_and_grow(mask, drop_scores, grow_scores, drop_fraction):
         connections that were inactive before.
     """
     active = tf.cast(mask, tf.bool)
-    n_active = tf.math.count_nonzero(active, dtype=tf.int32)
+    n_active = _count(active)
     # float32 on purpose: the original truncates the float32 product.
     n_prune = tf.cast(
         tf.cast(n_active, tf.float32) * tf.cast(drop_fraction, tf.float32),
@@ -174,7 +174,7 @@ def _select(keys, k):
     # Cumulative sums cost as much as the whole search, and ties at the
     # threshold are rare: pay only when they matter.
     return tf.cond(
-        tf.math.count_nonzero(reached, dtype=tf.int32) == k,
+        _count(reached) == k,
         lambda: reached,
         lambda: _break_ties(keys, threshold, k),
     )
@@ -193,7 +193,7 @@ def _kth_largest(keys, k):
         # The first step adds 2**(n_bits - 1) to the lowest integer: zero.
         bit = tf.bitwise.left_shift(one, tf.cast(n_bits - 1 - i, keys.dtype))
         candidate = low + bit
-        enough = tf.math.count_nonzero(keys >= candidate, dtype=tf.int32) >= k
+        enough = _count(keys >= candidate) >= k
         return [i + 1, tf.where(enough, candidate, low)]
 
     _, threshold = tf.while_loop(
@@ -204,9 +204,14 @@ def _kth_largest(keys, k):
     return threshold
 
 
+def _count(flags):
+    # `tf.math.count_nonzero` would pass over the data twice more.
+    return tf.reduce_sum(tf.cast(flags, tf.int32))
+
+
 def _break_ties(keys, threshold, k):
     above = keys > threshold
     tied = tf.reshape(keys == threshold, [-1])
-    room = k - tf.math.count_nonzero(above, dtype=tf.int32)
+    room = k - _count(above)
     first = tf.cumsum(tf.cast(tied, tf.int32)) <= room
     return above | tf.reshape(tied & first, tf.shape(keys))

@@ -1,0 +1,166 @@
+"""`compile` and `fit` for masked models, over the same pair of steps."""
+
+import warnings
+
+import keras
+import tensorflow as tf
+
+from rigl_tf import steps
+
+
+class SparseModel(keras.Model):
+    """Make a masked model trainable with `compile` and `fit`.
+
+    On one device or under MirroredStrategy, with callbacks, validation and
+    `steps_per_execution`. Other strategies: use `rigl_tf.SparseTrainer`.
+
+    An update on a batch (RigL, SNIP) takes a batch of its own from the data
+    and is no step: an epoch over n batches with u updates makes n - u steps;
+    with `steps_per_epoch=n` it makes n steps and takes n + u batches.
+
+    Args:
+        model: result of `rigl_tf.sparsify`.
+        updater: `updaters.MaskUpdater`.
+        **kwargs: as `keras.Model`.
+
+    Example:
+        >>> dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
+        >>> sparse = SparseModel(rigl_tf.sparsify(dense, 0.5), updaters.Static())
+        >>> sparse.compile(optimizer="sgd", loss="mse")
+        >>> history = sparse.fit(np.ones((4, 8)), np.ones((4, 2)), verbose=0)
+    """
+
+    def __init__(self, model, updater, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        self.updater = updater
+        self.built = True
+        self._clock = None
+
+    def call(self, *args, **kwargs):
+        """Call the masked model."""
+        return self.model(*args, **kwargs)
+
+    def compile(self, *args, **kwargs):
+        """Configure training, as `keras.Model.compile`.
+
+        Raises:
+            ValueError: the optimizer's slots cannot be mapped to the kernels.
+        """
+        super().compile(*args, **kwargs)
+        self._steps = steps.SparseSteps(
+            self.model, self.updater, self.optimizer, self.distribute_strategy
+        )
+
+    @property
+    def steps(self):
+        """The pair of steps, for a loop of your own; needs `compile`."""
+        return self._steps
+
+    def train_step(self, data):
+        """Apply the masked gradients of one batch."""
+        x, y, weights, predictions, gradients = self._gradients(data)
+        self._steps.apply_gradients(gradients)
+        return self.compute_metrics(x, y, predictions, sample_weight=weights)
+
+    def fit(self, *args, **kwargs):
+        """Train, as `keras.Model.fit`."""
+        self._clock = None  # anything may have happened since the last `fit`
+        with warnings.catch_warnings():
+            if self.updater.updates_on_batch:  # epochs are shorter, see above
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+            return super().fit(*args, **kwargs)
+
+    def make_train_function(self, force=False):
+        """Build the function that `fit` calls for `steps_per_execution`."""
+        if self.train_function is not None and not force:
+            return
+        run_steps, update = self._run_steps, self._run_update
+        if not self.run_eagerly:
+            run_steps = tf.function(run_steps, autograph=False)
+            update = tf.function(update, autograph=False)
+
+        def train_function(iterator):
+            if self._clock is None:
+                self._clock = steps.HostClock(self._steps)
+            clock = self._clock
+            end = clock.step + self.steps_per_execution
+            logs = None
+            while clock.step < end:
+                if clock.due(on_batch=True):
+                    update(iterator)
+                    clock.note_update()
+                    continue
+                n_steps = clock.next_stop(end, []) - clock.step
+                n_done, logs = run_steps(iterator, tf.constant(n_steps))
+                clock.step += int(n_done)
+                if int(n_done) < n_steps:
+                    break
+                if clock.due(on_batch=False):
+                    update(iterator)
+                    clock.note_update()
+            if logs is None or int(n_done) == 0:
+                raise StopIteration
+            return logs
+
+        self.train_function = train_function
+
+    def _run_steps(self, iterator, n_steps):
+        """Run up to `n_steps` steps; return how many, and the metrics."""
+        replica_step = self._compiled(self.train_step)
+
+        def one_step(n_done, batch):
+            self.distribute_strategy.run(replica_step, (batch.get_value(),))
+            n_done += 1
+            # Beyond the last step no batch is taken.
+            batch = tf.cond(
+                n_done < n_steps, iterator.get_next_as_optional, lambda: batch
+            )
+            return [n_done, batch]
+
+        n_done, _ = tf.while_loop(
+            lambda n_done, batch: (n_done < n_steps) & batch.has_value(),
+            one_step,
+            [tf.constant(0), iterator.get_next_as_optional()],
+        )
+        logs = self.distribute_strategy.run(self.get_metrics_result)
+        return n_done, tf.nest.map_structure(self._first_replica, logs)
+
+    def _run_update(self, iterator):
+        replica_update = self._compiled(self._update_step)
+        batch = ()
+        if self.updater.updates_on_batch:
+            batch = (next(iterator),)
+        self.distribute_strategy.run(replica_update, batch)
+
+    def _update_step(self, data=None):
+        gradients = None if data is None else self._gradients(data)[-1]
+        self._steps.update_masks(gradients)
+
+    def _gradients(self, data):
+        """Run the model forwards and back, as Keras' own `train_step`."""
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            predictions = self(x, training=True)
+            loss = self._compute_loss(
+                x=x,
+                y=y,
+                y_pred=predictions,
+                sample_weight=weights,
+                training=True,
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        self._loss_tracker.update_state(
+            loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
+        )
+        variables = [v.value for v in self.trainable_variables]
+        return x, y, weights, predictions, tape.gradient(scaled, variables)
+
+    def _compiled(self, function):
+        if self.run_eagerly or not self.jit_compile:
+            return function
+        return tf.function(function, autograph=False, jit_compile=True)
+
+    def _first_replica(self, value):
+        return self.distribute_strategy.experimental_local_results(value)[0]

@@ -1,0 +1,248 @@
+"""Measure what masks cost: step, loop and mask update, as ratios.
+
+Every figure is a ratio of medians over rounds in which all candidates take
+turns, in an order that rotates, so that a busy machine slows all alike. A
+second, identical dense model shows the noise floor.
+
+    python scripts/bench_step.py --rounds 200
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import rigl_tf
+from rigl_tf import models
+from rigl_tf import updaters
+
+_LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+_STEPS_PER_CALL = 20
+
+# ResNet-50's 54 kernels: (shape, how many).
+_RESNET50 = [
+    ((7, 7, 3, 64), 1),
+    ((1, 1, 64, 64), 1),
+    ((3, 3, 64, 64), 3),
+    ((1, 1, 64, 256), 4),
+    ((1, 1, 256, 64), 2),
+    ((1, 1, 256, 128), 1),
+    ((3, 3, 128, 128), 4),
+    ((1, 1, 128, 512), 4),
+    ((1, 1, 256, 512), 1),
+    ((1, 1, 512, 128), 3),
+    ((1, 1, 512, 256), 1),
+    ((3, 3, 256, 256), 6),
+    ((1, 1, 256, 1024), 6),
+    ((1, 1, 512, 1024), 1),
+    ((1, 1, 1024, 256), 5),
+    ((1, 1, 1024, 512), 1),
+    ((3, 3, 512, 512), 3),
+    ((1, 1, 512, 2048), 3),
+    ((1, 1, 1024, 2048), 1),
+    ((1, 1, 2048, 512), 2),
+    ((2048, 1000), 1),
+]
+
+
+def digits_mlp():
+    """Build the digits task's model; batches of 100."""
+    return models.mlp((8, 8, 1), 10), 100
+
+
+def wide_mlp():
+    """Build a 4.2 M-weight MLP, in which weights dominate; batches of 64."""
+    return models.mlp((1024,), 10, hidden=(2048, 1024)), 64
+
+
+def residual_cnn():
+    """Build a small residual network with BatchNorm; batches of 32."""
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(16, 3, padding="same")(inputs)
+    for filters, strides in ((16, 1), (32, 2), (64, 2)):
+        skip = keras.layers.Conv2D(filters, 1, strides=strides)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.Conv2D(filters, 3, strides=strides, padding="same")(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+        x = keras.layers.Conv2D(filters, 3, padding="same")(x)
+        x = keras.layers.Add()([x, skip])
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+    return keras.Model(inputs, keras.layers.Dense(10)(x)), 32
+
+
+def optimizer():
+    """Return the optimizer of all candidates."""
+    return keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
+
+
+def updater():
+    """Return RigL, whose updates never fall into the measurement."""
+    return updaters.RigL(
+        update_interval=10**9, update_begin_step=10**8, update_end_step=10**10
+    )
+
+
+def batches(model, batch_size):
+    """Return an endless iterator over one random batch."""
+    rng = np.random.default_rng(0)
+    shape = (batch_size, *model.input_shape[1:])
+    x = rng.normal(size=shape).astype(np.float32)
+    y = rng.integers(0, 10, batch_size)
+    data = tf.data.Dataset.from_tensors((tf.constant(x), tf.constant(y)))
+    return iter(data.cache().repeat())
+
+
+def keras_step(build, steps_per_execution=1, masked=False):
+    """Return a function that runs Keras' `train_function` once."""
+    model, batch_size = build()
+    if masked:
+        model = rigl_tf.SparseModel(rigl_tf.sparsify(model, 0.9), updater())
+    model.compile(optimizer(), _LOSS, steps_per_execution=steps_per_execution)
+    model.make_train_function()
+    inner = model.model if masked else model
+    iterator = batches(inner, batch_size)
+    return lambda: float(model.train_function(iterator)["loss"])
+
+
+def trainer_steps(build, masked):
+    """Return a function that runs our loop for some steps."""
+    model, batch_size = build()
+    method = None
+    if masked:
+        model, method = rigl_tf.sparsify(model, 0.9), updater()
+    trainer = rigl_tf.SparseTrainer(model, method, optimizer(), _LOSS)
+    iterator = batches(model, batch_size)
+    n_steps = tf.constant(_STEPS_PER_CALL)
+    return lambda: trainer._train_steps(iterator, n_steps).numpy()
+
+
+def measure(candidates, n_rounds):
+    """Time candidates in turn; return their median milliseconds."""
+    names = list(candidates)
+    times = {name: [] for name in names}
+    for _ in range(3):  # trace, allocate, settle
+        for name in names:
+            candidates[name]()
+    for index in range(n_rounds):
+        start = index % len(names)
+        for name in names[start:] + names[:start]:
+            began = time.perf_counter()
+            candidates[name]()
+            times[name].append(1000 * (time.perf_counter() - began))
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def bench_model(build, n_rounds):
+    """Compare the steps of one model, then the loops."""
+    step = measure(
+        {
+            "dense": keras_step(build),
+            "dense again": keras_step(build),
+            "masked": keras_step(build, masked=True),
+        },
+        n_rounds,
+    )
+    loop = measure(
+        {
+            "keras": keras_step(build, _STEPS_PER_CALL),
+            "dense": trainer_steps(build, masked=False),
+            "masked": trainer_steps(build, masked=True),
+        },
+        max(n_rounds // 5, 5),
+    )
+    return {
+        "model": build.__name__,
+        "dense_step_ms": step["dense"],
+        "noise": step["dense again"] / step["dense"],
+        "masked_step": step["masked"] / step["dense"],
+        "loop_over_keras": loop["dense"] / loop["keras"],
+        "masked_loop": loop["masked"] / loop["dense"],
+    }
+
+
+def bench_update(n_rounds):
+    """Time one RigL update of kernels shaped like those of ResNet-50."""
+    layers = [keras.Input((1,))]
+    model = keras.Sequential(layers)
+    for shape, count in _RESNET50:
+        for _ in range(count):
+            model.add(_Kernel(shape))
+    model = rigl_tf.sparsify(model, 0.8)
+    method = updaters.RigL(update_end_step=1000, drop_fraction=0.3)
+    pair = rigl_tf.steps.SparseSteps(model, method, optimizer())
+    gradients = [
+        tf.random.normal(v.shape, seed=i)
+        for i, v in enumerate(model.trainable_variables)
+    ]
+    update = tf.function(lambda: pair.update_masks(gradients), autograph=False)
+    return measure({"update": update}, n_rounds)["update"] / 1000
+
+
+class _Kernel(keras.layers.Layer):
+    """Hold a kernel of some shape; computes nothing."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.kernel_shape = shape
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(name="kernel", shape=self.kernel_shape)
+
+    def call(self, inputs):
+        return inputs
+
+    def get_config(self):
+        return {"shape": self.kernel_shape}
+
+
+def main():
+    """Measure, print the table, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--json", help="file for the figures")
+    arguments = parser.parse_args()
+    rows = []
+    for build in (digits_mlp, wide_mlp, residual_cnn):
+        keras.utils.clear_session()
+        rows.append(bench_model(build, arguments.rounds))
+    report = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "rounds": arguments.rounds,
+        "models": rows,
+        "resnet50_update_seconds": bench_update(max(arguments.rounds // 20, 3)),
+    }
+    print(
+        "| model | dense step, ms | dense again | masked | our loop / Keras' ",
+        end="",
+    )
+    print("| masked loop / dense loop |\n|---|---|---|---|---|---|", end="")
+    for row in rows:
+        print(
+            f"\n| {row['model']} | {row['dense_step_ms']:.2f} "
+            f"| {row['noise']:.3f} | {row['masked_step']:.3f} "
+            f"| {row['loop_over_keras']:.3f} | {row['masked_loop']:.3f} |",
+            end="",
+        )
+    seconds = report["resnet50_update_seconds"]
+    print(f"\nmask update of ResNet-50's 54 kernels: {seconds:.2f} s")
+    if arguments.json:
+        with open(arguments.json, "w") as stream:
+            json.dump(report, stream, indent=1)
+
+
+if __name__ == "__main__":
+    main()
