@@ -7,6 +7,7 @@ import time
 
 import keras
 
+from rigl_tf import checks
 from rigl_tf import mask_files
 from rigl_tf import masking
 
@@ -19,10 +20,7 @@ class Callback:
     """
 
     def __init__(self, interval):
-        if not interval >= 1:
-            raise ValueError(
-                f"`interval` must be at least 1 step. Received: {interval}"
-            )
+        checks.at_least("interval", interval, 1, integer=True)
         self.interval = interval
         self._totals = 0.0
 

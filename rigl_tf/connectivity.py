@@ -91,7 +91,7 @@ def _load(workdir):
     counts = [mask_files.load(file)[name].sum(axis=1) for file in files]
     images = np.reshape(counts, (len(files), height, width, -1)).sum(axis=-1)
     title = (
-        f"{result['method']} on {result['task']}, "
+        f"{result['updater']} on {result['task']}, "
         f"{100 * result['sparsity']:g} % sparse"
     )
     return title, [int(file.stem) for file in files], images
@@ -100,6 +100,7 @@ def _load(workdir):
 def _draw_strip(path, title, steps, counts, shares, frame):
     """Draw some records side by side, and the edge's share below them."""
     import matplotlib.pyplot as plt
+    import matplotlib.ticker
 
     chosen = _spread(len(steps))
     top = _brightest(counts)
@@ -121,7 +122,8 @@ def _draw_strip(path, title, steps, counts, shares, frame):
         axes.set_title(f"step {steps[index]:,}", color=_TEXT, fontsize=10)
         axes.set_axis_off()
     bar = figure.add_axes((0.955, 0.43, 0.009, 0.38))
-    figure.colorbar(image, cax=bar).outline.set_visible(False)
+    whole = matplotlib.ticker.MaxNLocator(5, integer=True)
+    figure.colorbar(image, cax=bar, ticks=whole).outline.set_visible(False)
     bar.tick_params(colors=_TEXT, labelsize=8, length=0)
     axes = figure.add_subplot(grid[1, :])
     axes.set_facecolor(_BACKGROUND)
@@ -166,7 +168,7 @@ def _draw_movie(path, steps, counts):
         axes.set_title(f"step {step:,}", color=_TEXT, fontsize=12)
         figure.canvas.draw()
         frames.append(
-            PIL.Image.fromarray(np.asarray(figure.canvas.buffer_rgba()))
+            PIL.Image.fromarray(np.array(figure.canvas.buffer_rgba()))
         )
     plt.close(figure)
     frames = [frame.convert("RGB") for frame in frames]

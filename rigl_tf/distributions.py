@@ -8,6 +8,7 @@ overall fraction of zeros S in [0, 1). RigL paper, section 3, (1).
 import math
 import re
 
+from rigl_tf import checks
 from rigl_tf import masks
 
 
@@ -62,11 +63,7 @@ def erdos_renyi_kernel(
     The other arguments, and what is returned, are those of `erdos_renyi`;
     `power_scale` is the exponent p, at least 0: 1 is ERK, 0 is uniform.
     """
-    if not power_scale >= 0:
-        raise ValueError(
-            "`power_scale` must not be negative (1 is ERK, 0 is uniform). "
-            f"Received: power_scale={power_scale}"
-        )
+    checks.at_least("power_scale", power_scale, 0)
 
     def raw_density(shape):
         return (sum(shape) / math.prod(shape)) ** power_scale
@@ -85,12 +82,8 @@ def get(distribution):
     """Return the distribution of a name, or the function itself."""
     if callable(distribution):
         return distribution
-    if distribution in BY_NAME:
-        return BY_NAME[distribution]
-    raise ValueError(
-        f"`distribution` must be one of {', '.join(BY_NAME)}, or a function. "
-        f"Received: distribution={distribution!r}"
-    )
+    checks.one_of("distribution", distribution, BY_NAME)
+    return BY_NAME[distribution]
 
 
 def matching(patterns, names, argument):
@@ -134,10 +127,10 @@ def _split(shapes, sparsity, custom, count_custom):
     """
     if not shapes:
         raise ValueError("`shapes` must name at least one kernel. Received: {}")
-    _check_sparsity("sparsity", sparsity)
+    checks.fraction("sparsity", sparsity, include_one=False)
     custom = dict(custom or {})
     for pattern, value in custom.items():
-        _check_sparsity(f"custom[{pattern!r}]", value)
+        checks.fraction(f"custom[{pattern!r}]", value, include_one=False)
     matches = matching(custom, list(shapes), "custom")
     fixed = {name: custom[pattern] for name, pattern in matches.items()}
     free = [name for name in shapes if name not in fixed]
@@ -192,13 +185,6 @@ def _scaled(shapes, sparsity, raw_density, custom, count_custom):
     free = {name: 0.0 for name in dense}
     free.update({name: 1 - eps * raw[name] for name in sparse})
     return _in_order(shapes, fixed, free)
-
-
-def _check_sparsity(argument, value):
-    if not 0.0 <= value < 1.0:
-        raise ValueError(
-            f"`{argument}` must lie in [0, 1). Received: {argument}={value}"
-        )
 
 
 def _in_order(shapes, *parts):

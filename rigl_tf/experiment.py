@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import callbacks
+from rigl_tf import checks
 from rigl_tf import mask_files
 from rigl_tf import masking
 from rigl_tf import trainer as trainers
@@ -101,6 +102,7 @@ def train_and_evaluate(
     result = {
         "task": task,
         "method": method,
+        "updater": type(updater).__name__ if updater else None,
         "distribution": getattr(distribution, "__name__", distribution),
         "sparsity": sparsity,
         "input_shape": list(data.input_shape),
@@ -129,10 +131,8 @@ def write_json(path, value):
 
 
 def _check(train_steps, updater, sparsity):
-    if not train_steps >= 1:
-        raise ValueError(
-            f"`train_steps` must be at least 1. Received: {train_steps}"
-        )
+    checks.at_least("train_steps", train_steps, 1, integer=True)
+    checks.fraction("sparsity", sparsity, include_one=False)
     if updater is None and sparsity:
         raise ValueError(
             "Dense training has no masks: leave SPARSITY at 0, or name a "

@@ -25,7 +25,8 @@ class SparseModel(keras.Model):
 
     Example:
         >>> dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
-        >>> sparse = SparseModel(rigl_tf.sparsify(dense, 0.5), updaters.Static())
+        >>> masked = rigl_tf.sparsify(dense, 0.5)
+        >>> sparse = SparseModel(masked, updaters.Static())
         >>> sparse.compile(optimizer="sgd", loss="mse")
         >>> history = sparse.fit(np.ones((4, 8)), np.ones((4, 2)), verbose=0)
     """

@@ -67,8 +67,9 @@ class Masked(keras.layers.Wrapper):
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
         self.sparsities = dict(sparsities or {})
-        # Keras reads the names of the call arguments from the signature, to
-        # pass `training`, `mask` or `initial_state` on.
+        # Keras reads from signatures which shapes to build with, and whether
+        # to pass `training`, `mask` or `initial_state` on.
+        self.build.__signature__ = inspect.signature(layer.build)
         self._call_signature = inspect.signature(layer.call)
         self._call_has_training_arg = layer._call_has_training_arg
         self._call_has_mask_arg = layer._call_has_mask_arg

@@ -6,6 +6,7 @@ import math
 import keras
 import numpy as np
 
+from rigl_tf import checks
 from rigl_tf import distributions
 from rigl_tf import layers
 from rigl_tf import masks
@@ -77,11 +78,7 @@ def sparsify(
             matches no kernel.
     """
     _require_built(model)
-    if first_mask not in ("random", "dense"):
-        raise ValueError(
-            '`first_mask` must be "random" or "dense". '
-            f"Received: first_mask={first_mask!r}"
-        )
+    checks.one_of("first_mask", first_mask, ("random", "dense"))
     maskable = layers.maskable_kernels(model)
     if not maskable:
         raise ValueError(

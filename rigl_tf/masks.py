@@ -11,6 +11,8 @@ import zlib
 
 import tensorflow as tf
 
+from rigl_tf import checks
+
 
 def n_ones(size, sparsity, rounding="floor"):
     """Count the active weights of a fresh mask.
@@ -28,15 +30,8 @@ def n_ones(size, sparsity, rounding="floor"):
     Returns:
         int, in [1, size] under "floor".
     """
-    if not 0.0 <= sparsity < 1.0:
-        raise ValueError(
-            f"`sparsity` must lie in [0, 1). Received: sparsity={sparsity}"
-        )
-    if rounding not in ("floor", "ceil"):
-        raise ValueError(
-            '`rounding` must be "floor" or "ceil". '
-            f"Received: rounding={rounding!r}"
-        )
+    checks.fraction("sparsity", sparsity, include_one=False)
+    checks.one_of("rounding", rounding, ("floor", "ceil"))
     round_zeros = math.floor if rounding == "floor" else math.ceil
     return size - round_zeros(float(sparsity) * size)
 
@@ -59,8 +54,20 @@ def stateless_seed(seed, path, purpose, step=0):
 
 
 def uniform_scores(shape, seed):
-    """Draw scores in [0, 1) from a `[2]` seed, equal on every device."""
-    return tf.random.stateless_uniform(shape, seed, alg="philox")
+    """Draw from [0, 1) with a `[2]` seed: multiples of 2**-24 in float32.
+
+    Equal on every device: Philox bits are, while TensorFlow's and XLA's own
+    ways from bits to floats differ.
+    """
+    bits = tf.random.stateless_uniform(
+        shape, seed, None, None, tf.uint32, alg="philox"
+    )
+    return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
+
+
+def normal_values(shape, seed):
+    """Draw standard normal values with a `[2]` seed, alike on every device."""
+    return tf.math.ndtri(uniform_scores(shape, seed) + 2.0**-25)
 
 
 def random_mask(shape, n_active, seed):

@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 
+from rigl_tf import checks
+
 
 def constant(value):
     """Return `t -> value`.
@@ -17,7 +19,7 @@ def constant(value):
     Args:
         value: drop fraction alpha, in [0, 1].
     """
-    _check_fraction(value)
+    checks.fraction("drop_fraction", value)
     return lambda step: tf.constant(value, tf.float32)
 
 
@@ -47,8 +49,7 @@ def inverse_power(value, begin_step, end_step, power=3.0):
 
     Arguments as those of `cosine`; `power` is the exponent, above 0.
     """
-    if not power > 0:
-        raise ValueError(f"`power` must be above 0. Received: power={power}")
+    checks.above("power", power, 0)
     progress = _progress(value, begin_step, end_step)
     return lambda step: (
         tf.constant(value, tf.float32) * (1.0 - progress(step)) ** power
@@ -67,7 +68,7 @@ def like_learning_rate(value, learning_rate):
         value: initial drop fraction alpha, in [0, 1].
         learning_rate: schedule, a function of the step, positive at step 0.
     """
-    _check_fraction(value)
+    checks.fraction("drop_fraction", value)
 
     def fraction(step):
         rate, first = learning_rate(step), learning_rate(0)
@@ -93,16 +94,10 @@ class UpdateWindow:
     end: int | None = None
 
     def __post_init__(self):
-        if not self.interval >= 1:
-            raise ValueError(
-                "`update_interval` must be at least 1 step. "
-                f"Received: update_interval={self.interval}"
-            )
-        if not self.begin >= 0:
-            raise ValueError(
-                "`update_begin_step` must be at least 0. "
-                f"Received: update_begin_step={self.begin}"
-            )
+        checks.at_least("update_interval", self.interval, 1, integer=True)
+        checks.at_least("update_begin_step", self.begin, 0, integer=True)
+        if self.end is not None:
+            checks.at_least("update_end_step", self.end, 0, integer=True)
         if self.end is not None and self.end < self.begin:
             raise ValueError(
                 "`update_end_step` must not lie before `update_begin_step` "
@@ -125,7 +120,7 @@ class UpdateWindow:
 
 def _progress(value, begin_step, end_step):
     """Return `t -> (t - begin) / (end - begin)`, clipped to [0, 1]."""
-    _check_fraction(value)
+    checks.fraction("drop_fraction", value)
     if end_step is None:
         raise ValueError(
             "A decaying drop fraction needs an end: set `update_end_step`, or "
@@ -143,11 +138,3 @@ def _progress(value, begin_step, end_step):
         return tf.clip_by_value(past / float(end_step - begin_step), 0.0, 1.0)
 
     return progress
-
-
-def _check_fraction(value):
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(
-            "`drop_fraction` must lie in [0, 1]. "
-            f"Received: drop_fraction={value}"
-        )

@@ -10,6 +10,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from rigl_tf import checks
 from rigl_tf import layers
 from rigl_tf import masking
 from rigl_tf import slots
@@ -36,8 +37,7 @@ class SparseSteps:
     """
 
     def __init__(self, model, updater, optimizer, strategy=None, *, l2=0.0):
-        if not l2 >= 0:
-            raise ValueError(f"`l2` must not be negative. Received: l2={l2}")
+        checks.at_least("l2", l2, 0)
         self.model = model
         self.updater = updater
         self.optimizer = optimizer
@@ -162,7 +162,7 @@ class SparseSteps:
             gradient = gradient * tf.cast(mask.value, gradient.dtype)
         if decays:
             # Scaled like the loss, in case the optimizer scales it.
-            wd = self.optimizer.scale_loss(tf.cast(self.l2, gradient.dtype))
+            wd = self.optimizer.scale_loss(tf.constant(self.l2, gradient.dtype))
             gradient += tf.cast(wd, gradient.dtype) * variable.value
         return gradient
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from rigl_tf import checks
 from rigl_tf import masks
 from rigl_tf import schedules
 from rigl_tf.updaters import base
@@ -55,27 +56,15 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             self._drop_fraction = schedules.cosine(
                 self.drop_fraction, self.update_begin_step, self.update_end_step
             )
-        if self.grow_init not in _GROW_INITS:
-            raise ValueError(
-                f"`grow_init` must be one of {', '.join(_GROW_INITS)}. "
-                f"Received: grow_init={self.grow_init!r}"
-            )
+        checks.one_of("grow_init", self.grow_init, _GROW_INITS)
         if self.grow_init.startswith("grad") and not self.updates_on_batch:
             raise ValueError(
                 f"`grow_init={self.grow_init!r}` needs the dense gradients of "
                 f"the update's batch; {type(self).__name__} has none. Use "
                 '"zeros", "random_normal" or "random_uniform"'
             )
-        if not self.drop_noise >= 0:
-            raise ValueError(
-                "`drop_noise` must not be negative. "
-                f"Received: drop_noise={self.drop_noise}"
-            )
-        if not self.grow_init_divisor > 0:
-            raise ValueError(
-                "`grow_init_divisor` must be above 0. "
-                f"Received: grow_init_divisor={self.grow_init_divisor}"
-            )
+        checks.at_least("drop_noise", self.drop_noise, 0)
+        checks.above("grow_init_divisor", self.grow_init_divisor, 0)
 
     def next_update(self, step, last_update_step):
         """Return the next due step that had no update yet."""
@@ -110,7 +99,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         scores = tf.abs(kernel.kernel.value)
         if self.drop_noise:
             seed = masks.stateless_seed(self.seed, kernel.path, "drop", step)
-            noise = tf.random.stateless_normal(scores.shape, seed, alg="philox")
+            noise = masks.normal_values(scores.shape, seed)
             scores += tf.cast(self.drop_noise * noise, scores.dtype)
         return scores
 
@@ -148,11 +137,9 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         seed = masks.stateless_seed(self.seed, kernel.path, "grow_init", step)
         n_active = tf.maximum(tf.reduce_sum(mask), 1)
         if self.grow_init == "random_normal":
-            draw, scale = tf.random.stateless_normal, tf.square(weights)
-        else:
-            draw, scale = tf.random.stateless_uniform, tf.abs(weights)
-        values = tf.cast(draw(weights.shape, seed, alg="philox"), weights.dtype)
-        scale = tf.reduce_sum(scale) / n_active
-        if self.grow_init == "random_normal":
-            return values * tf.sqrt(scale)
-        return (2 * values - 1) * scale
+            values = masks.normal_values(weights.shape, seed)
+            deviation = tf.sqrt(tf.reduce_sum(tf.square(weights)) / n_active)
+            return tf.cast(values, weights.dtype) * deviation
+        values = 2 * masks.uniform_scores(weights.shape, seed) - 1
+        magnitude = tf.reduce_sum(tf.abs(weights)) / n_active
+        return tf.cast(values, weights.dtype) * magnitude

@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from rigl_tf import checks
 from rigl_tf.updaters import base
 from rigl_tf.updaters import drop_and_grow
 
@@ -33,11 +34,7 @@ class SNFS(drop_and_grow.DropAndGrow):
 
     def __post_init__(self):
         super().__post_init__()
-        if not 0.0 <= self.momentum < 1.0:
-            raise ValueError(
-                "`momentum` must lie in [0, 1). "
-                f"Received: momentum={self.momentum}"
-            )
+        checks.fraction("momentum", self.momentum, include_one=False)
         self._averages = {}
 
     def build(self, kernels):

@@ -4,6 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from rigl_tf import checks
 from rigl_tf import masks
 from rigl_tf.updaters import base
 
@@ -31,11 +32,7 @@ class SNIP(base.MaskUpdater):
     starts_dense = True
 
     def __post_init__(self):
-        if self.scope not in ("layer", "global"):
-            raise ValueError(
-                '`scope` must be "layer" or "global". '
-                f"Received: scope={self.scope!r}"
-            )
+        checks.one_of("scope", self.scope, ("layer", "global"))
 
     def next_update(self, step, last_update_step):
         """Return 0 until the mask has been chosen."""

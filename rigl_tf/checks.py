@@ -1,0 +1,54 @@
+"""Checks of arguments: rule, value received, raised where they are given."""
+
+import numbers
+
+
+def fraction(name, value, include_one=True):
+    """Require a number in [0, 1], or in [0, 1) without `include_one`.
+
+    Args:
+        name: how the error calls the argument.
+        value: what was given.
+        include_one: whether 1 is allowed.
+    """
+    _require_type(name, value, numbers.Real, "a number")
+    if not 0 <= value <= 1 or (value == 1 and not include_one):
+        interval = "[0, 1]" if include_one else "[0, 1)"
+        raise ValueError(
+            f"`{name}` must lie in {interval}. Received: {name}={value}"
+        )
+
+
+def at_least(name, value, low, integer=False):
+    """Require a finite number, or an integer, of `low` or more."""
+    kind = numbers.Integral if integer else numbers.Real
+    _require_type(name, value, kind, "an integer" if integer else "a number")
+    if not low <= value < float("inf"):
+        raise ValueError(
+            f"`{name}` must be at least {low}. Received: {name}={value}"
+        )
+
+
+def above(name, value, low):
+    """Require a finite number above `low`."""
+    _require_type(name, value, numbers.Real, "a number")
+    if not low < value < float("inf"):
+        raise ValueError(
+            f"`{name}` must be above {low}. Received: {name}={value}"
+        )
+
+
+def one_of(name, value, choices):
+    """Require one of some strings."""
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _require_type(name, value, kind, description):
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(
+            f"`{name}` must be {description}. Received: {name}={value!r}"
+        )

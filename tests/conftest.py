@@ -1,0 +1,42 @@
+"""Set-up of all tests: two CPU devices, quiet start, real data if at hand."""
+
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_keras():
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """Return a strategy over both CPU devices.
+
+    One for all tests: the collectives of two strategies in one process would
+    use the same keys.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def tfds_dir():
+    """Return the directory of prepared data sets, or skip without CI."""
+    directory = os.environ.get("TFDS_DATA_DIR")
+    if directory and (pathlib.Path(directory) / "mnist").is_dir():
+        return directory
+    if os.environ.get("CI") == "true":
+        pytest.fail("TFDS_DATA_DIR must hold mnist when CI=true")
+    pytest.skip("needs TFDS_DATA_DIR with mnist prepared")

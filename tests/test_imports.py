@@ -1,0 +1,136 @@
+"""The architecture: imports go one way, and only over named edges."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "rigl_tf"
+
+# Module -> the modules of rigl_tf that it may import.
+EDGES = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "checks": set(),
+    "masks": {"checks"},
+    "schedules": {"checks"},
+    "structure": set(),
+    "mask_files": set(),
+    "results": set(),
+    "distributions": {"checks", "masks"},
+    "layers": {"structure"},
+    "masking": {"checks", "distributions", "layers", "masks", "structure"},
+    "slots": set(),
+    "updaters": {"checks", "masks", "schedules"},
+    "steps": {"checks", "layers", "masking", "slots", "updaters"},
+    "trainer": {"steps"},
+    "keras_fit": {"steps"},
+    "callbacks": {"checks", "mask_files", "masking"},
+    "connectivity": {"mask_files"},
+    "experiment": {"checks", "callbacks", "mask_files", "masking", "trainer"},
+    "config": {"experiment"},
+    "cli": {"config", "connectivity", "results"},
+    "models": set(),
+    "datasets": set(),
+}
+PURE = {
+    "checks": set(),
+    "masks": {"tensorflow"},
+    "schedules": {"tensorflow"},
+    "distributions": set(),
+    "results": set(),
+    "mask_files": {"numpy"},
+}
+
+
+def imports(file):
+    """Return `(modules of rigl_tf, other packages)` that a file imports."""
+    own, others = set(), set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names = [f"{module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, *rest = name.split(".")
+            if package != "rigl_tf":
+                others.add(package)
+            elif rest:
+                own.add(rest[0])
+    return own, others
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_imports_follow_the_architecture(file):
+    module = module_of(file)
+    own, others = imports(file)
+    assert own <= EDGES[module] | {module}
+    if module != "config":
+        assert "gin" not in others
+    assert "absl" not in others or module == "cli"
+    if module in PURE:
+        standard = set(sys.stdlib_module_names)
+        assert others - standard <= PURE[module]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_files_stay_small(file):
+    assert len(file.read_text().splitlines()) <= 350
+
+
+def test_the_graph_has_no_cycle():
+    left = {module: set(edges) for module, edges in EDGES.items()}
+    while left:
+        leaves = {module for module, edges in left.items() if not edges}
+        assert leaves, f"cycle among {sorted(left)}"
+        left = {m: e - leaves for m, e in left.items() if m not in leaves}
+
+
+@pytest.mark.parametrize("how", ["environment", "file", "imported"])
+def test_other_backends_are_refused(how, tmp_path):
+    (tmp_path / "keras").mkdir()
+    settings = {"KERAS_HOME": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
+    code = "import rigl_tf"
+    if how == "environment":
+        settings["KERAS_BACKEND"] = "jax"
+    elif how == "file":
+        (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    else:
+        code = (
+            "import sys, types; k = types.ModuleType('keras');"
+            "k.backend = types.SimpleNamespace(backend=lambda: 'jax');"
+            "sys.modules['keras'] = k; import rigl_tf"
+        )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=settings,
+        cwd=ROOT,
+    )
+    assert run.returncode == 1
+    assert "needs Keras on the TensorFlow backend" in run.stderr
+    assert "'jax'" in run.stderr
+
+
+def test_public_names_exist():
+    import rigl_tf
+
+    for name in rigl_tf.__all__:
+        assert getattr(rigl_tf, name) is not None
+    assert callable(rigl_tf.sparsify)
+    with pytest.raises(AttributeError, match="no attribute 'sparsfy'"):
+        rigl_tf.sparsfy

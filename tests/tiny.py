@@ -1,0 +1,94 @@
+"""Tiny models and data, quick to build and to train."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import rigl_tf
+
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def mlp(dtype=None):
+    """Build a 6-8-4 network; kernels "fc1/kernel" and "fc2/kernel"."""
+    return keras.Sequential(
+        [
+            keras.Input((6,), dtype=dtype),
+            keras.layers.Dense(8, "relu", name="fc1", dtype=dtype),
+            keras.layers.Dense(4, name="fc2", dtype=dtype),
+        ],
+        name="tiny",
+    )
+
+
+def nested():
+    """Build a functional model with a shared layer and a nested model."""
+    inner = keras.Sequential(
+        [
+            keras.Input((5,)),
+            keras.layers.Dense(5),
+            keras.layers.Dropout(0.1),
+            keras.layers.Dense(3),
+        ],
+        name="inner",
+    )
+    shared = keras.layers.Dense(5, name="shared")
+    inputs = keras.Input((5,))
+    x = shared(keras.layers.Activation("relu")(shared(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(2)(inner(x)))
+
+
+def convolutional():
+    """Build a network with every kind of weight that stays dense, too."""
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 3)),
+            keras.layers.Conv2D(4, 3, name="conv"),
+            keras.layers.BatchNormalization(name="norm"),
+            keras.layers.DepthwiseConv2D(3, name="depthwise"),
+            keras.layers.SeparableConv2D(4, 2, name="separable"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, name="out"),
+        ]
+    )
+
+
+def arrays(n_examples=64, dtype="float32"):
+    """Return learnable inputs [n, 6] and labels [n] of `mlp`."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n_examples, 6)).astype(dtype)
+    y = np.argmax(x[:, :4] + 0.1 * rng.normal(size=(n_examples, 4)), axis=1)
+    return x, y
+
+
+def batches(batch_size=16, dtype="float32"):
+    """Return an endless dataset over `arrays`."""
+    data = tf.data.Dataset.from_tensor_slices(arrays(dtype=dtype))
+    return data.repeat().batch(batch_size)
+
+
+def sgd():
+    """Return SGD with Nesterov momentum."""
+    return keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
+
+
+def masked_mlp(updater, sparsity=0.5, dtype=None):
+    """Build `mlp` with the first masks that the updater wants."""
+    first = "dense" if updater.starts_dense else "random"
+    return rigl_tf.sparsify(mlp(dtype), sparsity, "uniform", first_mask=first)
+
+
+def trainer(updater, optimizer=None, strategy=None, dtype=None, **kwargs):
+    """Build a trainer of the masked `mlp`."""
+    scope = (strategy or tf.distribute.get_strategy()).scope()
+    with scope:
+        model = masked_mlp(updater, dtype=dtype)
+        optimizer = optimizer() if optimizer else sgd()
+    return rigl_tf.SparseTrainer(
+        model, updater, optimizer, LOSS, strategy, **kwargs
+    )
+
+
+def off_mask(item, variable):
+    """Return the values of `variable` at the kernel's inactive positions."""
+    return np.asarray(variable)[item.mask.numpy() == 0]
