@@ -57,9 +57,9 @@ setuptools.setup(
         "tensorboard": ["tensorboard"],
         "test": [
             *_PLOTS,
-            "coverage>=7.4",
             "hypothesis>=6.100",
             "pytest>=8",
+            "pytest-cov>=5",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
         ],

@@ -20,6 +20,8 @@ _N_PANELS = 6
 def draw(workdir):
     """Draw a strip (PNG) and an animation (GIF) from the masks of a run.
 
+    The shares of connections at the edge go to connectivity.json.
+
     Args:
         workdir: work directory of a run made with `RECORD_MASKS=True`.
 
@@ -46,6 +48,8 @@ def draw(workdir):
             "`connectivity` needs matplotlib and pillow. Install them with: "
             "pip install rigl-tf[plots]"
         ) from error
+    summary = {"frame": frame, "steps": steps, "edge_shares": shares}
+    (workdir / "connectivity.json").write_text(json.dumps(summary) + "\n")
     strip = workdir / "connectivity.png"
     movie = workdir / "connectivity.gif"
     _draw_strip(strip, title, steps, counts, shares, frame)
@@ -66,7 +70,7 @@ def edge_share(image, frame):
         frame: width of the outer frame [pixels].
     """
     inner = image[frame:-frame, frame:-frame].sum()
-    return 1 - inner / image.sum()
+    return float(1 - inner / image.sum())
 
 
 def _load(workdir):

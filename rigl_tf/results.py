@@ -16,7 +16,9 @@ def rows(directory):
 
     Returns:
         list of dictionaries: task, method, distribution, sparsity, n (number
-        of runs), and mean and standard deviation of the test accuracy.
+        of runs), mean and standard deviation of the test accuracy, and mean
+        shares of input connections at the edge, first and last, if
+        `rigl_tf connectivity` has drawn all of these runs.
 
     Raises:
         FileNotFoundError: there is no finished run.
@@ -30,6 +32,9 @@ def rows(directory):
     groups = collections.defaultdict(list)
     for file in files:
         result = json.loads(file.read_text())
+        drawn = file.with_name("connectivity.json")
+        if drawn.exists():
+            result.update(json.loads(drawn.read_text()))
         groups[tuple(result[name] for name in _GROUP)].append(result)
     return [
         {**dict(zip(_GROUP, key)), **_statistics(group)}
@@ -41,21 +46,25 @@ def rows(directory):
 
 def markdown(table_rows):
     """Format rows as a Markdown table; accuracies in per cent."""
-    lines = [
-        "| task | method | distribution | sparsity | test accuracy, % | runs |",
-        "|---|---|---|---|---|---|",
-    ]
+    header = ["task", "method", "distribution", "sparsity"]
+    header += ["test accuracy, %", "runs"]
+    edges = any("edge" in row for row in table_rows)
+    if edges:
+        header.append("input connections at the edge")
+    lines = [header, ["---"] * len(header)]
     for row in table_rows:
         accuracy = f"{100 * row['accuracy']:.2f}"
         if row["n"] > 1:
             accuracy += f" ± {100 * row['accuracy_std']:.2f}"
         # Dense training has no distribution.
         distribution = row["distribution"] if row["sparsity"] else "–"
-        lines.append(
-            f"| {row['task']} | {row['method']} | {distribution} "
-            f"| {row['sparsity']:g} | {accuracy} | {row['n']} |"
-        )
-    return "\n".join(lines)
+        cells = [row["task"], row["method"], distribution]
+        cells += [f"{row['sparsity']:g}", accuracy, str(row["n"])]
+        if edges:
+            edge = row.get("edge")
+            cells.append(f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–")
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def print_closing_table(result, workdir):
@@ -80,11 +89,15 @@ def print_closing_table(result, workdir):
 
 def _statistics(group):
     accuracies = [result["accuracy"] for result in group]
-    return {
+    row = {
         "n": len(group),
         "accuracy": statistics.fmean(accuracies),
         "accuracy_std": statistics.stdev(accuracies) if len(group) > 1 else 0.0,
     }
+    if all("edge_shares" in result for result in group):
+        shares = [result["edge_shares"] for result in group]
+        row["edge"] = [statistics.fmean(s[i] for s in shares) for i in (0, -1)]
+    return row
 
 
 def _mean(group):

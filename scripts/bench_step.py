@@ -98,7 +98,7 @@ def batches(model, batch_size):
     rng = np.random.default_rng(0)
     shape = (batch_size, *model.input_shape[1:])
     x = rng.normal(size=shape).astype(np.float32)
-    y = rng.integers(0, 10, batch_size)
+    y = rng.integers(0, model.output_shape[-1], batch_size)
     data = tf.data.Dataset.from_tensors((tf.constant(x), tf.constant(y)))
     return iter(data.cache().repeat())
 
