@@ -5,6 +5,7 @@ where `shapes` maps the name of a kernel to its shape and `sparsity` is the
 overall fraction of zeros S in [0, 1). RigL paper, section 3, (1).
 """
 
+import bisect
 import math
 import re
 
@@ -32,7 +33,7 @@ def uniform(shapes, sparsity, *, custom=None, count_custom=False):
     fixed, free, budget = _split(shapes, sparsity, custom, count_custom)
     size = sum(math.prod(shapes[name]) for name in free)
     # Without a shared budget S itself is exact; a quotient would round it.
-    share = sparsity if not count_custom or not fixed else 1 - budget / size
+    share = 1 - budget / size if fixed and free and count_custom else sparsity
     return _in_order(shapes, fixed, {name: share for name in free})
 
 
@@ -102,22 +103,30 @@ def matching(patterns, names, argument):
     """
     matches = {}
     for pattern in patterns:
-        try:
-            expression = re.compile(pattern)
-        except re.error as error:
+        hits = [name for name in names if name == pattern]
+        hits += _full_matches(pattern, names, argument, bool(hits))
+        new = [name for name in hits if name not in matches]
+        if not new:
+            why = " (matched by earlier patterns alone)" if hits else ""
             raise ValueError(
-                f"`{argument}` takes names or regular expressions. "
-                f"Received: {pattern!r} ({error})"
-            ) from None
-        hits = [n for n in names if n == pattern or expression.fullmatch(n)]
-        if not hits:
-            raise ValueError(
-                f"`{argument}` names no kernel: {pattern!r}. "
+                f"`{argument}` names no kernel: {pattern!r}{why}. "
                 f"The kernels are: {', '.join(names)}"
             )
-        for name in hits:
-            matches.setdefault(name, pattern)
+        matches.update(dict.fromkeys(new, pattern))
     return matches
+
+
+def _full_matches(pattern, names, argument, is_name):
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        if is_name:
+            return []
+        raise ValueError(
+            f"`{argument}` takes names or regular expressions. "
+            f"Received: {pattern!r} ({error})"
+        ) from None
+    return [name for name in names if expression.fullmatch(name)]
 
 
 def _split(shapes, sparsity, custom, count_custom):
@@ -146,20 +155,27 @@ def _split(shapes, sparsity, custom, count_custom):
 def _spend(shapes, fixed, free, sparsity, budget):
     """Subtract the ones of the fixed kernels from the budget."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
-    total = sum(sizes.values())
     spent = sum(masks.n_ones(sizes[name], s) for name, s in fixed.items())
-    room = sum(sizes[name] for name in free)
     # Every free kernel keeps at least one connection, and at most all.
-    lowest = 1 - (spent + room) / total
-    highest = 1 - (spent + len(free)) / total
-    if not spent + len(free) <= budget <= spent + room:
-        raise ValueError(
-            f"`sparsity` is infeasible: the kernels of `custom` keep {spent} "
-            f"of {total} weights, so the overall sparsity must lie between "
-            f"{lowest:.6g} and {highest:.6g} (the largest feasible sparsity). "
-            f"Received: sparsity={sparsity}"
-        )
-    return budget - spent
+    least = spent + len(free)
+    most = spent + sum(sizes[name] for name in free)
+    if least <= budget <= most:
+        return budget - spent
+
+    def ones(millionths):
+        share = millionths / 10**6
+        return sum(masks.n_ones(size, share) for size in sizes.values())
+
+    # The number of ones falls as sparsity rises: bisect over both bounds.
+    grid = range(10**6)
+    lowest = bisect.bisect_left(grid, True, key=lambda i: ones(i) <= most)
+    beyond = bisect.bisect_left(grid, True, key=lambda i: ones(i) < least)
+    raise ValueError(
+        f"`sparsity` is infeasible: the kernels of `custom` keep {spent} of "
+        f"{sum(sizes.values())} weights. The smallest feasible sparsity is "
+        f"{lowest / 10**6:g}, the largest {(beyond - 1) / 10**6:g}. "
+        f"Received: sparsity={sparsity}"
+    )
 
 
 def _scaled(shapes, sparsity, raw_density, custom, count_custom):

@@ -1,8 +1,7 @@
 """Masks on disk: one bit per weight.
 
-A file is an `.npz` archive that holds two entries per kernel: the bits of the
-mask, packed eight to a byte, under the kernel's path, and its shape under
-`<path>:shape`.
+A file is an `.npz` archive that holds two entries per kernel: `bits:<path>`,
+the mask packed eight weights to a byte, and `shape:<path>`.
 """
 
 import math
@@ -10,7 +9,7 @@ import pathlib
 
 import numpy as np
 
-_SHAPE = ":shape"
+_BITS, _SHAPE = "bits:", "shape:"
 
 
 def save(path, masks):
@@ -23,8 +22,8 @@ def save(path, masks):
     """
     entries = {}
     for name, mask in masks.items():
-        entries[name] = np.packbits(np.asarray(mask, bool))
-        entries[name + _SHAPE] = np.asarray(np.shape(mask), np.int64)
+        entries[_BITS + name] = np.packbits(np.asarray(mask, bool))
+        entries[_SHAPE + name] = np.asarray(np.shape(mask), np.int64)
     with open(path, "wb") as stream:
         np.savez(stream, **entries)
 
@@ -37,9 +36,12 @@ def load(path):
     """
     with np.load(pathlib.Path(path), allow_pickle=False) as archive:
         return {
-            name: _unpack(archive[name], archive[name + _SHAPE])
-            for name in archive.files
-            if not name.endswith(_SHAPE)
+            name: _unpack(archive[_BITS + name], archive[_SHAPE + name])
+            for name in (
+                entry.removeprefix(_BITS)
+                for entry in archive.files
+                if entry.startswith(_BITS)
+            )
         }
 
 

@@ -64,11 +64,15 @@ def linear(value, begin_step, end_step):
 def like_learning_rate(value, learning_rate):
     """Return `t -> alpha * learning_rate(t) / learning_rate(0)`.
 
+    Where the rate rises above its first value, as in a warm-up, so does the
+    fraction; updates clip it to 1.
+
     Args:
         value: initial drop fraction alpha, in [0, 1].
         learning_rate: schedule, a function of the step, positive at step 0.
     """
     checks.fraction("drop_fraction", value)
+    checks.above("learning_rate(0)", float(learning_rate(0)), 0)
 
     def fraction(step):
         rate, first = learning_rate(step), learning_rate(0)

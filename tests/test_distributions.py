@@ -221,24 +221,53 @@ def test_counting_without_custom_kernels_changes_nothing():
         assert counted == function(LENET, 0.9)
 
 
+def bounds_of(function, shapes, sparsity, custom):
+    with pytest.raises(ValueError, match="infeasible") as caught:
+        function(shapes, sparsity, custom=custom, count_custom=True)
+    numbers = re.search(
+        r"is ([\d.e-]+), the largest ([\d.e-]+)\.", str(caught.value)
+    )
+    return float(numbers[1]), float(numbers[2])
+
+
 @ALL
-def test_an_infeasible_sparsity_names_the_largest_feasible_one(function):
-    # "a" keeps 500 of 11,300 weights, "b" and "c" at least one each.
+@pytest.mark.parametrize(
+    "shapes, custom, too_sparse, too_dense",
+    [
+        (ROUND, {"a": 0.5}, 0.96, 0.01),
+        (ROUND, {"c": 0.9}, 0.95, 0.7),
+        ({"a": (10, 10), "b": (3, 3)}, {"a": 0.5}, 0.6, 0.4),
+        (
+            {"a": (730, 3499), "b": (695, 3909)},
+            {"a": 0.7313544899204903},
+            0.869819,
+            0.3,
+        ),
+    ],
+)
+def test_infeasible_sparsities_name_the_feasible_ones(
+    function, shapes, custom, too_sparse, too_dense
+):
+    bounds = bounds_of(function, shapes, too_sparse, custom)
+    assert bounds == bounds_of(function, shapes, too_dense, custom)
+    lowest, largest = bounds
+    total = sum(math.prod(shape) for shape in shapes.values())
+    for sparsity in bounds:
+        result = function(shapes, sparsity, custom=custom, count_custom=True)
+        slack = 2 * len(shapes) / total  # zeros are rounded per kernel
+        assert n_zeros(shapes, result) / total == pytest.approx(
+            sparsity, abs=slack
+        )
+    for beyond in (lowest - 2e-6, largest + 2e-6):
+        with pytest.raises(ValueError, match="infeasible"):
+            function(shapes, beyond, custom=custom, count_custom=True)
+
+
+@ALL
+def test_all_kernels_may_be_custom_and_counted(function):
     custom = {"a": 0.5}
-    largest = f"{1 - 502 / 11300:.6g}"
-    rule = rf"keep 500 of 11300.*and {re.escape(largest)} \(the largest"
-    with pytest.raises(ValueError, match=rule):
-        function(ROUND, 0.96, custom=custom, count_custom=True)
-    result = function(ROUND, float(largest), custom=custom, count_custom=True)
-    assert n_zeros(ROUND, result) == pytest.approx(11300 - 502, abs=3)
-
-
-@ALL
-def test_a_sparsity_below_that_of_the_custom_kernels_is_infeasible(function):
-    # 9,000 of 11,300 weights are zeros whatever the others do.
-    rule = f"between {9000 / 11300:.6g} and"
-    with pytest.raises(ValueError, match=rule):
-        function(ROUND, 0.7, custom={"c": 0.9}, count_custom=True)
+    result = function({"a": (10, 10)}, 0.5, custom=custom, count_custom=True)
+    assert result == custom
 
 
 @pytest.mark.parametrize("function", FUNCTIONS[1:])
@@ -249,19 +278,18 @@ def test_erdos_renyi_needs_matrices(function):
         function(shapes, 0.5)
 
 
+def test_no_kernels_are_an_error():
+    with pytest.raises(ValueError, match="at least one kernel. Received: {}"):
+        distributions.uniform({}, 0.5)
+
+
 def test_uniform_takes_vectors():
     assert distributions.uniform({"scale": (7,)}, 0.5) == {"scale": 0.5}
 
 
-@ALL
-def test_no_kernels_are_an_error(function):
-    with pytest.raises(ValueError, match="at least one kernel. Received: {}"):
-        function({}, 0.5)
-
-
 @pytest.mark.parametrize("power_scale", [-1.0, math.nan])
 def test_a_negative_power_scale_is_an_error(power_scale):
-    with pytest.raises(ValueError, match="`power_scale` must not be negative"):
+    with pytest.raises(ValueError, match="`power_scale` must be at least 0"):
         distributions.erdos_renyi_kernel(LENET, 0.5, power_scale=power_scale)
 
 
@@ -309,5 +337,18 @@ def test_n_ones_rejects_a_sparsity_outside_its_range(sparsity):
 
 
 def test_n_ones_rejects_an_unknown_rounding():
-    with pytest.raises(ValueError, match='"floor" or "ceil".*rounding=\'up\''):
+    with pytest.raises(ValueError, match="one of floor, ceil.*rounding='up'"):
         masks.n_ones(10, 0.5, rounding="up")
+
+
+def test_patterns_that_decide_nothing_are_errors():
+    shapes = {"conv1": (2, 2), "conv2": (2, 2)}
+    custom = {"conv.*": 0.1, "conv1": 0.3}
+    with pytest.raises(ValueError, match="'conv1' .matched by earlier"):
+        distributions.uniform(shapes, 0.5, custom=custom)
+
+
+def test_names_need_not_be_regular_expressions():
+    shapes = {"k(1": (2, 2), "k2": (2, 2)}
+    result = distributions.uniform(shapes, 0.5, custom={"k(1": 0.1})
+    assert result == {"k(1": 0.1, "k2": 0.5}

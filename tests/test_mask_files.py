@@ -72,8 +72,11 @@ def test_bits_are_packed_first_to_last_into_named_entries(tmp_path):
     mask = np.array([[1, 0, 1], [0, 0, 0], [0, 0, 1]])
     mask_files.save(path, {"layers/0/kernel": mask})
     with np.load(path) as archive:
-        assert archive["layers/0/kernel"].tolist() == [0b10100000, 0b10000000]
-        assert archive["layers/0/kernel:shape"].tolist() == [3, 3]
+        assert archive["bits:layers/0/kernel"].tolist() == [
+            0b10100000,
+            0b10000000,
+        ]
+        assert archive["shape:layers/0/kernel"].tolist() == [3, 3]
         assert len(archive.files) == 2
 
 
@@ -82,3 +85,12 @@ def test_a_second_save_replaces_the_first(tmp_path):
     mask_files.save(path, random_masks())
     mask_files.save(path, {"kernel": np.ones((2, 2))})
     assert list(mask_files.load(path)) == ["kernel"]
+
+
+def test_any_name_is_allowed(tmp_path):
+    saved = {"file": np.ones(3), "allow_pickle": np.zeros((2, 2))}
+    mask_files.save(tmp_path / "masks.npz", saved)
+    loaded = mask_files.load(tmp_path / "masks.npz")
+    assert loaded.keys() == saved.keys()
+    for name, mask in saved.items():
+        np.testing.assert_array_equal(loaded[name], mask)

@@ -339,3 +339,10 @@ def test_density_is_the_fraction_of_ones():
     assert masks.density([[1, 0], [0, 0]]) == 0.25
     assert masks.density(tf.ones([3])) == 1.0
     assert masks.density([[False, False]]) == 0.0
+
+
+def test_fractions_above_one_move_every_connection_and_no_more():
+    mask, scores = tf.constant([1.0, 1, 0, 0, 0, 0]), tf.range(6.0)
+    new, grown = masks.drop_and_grow(mask, scores, scores, 1.5)
+    assert new.numpy().tolist() == [0, 0, 0, 0, 1, 1]
+    assert grown.numpy().tolist() == [False] * 4 + [True] * 2

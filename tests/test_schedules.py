@@ -185,9 +185,23 @@ def test_a_window_without_an_end_never_stops():
         ((-5,), "`update_interval` must be at least 1.*update_interval=-5"),
         ((1, -1), "`update_begin_step` must be at least 0.*step=-1"),
         ((1, 8, 7), "`update_end_step` must not lie before.*8, .*step=7"),
-        ((1, 0, -1), "`update_end_step` must not.*None never stops.*step=-1"),
+        ((1, 0, -1), "`update_end_step` must be at least 0.*step=-1"),
     ],
 )
 def test_impossible_windows_are_errors(arguments, rule):
     with pytest.raises(ValueError, match=rule):
         schedules.UpdateWindow(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [(2.5,), (True,), (1, 0.0), (1, 0, 9.5)])
+def test_windows_count_in_whole_steps(arguments):
+    with pytest.raises(TypeError, match="must be an integer. Received: update"):
+        schedules.UpdateWindow(*arguments)
+
+
+def test_a_learning_rate_that_begins_at_zero_is_refused():
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, 100, warmup_target=0.1, warmup_steps=10
+    )
+    with pytest.raises(ValueError, match=r"learning_rate\(0\).*above 0"):
+        schedules.like_learning_rate(0.3, rate)
