@@ -33,9 +33,12 @@ def load(path):
 
     Returns:
         dictionary from the path of a kernel to a boolean array.
+
+    Raises:
+        ValueError: the file holds no masks.
     """
     with np.load(pathlib.Path(path), allow_pickle=False) as archive:
-        return {
+        masks = {
             name: _unpack(archive[_BITS + name], archive[_SHAPE + name])
             for name in (
                 entry.removeprefix(_BITS)
@@ -43,6 +46,12 @@ def load(path):
                 if entry.startswith(_BITS)
             )
         }
+    if not masks:
+        raise ValueError(
+            "A file of masks must hold entries `bits:<kernel>`. Received: "
+            f"{str(path)!r}, which holds none"
+        )
+    return masks
 
 
 def _unpack(bits, shape):

@@ -149,7 +149,7 @@ class SparseTrainer(steps.SparseSteps):
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        return self._sums(y, self.model(x, training=False), weights)
+        return tf.stack(self._sums(y, self.model(x, training=False), weights))
 
     def _gradients(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -162,7 +162,7 @@ class SparseTrainer(steps.SparseSteps):
                 loss += tf.add_n(self.model.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
         variables = [variable.value for variable, _, _ in self._variables]
-        return sums, tape.gradient(loss, variables)
+        return tf.stack(sums), tape.gradient(loss, variables)
 
     def _sums(self, y, predictions, weights):
         """Sum `[weights, loss, metrics...]` over this replica's examples."""
@@ -170,10 +170,13 @@ class SparseTrainer(steps.SparseSteps):
         values += [metric(y, predictions) for metric in self.metrics.values()]
         values = [tf.cast(value, tf.float32) for value in values]
         if weights is None:
-            weights = tf.ones_like(values[0])
-        weights = tf.cast(weights, tf.float32)
-        sums = [tf.reduce_sum(value * weights) for value in values]
-        return tf.stack([tf.reduce_sum(weights), *sums])
+            total = tf.cast(tf.size(values[0]), tf.float32)
+        else:
+            weights = tf.cast(weights, tf.float32)
+            values = [value * weights for value in values]
+            weights = tf.broadcast_to(weights, tf.shape(values[0]))
+            total = tf.reduce_sum(weights)
+        return [total, *[tf.reduce_sum(value) for value in values]]
 
 
 def _per_example(loss):

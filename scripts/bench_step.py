@@ -159,7 +159,7 @@ def bench_model(build, n_rounds):
             "dense": trainer_steps(build, masked=False),
             "masked": trainer_steps(build, masked=True),
         },
-        max(n_rounds // 5, 5),
+        max(n_rounds // 4, 5),
     )
     return {
         "model": build.__name__,

@@ -94,3 +94,9 @@ def test_any_name_is_allowed(tmp_path):
     assert loaded.keys() == saved.keys()
     for name, mask in saved.items():
         np.testing.assert_array_equal(loaded[name], mask)
+
+
+def test_other_archives_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    with pytest.raises(ValueError, match="bits:<kernel>.*other.npz"):
+        mask_files.load(tmp_path / "other.npz")
