@@ -42,7 +42,16 @@ def one_of(name, value, choices):
     """Require one of some strings."""
     if value not in choices:
         raise ValueError(
-            f"`{name}` must be one of {', '.join(choices)}. "
+            f"`{name}` must be one of {', '.join(map(str, choices))}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def function(name, value):
+    """Require something that can be called."""
+    if not callable(value):
+        raise TypeError(
+            f"`{name}` must be a function (@module.name in gin). "
             f"Received: {name}={value!r}"
         )
 

@@ -1,6 +1,6 @@
 """Gin configuration: find, check, parse and write. The only user of gin.
 
-Gin binds one function, `experiment.train_and_evaluate`; configuration files
+Gin binds one function, `experiment.Experiment`; configuration files
 import what they name (dynamic registration), so library code stays free of
 decorators. Files are parsed in the order base.gin, the words as given, then the
 bindings of the command line.
@@ -9,10 +9,11 @@ bindings of the command line.
 import ast
 import dataclasses
 import difflib
-import importlib.util  # noqa: F401  gin forgets to import it
+import importlib.util  # gin forgets to import it
 import inspect
 import pathlib
 import re
+import sys
 
 _MACRO = r"[A-Z][A-Z0-9_]*"
 _PRELUDE = """\
@@ -39,11 +40,13 @@ class Config:
         words: the words of the command line.
         files: paths of all files, base.gin first.
         bindings: gin lines of the command line.
+        imports: modules of the user's own, for bindings to name.
     """
 
     words: tuple[str, ...]
     files: tuple[str, ...]
     bindings: tuple[str, ...]
+    imports: tuple[str, ...] = ()
 
 
 def directory():
@@ -60,13 +63,14 @@ def shipped(folder=""):
     return [str(file.relative_to(root).with_suffix("")) for file in files]
 
 
-def read(words):
+def read(words, imports=()):
     """Check the words of a command line; imports neither gin nor TensorFlow.
 
     Args:
         words: names of files ("tasks/digits_mlp" of the shipped ones, or
             paths), macros ("SPARSITY=0.9") and bindings
             ("updaters.RigL.drop_noise=1e-5").
+        imports: names of modules outside the package that bindings may name.
 
     Returns:
         `Config`.
@@ -85,7 +89,7 @@ def read(words):
     known = _matches(rf"^({_MACRO})\s*=|%({_MACRO})\b", sources)
     bindings = [_binding(word, known) for word in words if "=" in word]
     _require_defined(sources + bindings)
-    return Config(tuple(words), tuple(files), tuple(bindings))
+    return Config(tuple(words), tuple(files), tuple(bindings), tuple(imports))
 
 
 def read_sweep(name):
@@ -117,7 +121,7 @@ def parse(config):
     """Parse into gin's global state, replacing what was there.
 
     Returns:
-        the bound `experiment.train_and_evaluate`.
+        `experiment.Experiment` with everything bound; call it to build one.
 
     Raises:
         ConfigError: what gin finds wrong, on one line.
@@ -126,28 +130,44 @@ def parse(config):
 
     from rigl_tf import experiment
 
+    _import_all(config.imports)
+    prelude = _PRELUDE + "".join(f"import {m}\n" for m in config.imports)
     gin.clear_config()
     try:
         for file in config.files:
             with open(file) as stream:
                 gin.parse_config(stream)
         for binding in config.bindings:
-            gin.parse_config(f"{_PRELUDE}{binding}\n")
+            gin.parse_config(f"{prelude}{binding}\n")
         bound = gin.get_bindings(
-            experiment.train_and_evaluate, resolve_references=False
+            experiment.Experiment, resolve_references=False
         )
     except Exception as error:  # gin raises many kinds, all the user's mistakes
         raise ConfigError(f"Configuration error: {one_line(error)}") from error
-    signature = inspect.signature(experiment.train_and_evaluate)
+    signature = inspect.signature(experiment.Experiment)
     for name, parameter in signature.parameters.items():
         required = parameter.default is inspect.Parameter.empty
-        if required and name not in (*bound, "workdir"):
+        if required and name not in bound:
             raise ConfigError(
                 f"No configuration file sets `{name}`: name a task and a "
                 "method, e.g. `tasks/digits_mlp methods/rigl`. "
                 f"Received: {' '.join(config.words)}"
             )
-    return gin.get_configurable(experiment.train_and_evaluate)
+    return gin.get_configurable(experiment.Experiment)
+
+
+def _import_all(modules):
+    """Import the user's modules, from the current directory too."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(
+                f"`--import` must name a module on the Python path or in the "
+                f"current directory. Received: {module!r} ({error})"
+            ) from error
 
 
 def resolved():

@@ -1,47 +1,31 @@
-"""One run from configuration to result: the only function that gin binds."""
+"""One experiment, from configuration to result: what gin binds."""
 
-import json
-import os
+import collections.abc
+import dataclasses
 import pathlib
-import platform
 import time
 
 import keras
-import tensorflow as tf
 
 from rigl_tf import callbacks
+from rigl_tf import checkpoints
 from rigl_tf import checks
-from rigl_tf import mask_files
+from rigl_tf import exports
 from rigl_tf import masking
+from rigl_tf import masks
 from rigl_tf import trainer as trainers
+from rigl_tf import updaters
 
 
-def train_and_evaluate(
-    *,
-    workdir,
-    task,
-    method,
-    model,
-    dataset,
-    updater,
-    optimizer,
-    sparsity,
-    distribution,
-    train_steps,
-    batch_size,
-    custom_sparsities=None,
-    dense_layers=(),
-    l2=0.0,
-    log_interval=100,
-    evaluate_interval=None,
-    record_masks=False,
-    seed=0,
-):
-    """Train one model with one method, evaluate it, and write the results.
+class Interrupted(Exception):
+    """Training was asked to stop; a checkpoint has been saved."""
 
-    Args:
-        workdir: existing directory for metrics.jsonl, model.keras, masks.npz
-            and, written last, result.json.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Train one model with one method on one data set.
+
+    Attributes:
         task: name of the task, for the result.
         method: name of the method, for the result.
         model: function `(input_shape, n_classes) -> keras.Model` of logits.
@@ -57,144 +41,279 @@ def train_and_evaluate(
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         log_interval: steps between two lines of metrics.jsonl.
         evaluate_interval: steps between two evaluations; None for the end only.
+        checkpoint_interval: steps between two checkpoints.
+        keep_checkpoints: number of newest checkpoints to keep, at least 1.
+        keep_checkpoint_every: also keep those of every so many steps, or None.
         record_masks: whether to keep the masks every `log_interval` steps.
+        tensorboard: whether to write event files for TensorBoard.
         seed: seed of weights, masks and the order of data.
-
-    Returns:
-        the dictionary that result.json holds.
     """
-    started = time.monotonic()
-    workdir = pathlib.Path(workdir)
-    _check(train_steps, updater, sparsity)
-    data = dataset()
-    keras.utils.set_random_seed(seed)
-    net = model(data.input_shape, data.n_classes)
-    if updater is not None:
-        net = masking.sparsify(
+
+    task: str
+    method: str
+    model: collections.abc.Callable
+    dataset: collections.abc.Callable
+    updater: updaters.MaskUpdater | None
+    optimizer: collections.abc.Callable
+    sparsity: float
+    distribution: str | collections.abc.Callable
+    train_steps: int
+    batch_size: int
+    custom_sparsities: dict | None = None
+    dense_layers: collections.abc.Sequence = ()
+    l2: float = 0.0
+    log_interval: int = 100
+    evaluate_interval: int | None = None
+    checkpoint_interval: int = 1000
+    keep_checkpoints: int = 2
+    keep_checkpoint_every: int | None = None
+    record_masks: bool = False
+    tensorboard: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in (
+            "train_steps",
+            "batch_size",
+            "log_interval",
+            "evaluate_interval",
+            "checkpoint_interval",
+            "keep_checkpoints",
+            "keep_checkpoint_every",
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                checks.at_least(name, value, 1, integer=True)
+        checks.at_least("seed", self.seed, 0, integer=True)
+        checks.at_least("l2", self.l2, 0)
+        checks.fraction("sparsity", self.sparsity, include_one=False)
+        for name in ("model", "dataset", "optimizer"):
+            checks.function(name, getattr(self, name))
+        for name in ("record_masks", "tensorboard"):
+            checks.one_of(name, getattr(self, name), (True, False))
+        self._check_updater()
+
+    def _check_updater(self):
+        if self.updater is None:
+            if self.sparsity:
+                raise ValueError(
+                    "Dense training has no masks: leave SPARSITY at 0, or name "
+                    "a method such as methods/rigl. Received: "
+                    f"sparsity={self.sparsity}"
+                )
+            return
+        if not isinstance(self.updater, updaters.MaskUpdater):
+            raise TypeError(
+                "`updater` must be None or a `MaskUpdater`, in gin "
+                f"@module.Method(). Received: updater={self.updater!r}"
+            )
+        end = getattr(self.updater, "update_end_step", None)
+        if end is not None and end > self.train_steps:
+            raise ValueError(
+                "`update_end_step` must not lie after the last step, or the "
+                "drop fraction is never annealed to 0. Received: "
+                f"update_end_step={end}, train_steps={self.train_steps} "
+                "(set UPDATE_END_STEP and TRAIN_STEPS)"
+            )
+
+    def build(self):
+        """Build data set and trainer; mistakes show here, nothing is written.
+
+        Returns:
+            `(dataset, SparseTrainer)`.
+        """
+        data = self.dataset()
+        data.check(self.batch_size)
+        keras.utils.set_random_seed(self.seed)
+        net = self.model(data.input_shape, data.n_classes)
+        _require_logits(net, data)
+        if self.updater is not None:
+            net = masking.sparsify(
+                net,
+                self.sparsity,
+                self.distribution,
+                custom=self.custom_sparsities,
+                dense_layers=self.dense_layers,
+                first_mask="dense" if self.updater.starts_dense else "random",
+                seed=self.seed,
+            )
+        trainer = trainers.SparseTrainer(
             net,
-            sparsity,
-            distribution,
-            custom=custom_sparsities,
-            dense_layers=dense_layers,
-            first_mask="dense" if updater.starts_dense else "random",
-            seed=seed,
+            self.updater,
+            self.optimizer(),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
+            l2=self.l2,
         )
-    trainer = trainers.SparseTrainer(
-        net,
-        updater,
-        optimizer(),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
-        l2=l2,
-    )
-    batches = data.train(batch_size, seed)
-    test = data.test(batch_size=1000)
-    path = workdir / "metrics.jsonl"
-    actions = [callbacks.LogMetrics(path, log_interval, train_steps)]
-    if evaluate_interval is not None:
-        actions.append(callbacks.Evaluate(path, evaluate_interval, test))
-    if record_masks:
-        recorder = callbacks.RecordMasks(workdir / "masks", log_interval)
-        recorder.record(net, 0)
-        actions.append(recorder)
-    trainer.train(batches, train_steps, actions)
-    seconds = time.monotonic() - started
-    result = {
-        "task": task,
-        "method": method,
-        "updater": type(updater).__name__ if updater else None,
-        "distribution": getattr(distribution, "__name__", distribution),
-        "sparsity": sparsity,
-        "input_shape": list(data.input_shape),
-        **_sparsity_report(trainer.kernels),
-        "steps": trainer.step,
-        "train_examples": trainer.step * batch_size,
-        **trainer.evaluate(test),
-        "skipped_updates": int(trainer.skipped_updates.numpy()),
-        **_accounting_fields(),
-        **_export(net, trainer.kernels, workdir),
-        "seed": seed,
-        "wall_seconds": round(seconds, 3),
-        "examples_per_second": round(trainer.step * batch_size / seconds, 1),
-        "versions": _versions(),
-    }
-    write_json(workdir / "result.json", result)
-    return result
+        return data, trainer
+
+    def train_and_evaluate(self, workdir, built=None, should_stop=None):
+        """Train, evaluate, and write the results.
+
+        A work directory with a checkpoint is resumed: every weight, mask, slot
+        and metric comes out as if nothing had happened.
+
+        Args:
+            workdir: existing directory for metrics.jsonl, checkpoints,
+                model.keras, masks.npz and, written last, result.json.
+            built: result of `build`, if it was called already.
+            should_stop: function that says True when training is to end early.
+
+        Returns:
+            the dictionary that result.json holds.
+
+        Raises:
+            Interrupted: `should_stop` said True.
+            FloatingPointError: the loss became infinite or NaN.
+        """
+        began = time.monotonic()
+        workdir = pathlib.Path(workdir)
+        data, trainer = built or self.build()
+        test = data.test(batch_size=1000)
+        statistics = callbacks.MaskStatistics(trainer.kernels)
+        actions = self._callbacks(workdir, statistics, test)
+        store = checkpoints.Checkpoints(
+            workdir / "checkpoints",
+            self.keep_checkpoints,
+            self.keep_checkpoint_every,
+        )
+        saver = callbacks.SaveCheckpoints(
+            store, self.checkpoint_interval, actions
+        )
+        actions.append(saver)
+        trainer.reset_totals(len(actions))
+        step = checkpoints.resume(trainer, store, actions)
+        callbacks.forget_after(
+            step, workdir / "metrics.jsonl", workdir / "masks"
+        )
+        if step is None:
+            for action in actions:
+                action.on_begin(trainer)
+        batches = data.train(self.batch_size, self.seed, trainer.n_batches)
+        if not trainer.train(batches, self.train_steps, actions, should_stop):
+            saver.save(trainer)
+            raise Interrupted(
+                f"stopped after step {trainer.step}; the same words go on"
+            )
+        seconds = time.monotonic() - began
+        result = self._result(data, trainer, statistics, test, seconds)
+        result.update(exports.export(trainer, workdir))
+        exports.write_json(workdir / "result.json", result)
+        return result
+
+    def evaluate(self, workdir):
+        """Evaluate the newest intact checkpoint on the whole test split.
+
+        Args:
+            workdir: work directory of the run.
+
+        Returns:
+            dictionary with "step", "loss" and "accuracy".
+
+        Raises:
+            FileNotFoundError: the run has no checkpoint.
+        """
+        data, trainer = self.build()
+        store = checkpoints.Checkpoints(pathlib.Path(workdir) / "checkpoints")
+        step = checkpoints.resume(trainer, store)
+        if step is None:
+            raise FileNotFoundError(
+                "`evaluate` needs a checkpoint. Received: none in "
+                f"{str(workdir)!r}; train with the same words first"
+            )
+        return {"step": step, **trainer.evaluate(data.test(batch_size=1000))}
+
+    def count(self):
+        """Count parameters and active weights; reads no data, draws no masks.
+
+        Returns:
+            dictionary with "layers" (name, shape, target, sparsity, n_active),
+            "parameters" of the dense model, and "active_parameters".
+        """
+        data = self.dataset()
+        net = self.model(data.input_shape, data.n_classes)
+        targets = {}
+        if self.updater is not None:
+            targets = masking.target_sparsities(
+                net,
+                self.sparsity,
+                self.distribution,
+                custom=self.custom_sparsities,
+                dense_layers=self.dense_layers,
+            )
+        layers = []
+        for name, kernel in masking.maskable(net).items():
+            if name in targets:
+                size = kernel.shape.num_elements()
+                n_active = masks.n_ones(size, targets[name])
+                layers.append(
+                    {
+                        "name": name,
+                        "shape": list(kernel.shape),
+                        "target": targets[name],
+                        "sparsity": 1 - n_active / size,
+                        "n_active": n_active,
+                        "n_zeros": size - n_active,
+                    }
+                )
+        n_parameters = net.count_params()
+        n_zeros = sum(layer.pop("n_zeros") for layer in layers)
+        return {
+            "layers": layers,
+            "parameters": n_parameters,
+            "active_parameters": n_parameters - n_zeros,
+        }
+
+    def _callbacks(self, workdir, statistics, test):
+        metrics = workdir / "metrics.jsonl"
+        actions = [
+            callbacks.LogMetrics(
+                metrics, self.log_interval, self.train_steps, statistics.line
+            ),
+            statistics,
+        ]
+        if self.evaluate_interval is not None:
+            actions.append(
+                callbacks.Evaluate(metrics, self.evaluate_interval, test)
+            )
+        if self.record_masks and self.updater is not None:
+            actions.append(
+                callbacks.RecordMasks(workdir / "masks", self.log_interval)
+            )
+        if self.tensorboard:
+            actions.append(
+                callbacks.TensorBoard(
+                    workdir / "tensorboard", self.log_interval
+                )
+            )
+        return actions
+
+    def _result(self, data, trainer, statistics, test, seconds):
+        n_examples = trainer.step * self.batch_size
+        distribution = self.distribution
+        return {
+            "task": self.task,
+            "method": self.method,
+            "updater": type(self.updater).__name__ if self.updater else None,
+            "distribution": getattr(distribution, "__name__", distribution),
+            "sparsity": self.sparsity,
+            "input_shape": list(data.input_shape),
+            **exports.sparsity_report(statistics),
+            "steps": trainer.step,
+            "train_examples": n_examples,
+            **trainer.evaluate(test),
+            "skipped_updates": int(trainer.skipped_updates.numpy()),
+            **exports.accounting_fields(),
+            "seed": self.seed,
+            "wall_seconds": round(seconds, 3),
+            "examples_per_second": round(n_examples / seconds, 1),
+            "versions": exports.versions(),
+        }
 
 
-def write_json(path, value):
-    """Write a JSON file atomically."""
-    path = pathlib.Path(path)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
-
-
-def _check(train_steps, updater, sparsity):
-    checks.at_least("train_steps", train_steps, 1, integer=True)
-    checks.fraction("sparsity", sparsity, include_one=False)
-    if updater is None and sparsity:
+def _require_logits(net, data):
+    if net.output_shape[-1] != data.n_classes:
         raise ValueError(
-            "Dense training has no masks: leave SPARSITY at 0, or name a "
-            f"method such as methods/rigl. Received: sparsity={sparsity}"
+            f"`model` must give one logit per class, {data.n_classes}. "
+            f"Received: outputs of shape {net.output_shape}"
         )
-    end = getattr(updater, "update_end_step", None)
-    if end is not None and end > train_steps:
-        raise ValueError(
-            "`update_end_step` must not lie after the last step, or the drop "
-            "fraction is never annealed to 0. Received: "
-            f"update_end_step={end}, train_steps={train_steps} "
-            "(set UPDATE_END_STEP and TRAIN_STEPS)"
-        )
-
-
-def _sparsity_report(kernels):
-    """Report target and achieved sparsity of each kernel and of all."""
-    layers, n_active, size = [], 0, 0
-    for item in kernels:
-        active = int(item.mask.numpy().sum())
-        layers.append(
-            {
-                "name": item.path,
-                "shape": list(item.kernel.shape),
-                "target": item.sparsity,
-                "sparsity": 1 - active / item.size,
-                "n_active": active,
-            }
-        )
-        n_active, size = n_active + active, size + item.size
-    return {
-        "sparsity_achieved": 1 - n_active / size if size else 0.0,
-        "layers": layers,
-    }
-
-
-def _accounting_fields():
-    """Name the fields that an account of operations and bytes will fill."""
-    return dict.fromkeys(
-        (
-            "inference_flops",
-            "inference_flops_ratio",
-            "train_flops_ratio",
-            "model_bytes",
-            "itop_rate",
-        )
-    )
-
-
-def _export(model, kernels, workdir):
-    """Write the plain model, and the masks if there are any."""
-    path = workdir / "model.keras"
-    (masking.strip(model) if kernels else model).save(path)
-    if kernels:
-        masks = {item.path: item.mask.numpy() for item in kernels}
-        mask_files.save(workdir / "masks.npz", masks)
-    return {"file_bytes": path.stat().st_size}
-
-
-def _versions():
-    return {
-        "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-    }

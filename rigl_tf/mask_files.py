@@ -5,7 +5,6 @@ the mask packed eight weights to a byte, and `shape:<path>`.
 """
 
 import math
-import pathlib
 
 import numpy as np
 
@@ -37,7 +36,7 @@ def load(path):
     Raises:
         ValueError: the file holds no masks.
     """
-    with np.load(pathlib.Path(path), allow_pickle=False) as archive:
+    with open(path, "rb") as stream, np.load(stream) as archive:
         masks = {
             name: _unpack(archive[_BITS + name], archive[_SHAPE + name])
             for name in (

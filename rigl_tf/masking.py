@@ -77,33 +77,52 @@ def sparsify(
         ValueError: nothing to mask, an infeasible sparsity, or a pattern that
             matches no kernel.
     """
-    _require_built(model)
     checks.one_of("first_mask", first_mask, ("random", "dense"))
-    maskable = layers.maskable_kernels(model)
-    if not maskable:
-        raise ValueError(
-            "`model` has no kernel to mask: masks are for trainable kernels of "
-            "rank 2 or more (Dense, Conv, GRU, ...). Received: "
-            f"{model.name!r} with the layers "
-            f"{', '.join(layer.name for layer in model.layers)}"
-        )
-    skipped = distributions.matching(
-        dense_layers, list(maskable), "dense_layers"
-    )
-    shapes = {
-        path: tuple(kernel.shape)
-        for path, kernel in maskable.items()
-        if path not in skipped
-    }
-    sparsities = distributions.get(distribution)(
-        shapes, sparsity, custom=custom, count_custom=count_custom
+    kernels = maskable(model)
+    sparsities = target_sparsities(
+        model,
+        sparsity,
+        distribution,
+        custom=custom,
+        count_custom=count_custom,
+        dense_layers=dense_layers,
     )
     masked_model = _wrap(
-        model, {id(maskable[path]): s for path, s in sparsities.items()}
+        model, {id(kernels[path]): s for path, s in sparsities.items()}
     )
     if first_mask == "random":
         _draw_masks(masked_model, seed)
     return masked_model
+
+
+def target_sparsities(
+    model,
+    sparsity,
+    distribution="erdos_renyi_kernel",
+    *,
+    custom=None,
+    count_custom=False,
+    dense_layers=(),
+):
+    """Return the sparsities that `sparsify` would give, drawing no mask.
+
+    Args and errors: as `sparsify`.
+
+    Returns:
+        dictionary from the path of each kernel to its sparsity.
+    """
+    kernels = maskable(model)
+    skipped = distributions.matching(
+        dense_layers, list(kernels), "dense_layers"
+    )
+    shapes = {
+        path: tuple(kernel.shape)
+        for path, kernel in kernels.items()
+        if path not in skipped
+    }
+    return distributions.get(distribution)(
+        shapes, sparsity, custom=custom, count_custom=count_custom
+    )
 
 
 def masked_kernels(model):
@@ -161,7 +180,13 @@ def strip(model):
     return plain
 
 
-def _require_built(model):
+def maskable(model):
+    """Map the paths of a model's maskable kernels to the kernels.
+
+    Raises:
+        TypeError: it is no Keras model.
+        ValueError: it is not built, or has no such kernel.
+    """
     if not isinstance(model, keras.Model):
         raise TypeError(
             "`model` must be a Keras 3 model (`import keras`). Received: "
@@ -172,6 +197,15 @@ def _require_built(model):
             "`model` must be built: call it once, or begin it with "
             f"`keras.Input`. Received: {model.name!r}, which is not"
         )
+    kernels = layers.maskable_kernels(model)
+    if not kernels:
+        raise ValueError(
+            "`model` has no kernel to mask: masks are for trainable kernels of "
+            "rank 2 or more (Dense, Conv, GRU, ...). Received: "
+            f"{model.name!r} with the layers "
+            f"{', '.join(layer.name for layer in model.layers)}"
+        )
+    return kernels
 
 
 def _wrap(model, sparsities):

@@ -67,24 +67,68 @@ def markdown(table_rows):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def print_layers(layers):
+    """Print one line per masked kernel, with what is known of its mask."""
+    columns = [
+        ("layer", "name", "{}"),
+        ("shape", "shape", "{}"),
+        ("target", "target", "{:.4f}"),
+        ("sparsity", "sparsity", "{:.4f}"),
+        ("active", "n_active", "{:,}"),
+        ("dead rows", "dead_rows", "{:,}"),
+        ("dead columns", "dead_columns", "{:,}"),
+        ("overlap with first", "first_mask_overlap", "{:.3f}"),
+    ]
+    if not layers:
+        return
+    columns = [column for column in columns if column[1] in layers[0]]
+    rows = [[title for title, _, _ in columns]]
+    for layer in layers:
+        values = {**layer, "shape": "x".join(map(str, layer["shape"]))}
+        rows.append([form.format(values[name]) for _, name, form in columns])
+    widths = [max(map(len, cells)) for cells in zip(*rows)]
+    for first, *rest in rows:
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(rest, widths[1:])]
+        print("  ".join(cells))
+
+
 def print_closing_table(result, workdir):
     """Print what a run has come to."""
-    width = max([len(layer["name"]) for layer in result["layers"]] + [5])
-    if result["layers"]:
-        print(f"\n{'layer':<{width}}  {'shape':>16}  sparsity    active")
-    for layer in result["layers"]:
-        shape = "x".join(map(str, layer["shape"]))
-        print(
-            f"{layer['name']:<{width}}  {shape:>16}  "
-            f"{layer['sparsity']:8.4f}  {layer['n_active']:>8,}"
-        )
-    print(
+    print()
+    print_layers(result["layers"])
+    line = (
         f"\n{result['method']} on {result['task']}: "
         f"test accuracy {100 * result['accuracy']:.2f} %, "
         f"sparsity {result['sparsity_achieved']:.4f}, "
-        f"{result['steps']} steps in {result['wall_seconds']:.1f} s"
     )
+    if result["itop_rate"] is not None:
+        line += f"ITOP rate {result['itop_rate']:.4f}, "
+    print(f"{line}{result['steps']} steps in {result['wall_seconds']:.1f} s")
     print(f"results in {workdir}")
+
+
+def print_summary(workdir):
+    """Print the closing table of a finished run, or how far a run is.
+
+    Raises:
+        FileNotFoundError: the directory holds no run.
+    """
+    workdir = pathlib.Path(workdir)
+    result, metrics = workdir / "result.json", workdir / "metrics.jsonl"
+    if result.exists():
+        print_closing_table(json.loads(result.read_text()), workdir)
+    elif (workdir / "config.gin").exists():
+        lines = metrics.read_text().splitlines() if metrics.exists() else []
+        last = json.loads(lines[-1]) if lines else {"step": 0}
+        numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
+        print(f"{workdir} is not finished; last line of metrics:")
+        print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))
+    else:
+        raise FileNotFoundError(
+            "`--workdir` must be the directory of a run. Received: "
+            f"{str(workdir)!r}, which has no config.gin"
+        )
 
 
 def _statistics(group):

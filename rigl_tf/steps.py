@@ -116,6 +116,10 @@ class SparseSteps:
         Args:
             gradients: list like `model.trainable_variables`, as for
                 `apply_gradients`, if `updater.updates_on_batch`; else None.
+
+        Returns:
+            float32 tensor, one row per kernel: the number of connections that
+            were grown, and the norm of their dense gradient (0 without).
         """
         if self.updater.updates_on_batch:
             gradients = self._kernel_gradients(self._reduce(gradients))
@@ -128,12 +132,14 @@ class SparseSteps:
             self.kernels, self._slots, changes
         ):
             _apply_change(kernel, kernel_slots, change, finite)
+        report = _report(changes, gradients, finite)
         self.skipped_updates.assign(
             self.skipped_updates.value + tf.cast(~finite, tf.int64)
         )
         self.last_update_variable.assign(self.step_variable.value)
         if self.updater.counts_update_steps:
             self.step_variable.assign_add(1)
+        return report
 
     def _reduce(self, gradients):
         """Sum gradients over replicas, once, before masking and clipping."""
@@ -243,6 +249,18 @@ def _first_replica(variable):
     """Read a variable, under a strategy the first replica's copy."""
     value = variable.value
     return getattr(value, "values", [value])[0].numpy()
+
+
+def _report(changes, gradients, finite):
+    """Count grown connections and take the norm of their gradients."""
+    rows = []
+    for change, gradient in zip(changes, gradients or [None] * len(changes)):
+        grown = tf.cast(change.grown & finite, tf.float32)
+        norm = tf.constant(0.0)
+        if gradient is not None:
+            norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
+        rows.append([tf.reduce_sum(grown), norm])
+    return tf.convert_to_tensor(rows)
 
 
 def _apply_change(kernel, kernel_slots, change, finite):

@@ -6,7 +6,10 @@ them from a step counter on the host: a conditional inside the compiled step
 would forbid collectives and cost time.
 """
 
+import time
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import steps
@@ -40,6 +43,9 @@ class SparseTrainer(steps.SparseSteps):
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.metrics = dict(metrics or {})
+        self.reset_totals(0)
+        self.n_batches = 0
+        self.last_update_report = None
         self._loss = _per_example(loss)
         self._compile(jit_compile)
 
@@ -51,23 +57,27 @@ class SparseTrainer(steps.SparseSteps):
         if jit_compile:
             step, update = replica_function(step), replica_function(update)
 
-        def train_steps(iterator, n_steps):
-            def one_step(index, totals):
+        def train_steps(iterator, n_steps, totals):
+            def one_step(index, bad, totals):
                 sums = self.strategy.run(step, args=(next(iterator),))
                 sums = self.strategy.reduce("sum", sums, axis=None)
-                return [index + 1, totals + sums]
+                finite = tf.math.is_finite(sums[1])
+                bad = tf.where(finite, bad, index)
+                return [index + 1, bad, totals + tf.cast(sums, totals.dtype)]
 
-            zeros = tf.zeros([2 + len(self.metrics)])
-            _, totals = tf.while_loop(
-                lambda index, _: index < n_steps,
+            # Sums are carried through: their bits do not depend on how many
+            # steps a call takes.
+            _, bad, totals = tf.while_loop(
+                lambda index, bad, _: (index < n_steps) & (bad < 0),
                 one_step,
-                [tf.constant(0), zeros],
+                [tf.constant(0), tf.constant(-1), totals],
             )
-            return totals
+            return bad, totals
 
         def mask_update(iterator):
             batch = (next(iterator),) if self.updater.updates_on_batch else ()
-            self.strategy.run(update, args=batch)
+            report = self.strategy.run(update, args=batch)
+            return self.strategy.experimental_local_results(report)[0]
 
         # Without AutoGraph, so that coverage and debuggers see the lines.
         self._train_steps = tf.function(train_steps, autograph=False)
@@ -83,34 +93,74 @@ class SparseTrainer(steps.SparseSteps):
 
     # The loop.
 
-    def train(self, dataset, n_steps, callbacks=()):
+    def reset_totals(self, n_callbacks):
+        """Set the running sums, one row per callback, to zero."""
+        self.totals = np.zeros([n_callbacks, 2 + len(self.metrics)])
+
+    def train(self, dataset, n_steps, callbacks=(), should_stop=None):
         """Train until `n_steps` optimizer steps have been completed in all.
 
         Args:
             dataset: endless `tf.data.Dataset` of global batches `(x, y)` or
                 `(x, y, weights)`, or an iterator over one. An update on a batch
-                consumes a batch of its own.
+                consumes a batch of its own; `n_batches` counts all.
             n_steps: total number of optimizer steps.
             callbacks: see `rigl_tf.callbacks.Callback`.
+            should_stop: optional function without arguments, asked about once
+                a second; if it says True, training ends after the current step.
+
+        Returns:
+            whether all steps have been completed.
+
+        Raises:
+            FloatingPointError: the loss became infinite or NaN; names the step.
         """
         iterator = self._iterator(dataset)
         clock = steps.HostClock(self)
+        pace = _Pace()
+        if len(self.totals) != len(callbacks):
+            self.reset_totals(len(callbacks))
         while clock.step < n_steps:
+            if should_stop is not None and should_stop():
+                return False
             if clock.due(on_batch=True):
-                self._mask_update(iterator)
-                clock.note_update()
+                self._update(iterator, clock, callbacks)
                 continue  # the update may have counted as the last step
-            stop = clock.next_stop(n_steps, [c.interval for c in callbacks])
-            n_now = tf.constant(stop - clock.step)
-            totals = self._train_steps(iterator, n_now).numpy()
-            clock.step = stop
+            intervals = [callback.interval for callback in callbacks]
+            stop = clock.next_stop(n_steps, intervals)
+            stop = min(stop, clock.step + pace.n_steps)
+            with pace:
+                self._run_steps(iterator, clock, stop)
             if clock.due(on_batch=False):
-                self._mask_update(iterator)
-                clock.note_update()
-            for callback in callbacks:
-                callback.add(totals)
+                self._update(iterator, clock, callbacks)
+            for index, callback in enumerate(callbacks):
                 if stop % callback.interval == 0 or stop == n_steps:
-                    callback.fire(self, stop)
+                    means = self.means(self.totals[index])
+                    self.totals[index] = 0.0
+                    callback.on_interval(self, stop, means)
+        return True
+
+    def _run_steps(self, iterator, clock, stop):
+        n_steps = tf.constant(stop - clock.step)
+        bad, totals = self._train_steps(
+            iterator, n_steps, tf.constant(self.totals)
+        )
+        if int(bad) >= 0:
+            raise FloatingPointError(
+                f"The loss is not finite at step {clock.step + int(bad)}: "
+                "lower the learning rate, or clip gradients"
+            )
+        self.totals = totals.numpy()
+        self.n_batches += stop - clock.step
+        clock.step = stop
+
+    def _update(self, iterator, clock, callbacks):
+        step = clock.step
+        self.last_update_report = self._mask_update(iterator).numpy()
+        self.n_batches += int(self.updater.updates_on_batch)
+        clock.note_update()
+        for callback in callbacks:
+            callback.on_update(self, step)
 
     def evaluate(self, dataset):
         """Return mean loss and metrics over a finite dataset.
@@ -145,7 +195,7 @@ class SparseTrainer(steps.SparseSteps):
 
     def _replica_update(self, batch=None):
         gradients = None if batch is None else self._gradients(batch)[1]
-        self.update_masks(gradients)
+        return self.update_masks(gradients)
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -177,6 +227,27 @@ class SparseTrainer(steps.SparseSteps):
             weights = tf.broadcast_to(weights, tf.shape(values[0]))
             total = tf.reduce_sum(weights)
         return [total, *[tf.reduce_sum(value) for value in values]]
+
+
+class _Pace:
+    """How many steps to run between two looks at the clock of the host.
+
+    Long calls save time, but a request to stop must not wait: calls are made
+    to last about half a second.
+    """
+
+    def __init__(self):
+        self.n_steps = 8
+
+    def __enter__(self):
+        self._began = time.monotonic()
+
+    def __exit__(self, *_):
+        seconds = time.monotonic() - self._began
+        if seconds > 1.0:
+            self.n_steps = max(self.n_steps // 2, 1)
+        elif seconds < 0.25:
+            self.n_steps = min(self.n_steps * 2, 4096)
 
 
 def _per_example(loss):

@@ -124,7 +124,8 @@ def trainer_steps(build, masked):
     trainer = rigl_tf.SparseTrainer(model, method, optimizer(), _LOSS)
     iterator = batches(model, batch_size)
     n_steps = tf.constant(_STEPS_PER_CALL)
-    return lambda: trainer._train_steps(iterator, n_steps).numpy()
+    totals = tf.zeros([1, 2], tf.float64)
+    return lambda: trainer._train_steps(iterator, n_steps, totals)[1].numpy()
 
 
 def measure(candidates, n_rounds):

@@ -15,14 +15,14 @@ from rigl_tf import results
 
 SHORT = ["TRAIN_STEPS=60", "UPDATE_END_STEP=40", "LOG_INTERVAL=20"]
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
+RECORDED = [*RIGL, "RECORD_MASKS=True", "EVALUATE_INTERVAL=30"]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """Return the work directory of a short run with recorded masks."""
     workdir = tmp_path_factory.mktemp("run") / "w"
-    words = [*RIGL, "RECORD_MASKS=True", "EVALUATE_INTERVAL=30"]
-    assert cli.main(["train", *words, f"--workdir={workdir}"]) == 0
+    assert cli.main(["train", *RECORDED, f"--workdir={workdir}"]) == 0
     return workdir
 
 
@@ -33,6 +33,8 @@ def read_result(workdir):
 def test_a_run_leaves_its_results(finished):
     names = {path.name for path in finished.iterdir()}
     assert names == {
+        ".lock",
+        "checkpoints",
         "config.gin",
         "masks",
         "masks.npz",
@@ -91,7 +93,7 @@ def test_metrics_are_logged(finished):
 
 def test_a_finished_run_is_not_repeated(finished, capsys):
     before = (finished / "result.json").read_bytes()
-    assert cli.main(["train", *RIGL, f"--workdir={finished}"]) == 0
+    assert cli.main(["train", *RECORDED, f"--workdir={finished}"]) == 0
     assert "finished" in capsys.readouterr().out
     assert (finished / "result.json").read_bytes() == before
 
@@ -175,7 +177,7 @@ def test_reports_have_mean_and_deviation(tmp_path):
         (["train", *RIGL, "UPDATE_END_STEP=99"], "update_end_step=99"),
         (["train", *RIGL, "UPDATE_END_STEP=None"], "needs an end"),
         (["train", *RIGL, "TRAIN_STEPS=0"], "train_steps"),
-        (["train", *RIGL, "BATCH_SIZE=5000"], "[1, 1437]"),
+        (["train", *RIGL, "BATCH_SIZE=5000"], "at most 1437"),
         (["train", *RIGL, "DISTRIBUTION=erk"], "erdos_renyi_kernel"),
         (["train", *RIGL, "DENSE_LAYERS=['nope']"], "names no kernel"),
         (

@@ -4,18 +4,12 @@ import pytest
 from rigl_tf import datasets
 
 
-def toy(n=10, labels=None, **kwargs):
+def toy(n=10, labels=None, shape=(1,), test=None):
     x = np.arange(n, dtype=np.float32)[:, None]
     y = np.zeros(n, np.int32) if labels is None else np.asarray(labels)
-    fields = dict(
-        name="toy",
-        train_inputs=x,
-        train_labels=y,
-        test_inputs=x,
-        test_labels=y,
-        n_classes=2,
-    )
-    return datasets.ArrayDataset(**{**fields, **kwargs})
+    split = datasets.Split(x, y)
+    splits = (split, test or split)
+    return datasets.ArrayDataset("toy", shape, 2, lambda: splits)
 
 
 def take(dataset, n):
@@ -49,39 +43,39 @@ def test_the_test_split_is_whole_and_in_order():
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"labels": [0] * 9 + [2]}, r"\[0, 2\).*0 to 2"),
+        ({"labels": [0] * 9 + [2]}, r"training.*\[0, 2\).*0 to 2"),
         ({"labels": [0] * 9 + [-1]}, r"\[0, 2\).*-1 to 0"),
         ({"n": 0}, "at least one example"),
-        ({"test_labels": np.zeros(3, int)}, "one label per example"),
         (
-            {
-                "test_inputs": np.zeros((2, 5)),
-                "test_labels": np.zeros(2, int),
-            },
-            "one shape",
+            {"test": datasets.Split(np.zeros((2, 1)), np.zeros(3, int))},
+            "test split.*one label per example",
         ),
+        ({"shape": (5,)}, r"inputs of shape \(5,\).*\(1,\)"),
     ],
 )
 def test_bad_arrays_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        toy(**fields)
+        toy(**fields).train(1, 0)
 
 
-@pytest.mark.parametrize("batch_size", [0, 11])
-def test_bad_batch_sizes_are_refused(batch_size):
-    with pytest.raises(ValueError, match=rf"\[1, 10\].*{batch_size}"):
+@pytest.mark.parametrize(
+    "batch_size, message", [(0, "at least 1.*0"), (11, "at most 10.*11")]
+)
+def test_bad_batch_sizes_are_refused(batch_size, message):
+    with pytest.raises(ValueError, match=message):
         toy().train(batch_size, 0)
 
 
 def test_digits_are_split_by_class():
     data = datasets.digits()
-    assert data.train_inputs.shape == (1437, 8, 8, 1)
-    assert data.test_inputs.shape == (360, 8, 8, 1)
-    assert data.train_inputs.min() == 0 and data.train_inputs.max() == 1
-    counts = np.bincount(data.test_labels)
+    train, test = data.splits
+    assert train.inputs.shape == (1437, 8, 8, 1)
+    assert test.inputs.shape == (360, 8, 8, 1)
+    assert train.inputs.min() == 0 and train.inputs.max() == 1
+    counts = np.bincount(test.labels)
     assert counts.min() >= 35 and counts.max() <= 37
     # The same split on every machine.
-    assert data.test_labels[:10].tolist() == FIRST_DIGITS
+    assert test.labels[:10].tolist() == FIRST_DIGITS
 
 
 FIRST_DIGITS = [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
@@ -89,16 +83,17 @@ FIRST_DIGITS = [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
 
 def test_mnist_is_the_real_one(tfds_dir):
     data = datasets.mnist(tfds_dir)
-    assert data.train_inputs.shape == (60000, 28, 28, 1)
-    assert data.test_inputs.shape == (10000, 28, 28, 1)
+    train, test = data.splits
+    assert train.inputs.shape == (60000, 28, 28, 1)
+    assert test.inputs.shape == (10000, 28, 28, 1)
     assert data.input_shape == (28, 28, 1) and data.n_train == 60000
     # Known facts: the classes' sizes, and the mean pixel 33.3184 of 255.
     sizes = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    assert np.bincount(data.train_labels).tolist() == sizes
-    mean = data.train_inputs.astype("float64").mean() * 255
+    assert np.bincount(train.labels).tolist() == sizes
+    mean = train.inputs.astype("float64").mean() * 255
     assert mean == pytest.approx(33.3184, abs=1e-3)
 
 
 def test_missing_mnist_names_the_cure(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfds build mnist"):
-        datasets.mnist(str(tmp_path))
+        datasets.mnist(str(tmp_path)).check(1)

@@ -40,7 +40,7 @@ def test_updates_happen_at_their_steps(method):
 
     def note_and_update(iterator):
         seen.append(trainer.step)
-        update(iterator)
+        return update(iterator)
 
     trainer._mask_update = note_and_update
     trainer.train(tiny.batches(), N_STEPS)

@@ -21,6 +21,19 @@ def mlp(dtype=None):
     )
 
 
+def dropout_mlp(dtype=None):
+    """Build `mlp` with dropout, whose random state must be kept."""
+    del dtype
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(8, "relu", name="fc1"),
+            keras.layers.Dropout(0.3),
+            keras.layers.Dense(4, name="fc2"),
+        ]
+    )
+
+
 def nested():
     """Build a functional model with a shared layer and a nested model."""
     inner = keras.Sequential(
@@ -72,17 +85,19 @@ def sgd():
     return keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
 
 
-def masked_mlp(updater, sparsity=0.5, dtype=None):
-    """Build `mlp` with the first masks that the updater wants."""
+def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp):
+    """Build a network with the first masks that the updater wants."""
     first = "dense" if updater.starts_dense else "random"
-    return rigl_tf.sparsify(mlp(dtype), sparsity, "uniform", first_mask=first)
+    return rigl_tf.sparsify(build(dtype), sparsity, "uniform", first_mask=first)
 
 
-def trainer(updater, optimizer=None, strategy=None, dtype=None, **kwargs):
+def trainer(
+    updater, optimizer=None, strategy=None, dtype=None, build=mlp, **kwargs
+):
     """Build a trainer of the masked `mlp`."""
     scope = (strategy or tf.distribute.get_strategy()).scope()
     with scope:
-        model = masked_mlp(updater, dtype=dtype)
+        model = masked_mlp(updater, dtype=dtype, build=build)
         optimizer = optimizer() if optimizer else sgd()
     return rigl_tf.SparseTrainer(
         model, updater, optimizer, LOSS, strategy, **kwargs

@@ -1,67 +1,93 @@
 """Data sets that fit into memory."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import checks
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ArrayDataset:
-    """Labelled examples held as arrays.
+class Split:
+    """Labelled examples.
 
     Attributes:
-        name: what errors call it.
-        train_inputs: float32 array, [examples, ...].
-        train_labels: integer array, [examples], in [0, n_classes).
-        test_inputs, test_labels: as above.
-        n_classes: number of classes.
+        inputs: float32 array, [examples, ...].
+        labels: integer array, [examples], in [0, n_classes).
     """
 
-    name: str
-    train_inputs: np.ndarray
-    train_labels: np.ndarray
-    test_inputs: np.ndarray
-    test_labels: np.ndarray
-    n_classes: int
+    inputs: np.ndarray
+    labels: np.ndarray
 
-    def __post_init__(self):
-        for split in ("train", "test"):
-            inputs = getattr(self, f"{split}_inputs")
-            labels = getattr(self, f"{split}_labels")
-            if not len(inputs):
-                raise ValueError(
-                    f"The {split} split of {self.name!r} must hold at least "
-                    "one example. Received: 0 examples"
-                )
-            if labels.shape != inputs.shape[:1]:
-                raise ValueError(
-                    f"The {split} split of {self.name!r} must have one label "
-                    f"per example. Received: inputs {inputs.shape}, labels "
-                    f"{labels.shape}"
-                )
-            low, high = labels.min(), labels.max()
-            if low < 0 or high >= self.n_classes:
-                raise ValueError(
-                    f"The {split} labels of {self.name!r} must lie in "
-                    f"[0, {self.n_classes}). Received: {low} to {high}"
-                )
-        if self.train_inputs.shape[1:] != self.test_inputs.shape[1:]:
-            raise ValueError(
-                f"Both splits of {self.name!r} must have one shape. Received: "
-                f"{self.train_inputs.shape[1:]} and "
-                f"{self.test_inputs.shape[1:]}"
-            )
 
-    @property
-    def input_shape(self):
-        """Shape of one example."""
-        return self.train_inputs.shape[1:]
+class ArrayDataset:
+    """A data set whose examples are arrays, read when they are first needed.
+
+    Args:
+        name: what errors call it.
+        input_shape: shape of one example.
+        n_classes: number of classes.
+        read: function that returns the training and the test `Split`.
+    """
+
+    def __init__(self, name, input_shape, n_classes, read):
+        self.name = name
+        self.input_shape = tuple(input_shape)
+        self.n_classes = n_classes
+        self._read = read
+
+    @functools.cached_property
+    def splits(self):
+        """The training and the test `Split`, read and checked.
+
+        Raises:
+            ValueError: empty splits, wrong shapes, labels out of range.
+            FileNotFoundError: the data set is not there.
+        """
+        splits = self._read()
+        for name, split in zip(("training", "test"), splits):
+            self._check(name, split)
+        return splits
 
     @property
     def n_train(self):
         """Number of training examples."""
-        return len(self.train_inputs)
+        return len(self.splits[0].inputs)
+
+    def check(self, batch_size):
+        """Read the data, and require that a batch can be filled."""
+        checks.at_least("batch_size", batch_size, 1, integer=True)
+        if batch_size > self.n_train:
+            raise ValueError(
+                f"`batch_size` must be at most {self.n_train}, the training "
+                f"examples of {self.name!r}. Received: batch_size={batch_size}"
+            )
+
+    def _check(self, name, split):
+        inputs, labels = split.inputs, split.labels
+        where = f"The {name} split of {self.name!r}"
+        if not len(inputs):
+            raise ValueError(
+                f"{where} must hold at least one example. Received: none"
+            )
+        if inputs.shape[1:] != self.input_shape:
+            raise ValueError(
+                f"{where} must hold inputs of shape {self.input_shape}. "
+                f"Received: {inputs.shape[1:]}"
+            )
+        if labels.shape != inputs.shape[:1]:
+            raise ValueError(
+                f"{where} must have one label per example. Received: "
+                f"inputs {inputs.shape}, labels {labels.shape}"
+            )
+        low, high = labels.min(), labels.max()
+        if low < 0 or high >= self.n_classes:
+            raise ValueError(
+                f"{where} must have labels in [0, {self.n_classes}). "
+                f"Received: {low} to {high}"
+            )
 
     def train(self, batch_size, seed, n_skip=0):
         """Return the endless, shuffled training batches `(inputs, labels)`.
@@ -75,11 +101,7 @@ class ArrayDataset:
             n_skip: number of batches that were consumed already; only those of
                 the current epoch are skipped one by one.
         """
-        if not 1 <= batch_size <= self.n_train:
-            raise ValueError(
-                f"`batch_size` must lie in [1, {self.n_train}], the training "
-                f"examples of {self.name!r}. Received: batch_size={batch_size}"
-            )
+        self.check(batch_size)
         epoch, n_done = divmod(n_skip, self.n_train // batch_size)
 
         def batches_of(epoch):
@@ -93,8 +115,8 @@ class ArrayDataset:
         indices = epochs.map(lambda e: tf.cast(e, tf.int32)).flat_map(
             batches_of
         )
-        inputs = tf.constant(self.train_inputs)
-        labels = tf.constant(self.train_labels)
+        inputs = tf.constant(self.splits[0].inputs)
+        labels = tf.constant(self.splits[0].labels)
         return (
             indices.skip(n_done)
             .map(lambda i: (tf.gather(inputs, i), tf.gather(labels, i)))
@@ -103,5 +125,5 @@ class ArrayDataset:
 
     def test(self, batch_size):
         """Return the test batches `(inputs, labels)`, the last one partial."""
-        examples = (self.test_inputs, self.test_labels)
+        examples = (self.splits[1].inputs, self.splits[1].labels)
         return tf.data.Dataset.from_tensor_slices(examples).batch(batch_size)

@@ -8,7 +8,7 @@ from rigl_tf.datasets import arrays
 
 
 def digits():
-    """Load 1,797 real 8x8 digits: 1,437 to train, 360 to test.
+    """Return 1,797 real 8x8 digits: 1,437 to train, 360 to test.
 
     The split is fixed and stratified. Pixels lie in [0, 1].
 
@@ -18,6 +18,10 @@ def digits():
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak
     1998), its test set, as bundled with scikit-learn.
     """
+    return arrays.ArrayDataset("digits", (8, 8, 1), 10, _read)
+
+
+def _read():
     bunch = datasets.load_digits()
     images = (bunch.images[..., np.newaxis] / 16).astype(np.float32)
     train_inputs, test_inputs, train_labels, test_labels = (
@@ -29,11 +33,7 @@ def digits():
             random_state=0,
         )
     )
-    return arrays.ArrayDataset(
-        name="digits",
-        train_inputs=train_inputs,
-        train_labels=train_labels,
-        test_inputs=test_inputs,
-        test_labels=test_labels,
-        n_classes=10,
+    return (
+        arrays.Split(train_inputs, train_labels),
+        arrays.Split(test_inputs, test_labels),
     )

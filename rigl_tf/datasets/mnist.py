@@ -1,13 +1,14 @@
 """MNIST through tensorflow_datasets."""
 
+import functools
+
 import numpy as np
-import tensorflow_datasets as tfds
 
 from rigl_tf.datasets import arrays
 
 
 def mnist(data_dir=None):
-    """Load MNIST: 60,000 images to train, 10,000 to test.
+    """Return MNIST: 60,000 images to train, 10,000 to test.
 
     Pixels lie in [0, 1]; no other preprocessing, as the original code.
 
@@ -16,11 +17,16 @@ def mnist(data_dir=None):
             the default of tensorflow_datasets.
 
     Returns:
-        `ArrayDataset` with inputs [examples, 28, 28, 1].
-
-    Raises:
-        FileNotFoundError: the data set is not prepared there.
+        `ArrayDataset` with inputs [examples, 28, 28, 1]; reading them raises
+        FileNotFoundError if the data set is not prepared.
     """
+    read = functools.partial(_read, data_dir)
+    return arrays.ArrayDataset("mnist", (28, 28, 1), 10, read)
+
+
+def _read(data_dir):
+    import tensorflow_datasets as tfds  # slow to import
+
     builder = tfds.builder("mnist", data_dir=data_dir)
     if not builder.data_path.exists():
         raise FileNotFoundError(
@@ -28,11 +34,11 @@ def mnist(data_dir=None):
             f"{builder.data_path}. Prepare it with: "
             "tfds build mnist  (or set TFDS_DATA_DIR)"
         )
-    splits = {}
+    splits = []
     for split in ("train", "test"):
         images, labels = tfds.as_numpy(
             builder.as_dataset(split=split, batch_size=-1, as_supervised=True)
         )
-        splits[f"{split}_inputs"] = images.astype(np.float32) / 255
-        splits[f"{split}_labels"] = labels.astype(np.int32)
-    return arrays.ArrayDataset(name="mnist", n_classes=10, **splits)
+        images = images.astype(np.float32) / 255
+        splits.append(arrays.Split(images, labels.astype(np.int32)))
+    return tuple(splits)

@@ -1,0 +1,242 @@
+"""Checkpoints: one file per step, atomic, checked, exact.
+
+A checkpoint is an `.npz` archive with one entry per variable, by structural
+path: weights, masks, seed states, optimizer, updater, counters, and whatever
+the callbacks carry. (`tf.train.Checkpoint` passes over variables in lists and
+seed generators without a word.) The archive carries a CRC-32 of every entry; a
+file is complete or absent, because it is renamed into place after it has
+reached the disk.
+"""
+
+import os
+import pathlib
+import zipfile
+import zlib
+
+from absl import logging
+import numpy as np
+import tensorflow as tf
+
+from rigl_tf import structure
+
+_SUFFIX = ".npz"
+
+
+class CheckpointError(ValueError):
+    """There are checkpoints, but none that this run can go on from."""
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+        directory: where the files are; created at the first save.
+        keep_last: how many of the newest to keep, at least 1.
+        keep_every: also keep those of every so many steps, or None.
+    """
+
+    def __init__(self, directory, keep_last=2, keep_every=None):
+        self._directory = pathlib.Path(directory)
+        self._keep_last = keep_last
+        self._keep_every = keep_every
+
+    def steps(self):
+        """List the steps that have a file, oldest first."""
+        files = self._directory.glob(f"*{_SUFFIX}")
+        return sorted(int(f.stem) for f in files if f.stem.isdigit())
+
+    def save(self, step, arrays):
+        """Write a checkpoint, then delete those that need not be kept.
+
+        Args:
+            step: optimizer steps completed.
+            arrays: dictionary from name to array.
+
+        Raises:
+            OSError: the disk is full or the directory cannot be written; older
+                checkpoints are left as they are.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        temporary = self._directory / f".{step:08d}.tmp"
+        try:
+            with open(temporary, "wb") as stream:
+                np.savez(stream, **{f":{n}": a for n, a in arrays.items()})
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, self._path(step))
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_directory(self._directory)
+        self._delete_old()
+
+    def load_newest(self, expected, others=False):
+        """Read the newest intact checkpoint; warn of every newer bad one.
+
+        Args:
+            expected: dictionary from name to shape of what is required.
+            others: whether other entries are allowed.
+
+        Returns:
+            `(step, arrays)`, or None if there is no checkpoint at all.
+
+        Raises:
+            CheckpointError: there are checkpoints, and all are bad.
+        """
+        for leftover in self._directory.glob(".*.tmp"):
+            leftover.unlink()
+        steps = self.steps()
+        problem = ""
+        for step in reversed(steps):
+            path = self._path(step)
+            try:
+                return step, _read(path, expected, others)
+            except (CheckpointError, OSError) as error:
+                problem = f"{path}: {error}"
+                logging.warning("Passing over checkpoint %s", problem)
+        if steps:
+            raise CheckpointError(
+                f"None of {len(steps)} checkpoints can be used: {problem}. "
+                "Delete the directory to start anew"
+            )
+        return None
+
+    def _path(self, step):
+        return self._directory / f"{step:08d}{_SUFFIX}"
+
+    def _delete_old(self):
+        for step in self.steps()[: -self._keep_last]:
+            if not self._keep_every or step % self._keep_every:
+                self._path(step).unlink()
+
+
+def variables_of(trainer):
+    """Map names to all variables that a run consists of.
+
+    Args:
+        trainer: `SparseTrainer`.
+
+    Returns:
+        dictionary from name to `keras.Variable`.
+    """
+    named = {
+        f"model/{path}": variable
+        for path, variable in structure.variables_by_path(trainer.model).items()
+    }
+    # Keras names optimizer variables after automatic names: count them.
+    for index, variable in enumerate(trainer.optimizer.variables):
+        named[f"optimizer/{index}"] = variable
+    if trainer.updater is not None:
+        for name, variable in trainer.updater.variables().items():
+            named[f"updater/{name}"] = variable
+    named["trainer/step"] = trainer.step_variable
+    named["trainer/last_update_step"] = trainer.last_update_variable
+    named["trainer/skipped_updates"] = trainer.skipped_updates
+    return named
+
+
+def arrays_of(trainer, callbacks):
+    """Collect everything that an exact resume needs.
+
+    Args:
+        trainer: `SparseTrainer`.
+        callbacks: its callbacks, in their order.
+
+    Returns:
+        dictionary from name to array.
+    """
+    arrays = {
+        name: _bits_if_foreign(variable.numpy())
+        for name, variable in variables_of(trainer).items()
+    }
+    arrays["loop/totals"] = trainer.totals
+    arrays["loop/n_batches"] = np.asarray(trainer.n_batches)
+    for index, callback in enumerate(callbacks):
+        for name, array in callback.state().items():
+            arrays[f"callback/{index}/{name}"] = np.asarray(array)
+    return arrays
+
+
+def resume(trainer, checkpoints, callbacks=None):
+    """Restore the newest intact checkpoint, if there is one.
+
+    Args:
+        trainer: `SparseTrainer`, as it was built.
+        checkpoints: `Checkpoints`.
+        callbacks: the callbacks of the run, to go on training; None restores
+            the variables alone.
+
+    Returns:
+        its step, or None.
+
+    Raises:
+        CheckpointError: there are checkpoints, and all are bad.
+    """
+    expected = {
+        name: array.shape
+        for name, array in arrays_of(trainer, callbacks or []).items()
+        if callbacks is not None or not name.startswith("loop/")
+    }
+    found = checkpoints.load_newest(expected, others=callbacks is None)
+    if found is None:
+        return None
+    step, arrays = found
+    for name, variable in variables_of(trainer).items():
+        kind = tf.as_dtype(variable.dtype).as_numpy_dtype
+        variable.assign(arrays[name].view(kind))
+    if callbacks is not None:
+        trainer.totals = arrays["loop/totals"]
+        trainer.n_batches = int(arrays["loop/n_batches"])
+    for index, callback in enumerate(callbacks or []):
+        callback.restore(_below(f"callback/{index}/", arrays))
+    return step
+
+
+def _below(prefix, arrays):
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _bits_if_foreign(array):
+    """Return bfloat16 values as integers: numpy files do not know them."""
+    return array.view(np.uint16) if array.dtype.kind == "V" else array
+
+
+def _read(path, expected, others):
+    """Read and check one file."""
+    try:
+        # NumPy leaves a damaged file open if it is given a path.
+        with open(path, "rb") as stream, np.load(stream) as archive:
+            arrays = {n.removeprefix(":"): archive[n] for n in archive.files}
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        KeyError,
+        IndexError,
+    ) as error:
+        raise CheckpointError(f"the file is damaged ({error})") from None
+    missing = expected.keys() - arrays.keys()
+    foreign = set() if others else arrays.keys() - expected.keys()
+    if missing or foreign:
+        what = f"lacks {min(missing)}" if missing else f"has {min(foreign)}"
+        raise CheckpointError(f"it belongs to another run ({what})")
+    for name, shape in expected.items():
+        if arrays[name].shape != tuple(shape):
+            raise CheckpointError(
+                "it belongs to another run "
+                f"({name} has shape {arrays[name].shape}, not {tuple(shape)})"
+            )
+    return arrays
+
+
+def _sync_directory(directory):
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

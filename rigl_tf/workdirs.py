@@ -1,0 +1,82 @@
+"""Work directories: whose they are, and that nobody else is in them."""
+
+import contextlib
+import fcntl
+import pathlib
+
+_LOCK = ".lock"
+_CONFIG = "config.gin"
+
+
+class WorkdirError(ValueError):
+    """The directory is another run's, or in use."""
+
+
+@contextlib.contextmanager
+def claim(directory, config_text):
+    """Hold a work directory for one process and one configuration.
+
+    Args:
+        directory: work directory; created if it does not exist.
+        config_text: the resolved configuration, written to config.gin.
+
+    Raises:
+        WorkdirError: another process holds the directory, it belongs to another
+            configuration, or it is no work directory.
+        OSError: it cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    require_own(directory, config_text)
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / _LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WorkdirError(
+                "A work directory takes one process at a time. Received: "
+                f"{str(directory)!r}, in which another process is training"
+            ) from None
+        config = directory / _CONFIG
+        if not config.exists():
+            config.write_text(config_text)
+        yield directory
+
+
+def require_own(directory, config_text):
+    """Require a directory that is new, or of a run with these settings.
+
+    Args and errors: as `claim`.
+    """
+    directory = pathlib.Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise WorkdirError(
+            "`--workdir` must be a directory. Received: "
+            f"{str(directory)!r}, which is a file"
+        )
+    config = directory / _CONFIG
+    if config.exists():
+        written = set(_settings(config.read_text()))
+        wanted = set(_settings(config_text))
+        differing = sorted(wanted - written) + sorted(written - wanted)
+        if differing:
+            here = [line for line in differing if line in wanted]
+            there = [line for line in differing if line in written]
+            raise WorkdirError(
+                f"{str(directory)!r} belongs to a run with other settings: it "
+                f"has {'; '.join(there) or 'nothing'}, the words say "
+                f"{'; '.join(here) or 'nothing'}. Name another --workdir"
+            )
+    elif directory.exists() and any(
+        path.name != _LOCK for path in directory.iterdir()
+    ):
+        raise WorkdirError(
+            f"{str(directory)!r} holds files, but no {_CONFIG}: it is no work "
+            "directory. Name another --workdir"
+        )
+
+
+def _settings(text):
+    """Return the lines of a gin text that say something."""
+    joined = text.replace("\\\n", " ")
+    lines = (" ".join(line.split()) for line in joined.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

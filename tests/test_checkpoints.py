@@ -1,0 +1,236 @@
+"""Checkpoints: exact, atomic, checked."""
+
+import contracts
+import keras
+import numpy as np
+import pytest
+import tiny
+
+from rigl_tf import callbacks
+from rigl_tf import checkpoints
+from rigl_tf import updaters
+
+ALL = pytest.mark.parametrize(
+    "method", contracts.METHODS, ids=lambda method: method.name
+)
+
+
+def with_dropout(method, optimizer=tiny.sgd):
+    keras.utils.set_random_seed(0)
+    trainer = tiny.trainer(method.build(), optimizer, build=tiny.dropout_mlp)
+    actions = [
+        callbacks.Callback(7),
+        callbacks.MaskStatistics(trainer.kernels),
+    ]
+    trainer.reset_totals(len(actions))
+    return trainer, actions
+
+
+def train(trainer, actions, n_steps):
+    data = tiny.batches().skip(trainer.n_batches)
+    trainer.train(data, n_steps, actions)
+
+
+def assert_same_state(a, b):
+    assert a.keys() == b.keys()
+    for name, array in a.items():
+        assert array.dtype == b[name].dtype
+        np.testing.assert_array_equal(array, b[name], err_msg=name)
+
+
+@ALL
+@pytest.mark.parametrize("at", [4, 5, 6])
+def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
+    method, at, tmp_path
+):
+    """Abandon before, at and right after the update of step 5."""
+    whole, actions = with_dropout(method)
+    train(whole, actions, 12)
+    expected = checkpoints.arrays_of(whole, actions)
+    store = checkpoints.Checkpoints(tmp_path)
+    first, actions = with_dropout(method)
+    train(first, actions, at)
+    store.save(at, checkpoints.arrays_of(first, actions))
+    keras.utils.set_random_seed(99)  # what a new process would differ in
+    second, actions = with_dropout(method)
+    assert checkpoints.resume(second, store, actions) == at
+    train(second, actions, 12)
+    assert_same_state(expected, checkpoints.arrays_of(second, actions))
+
+
+def test_bfloat16_weights_come_back(tmp_path):
+    rigl = contracts.METHODS[2]
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        trainer, actions = with_dropout(rigl)
+        other, others = with_dropout(rigl)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    train(trainer, actions, 3)
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(3, checkpoints.arrays_of(trainer, actions))
+    checkpoints.resume(other, store, others)
+    assert_same_state(
+        checkpoints.arrays_of(trainer, actions),
+        checkpoints.arrays_of(other, others),
+    )
+
+
+ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "file": np.array(3)}
+SHAPES = {"a": (2, 3), "file": ()}
+
+
+def saved(directory, steps=(1, 2, 3), **kwargs):
+    store = checkpoints.Checkpoints(directory, **kwargs)
+    for step in steps:
+        store.save(step, ARRAYS)
+    return store
+
+
+def test_the_newest_and_every_so_many_are_kept(tmp_path):
+    store = saved(tmp_path, range(1, 11), keep_last=2, keep_every=4)
+    assert store.steps() == [4, 8, 9, 10]
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert checkpoints.Checkpoints(tmp_path / "no").load_newest({}) is None
+
+
+def test_leftovers_of_a_killed_write_are_removed(tmp_path):
+    store = saved(tmp_path)
+    (tmp_path / ".00000009.tmp").write_bytes(b"half")
+    assert store.load_newest(SHAPES)[0] == 3
+    assert not list(tmp_path.glob(".*"))
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "truncated":
+        data = data[: len(data) // 2]
+    elif how == "empty":
+        data = b""
+    elif how == "noise":
+        data = bytes(range(256)) * 4
+    else:  # a flipped bit in the values of "a"
+        data[data.find(np.float64(4.0).tobytes()) + 6] ^= 1
+    path.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("how", ["truncated", "empty", "noise", "bit"])
+def test_the_newest_intact_one_is_used(how, tmp_path, caplog):
+    store = saved(tmp_path, keep_last=3)
+    damage(tmp_path / "00000003.npz", how)
+    damage(tmp_path / "00000002.npz", how)
+    step, arrays = store.load_newest(SHAPES)
+    assert step == 1
+    np.testing.assert_array_equal(arrays["a"], ARRAYS["a"])
+    assert "00000003.npz" in caplog.text and "00000002.npz" in caplog.text
+
+
+def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
+    store = saved(tmp_path, [1])
+    path = tmp_path / "00000001.npz"
+    intact = path.read_bytes()
+    for position in range(0, len(intact), 7):
+        data = bytearray(intact)
+        data[position] ^= 1 << (position % 8)
+        path.write_bytes(bytes(data))
+        try:
+            _, arrays = store.load_newest(SHAPES)
+        except checkpoints.CheckpointError:
+            continue
+        for name, array in ARRAYS.items():
+            assert arrays[name].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize(
+    "shapes, message",
+    [
+        ({**SHAPES, "mask": (2,)}, "another run .lacks mask"),
+        ({"a": (2, 3)}, "another run .has file"),
+        ({"a": (3, 2), "file": ()}, r"shape \(2, 3\), not \(3, 2\)"),
+    ],
+)
+def test_foreign_checkpoints_are_refused(shapes, message, tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        saved(tmp_path).load_newest(shapes)
+
+
+def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
+    store = saved(tmp_path)
+    # The device on which every write fails for want of space.
+    (tmp_path / ".00000004.tmp").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        store.save(4, ARRAYS)
+    assert store.steps() == [2, 3]
+    assert not list(tmp_path.glob(".*"))
+    assert store.load_newest(SHAPES)[0] == 3
+
+
+def test_a_checkpoint_without_masks_is_refused(tmp_path):
+    trainer, actions = with_dropout(contracts.METHODS[0])
+    arrays = checkpoints.arrays_of(trainer, actions)
+    del arrays["model/fc1/kernel_mask"]
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(1, arrays)
+    with pytest.raises(checkpoints.CheckpointError, match="fc1/kernel_mask"):
+        checkpoints.resume(trainer, store, actions)
+
+
+def test_statistics_count_what_moves():
+    method = contracts.METHODS[2]
+    trainer = tiny.trainer(method.build())
+    statistics = callbacks.MaskStatistics(trainer.kernels)
+    first = [item.mask.numpy() for item in trainer.kernels]
+    trainer.train(tiny.batches(), 8, [statistics])  # updates at 0 and 5
+    line = statistics.line()
+    for before, item, layer in zip(first, trainer.kernels, line["layers"]):
+        now = item.mask.numpy()
+        assert layer["moved"] >= np.sum((now == 1) & (before == 0)) > 0
+        assert layer["grown_gradient_norm"] > 0
+        assert layer["dead_rows"] == np.sum(now.sum(1) == 0)
+        assert layer["dead_columns"] == np.sum(now.sum(0) == 0)
+        overlap = np.sum(now * before) / now.sum()
+        assert layer["first_mask_overlap"] == pytest.approx(overlap)
+    assert 0.5 < line["itop_rate"] <= 1.0
+    assert all(layer["moved"] == 0 for layer in statistics.line()["layers"])
+
+
+def test_a_static_mask_explores_nothing():
+    trainer = tiny.trainer(updaters.Static())
+    statistics = callbacks.MaskStatistics(trainer.kernels)
+    trainer.train(tiny.batches(), 5, [statistics])
+    assert statistics.itop_rate() == 0.5
+    assert [la["first_mask_overlap"] for la in statistics.layers()] == [1, 1]
+
+
+def test_training_stops_at_the_first_step_without_a_finite_loss():
+    x, y = tiny.arrays(64)
+    x[40] = np.nan  # in batch 2 of 16 examples
+    data = tiny.tf.data.Dataset.from_tensor_slices((x, y)).repeat().batch(16)
+    trainer = tiny.trainer(updaters.Static())
+    with pytest.raises(FloatingPointError, match="not finite at step 2"):
+        trainer.train(data, 20)
+
+
+def test_a_request_to_stop_ends_after_the_current_step():
+    answers = iter([False, False, True])
+    trainer = tiny.trainer(updaters.Static())
+    done = trainer.train(tiny.batches(), 10**6, (), lambda: next(answers))
+    assert not done
+    assert 0 < trainer.step < 100
+
+
+@pytest.mark.parametrize("interval", [1, 3, 10])
+def test_sums_do_not_depend_on_how_calls_are_cut(interval):
+    whole, cut = _Last(20), _Last(20)
+    tiny.trainer(updaters.Static()).train(tiny.batches(), 20, [whole])
+    keras.utils.set_random_seed(0)
+    others = callbacks.Callback(interval)
+    tiny.trainer(updaters.Static()).train(tiny.batches(), 20, [cut, others])
+    assert whole.means == cut.means
+
+
+class _Last(callbacks.Callback):
+    def on_interval(self, trainer, step, means):
+        self.means = means
