@@ -62,6 +62,9 @@ setuptools.setup(
             "pytest-cov>=5",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
+            "setuptools>=68",
+            "tensorboard",
+            "wheel",
         ],
     },
 )

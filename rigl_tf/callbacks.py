@@ -264,6 +264,12 @@ class TensorBoard(Callback):
 
     def __init__(self, directory, interval):
         super().__init__(interval)
+        self.require_installed()
+        self._writer = tf.summary.create_file_writer(str(directory))
+
+    @staticmethod
+    def require_installed():
+        """Raise ImportError, with the cure, if tensorboard is missing."""
         try:
             import tensorboard  # noqa: F401
         except ImportError as error:
@@ -271,7 +277,6 @@ class TensorBoard(Callback):
                 "TENSORBOARD=True needs tensorboard. Install it with: "
                 "pip install rigl-tf[tensorboard]"
             ) from error
-        self._writer = tf.summary.create_file_writer(str(directory))
 
     def on_interval(self, trainer, step, means):
         """Write the points."""

@@ -29,7 +29,7 @@ def main(argv=None):
         argv: words of the command line; None for those of the process.
     """
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = _parse(argv)
         return arguments.run(arguments)
     except _UserMistake as mistake:
         print(f"rigl_tf: {mistake}", file=sys.stderr)
@@ -53,6 +53,18 @@ class _Interrupted(Exception):
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         raise _UserMistake(f"{message} (see `{self.prog} --help`)")
+
+
+def _parse(argv):
+    """Parse, with words and flags in any order."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    flags = [word for word in rest if word.startswith("-")]
+    if flags or (rest and not hasattr(arguments, "words")):
+        parser.error(f"unrecognized arguments: {' '.join(flags or rest)}")
+    if rest:
+        arguments.words += rest
+    return arguments
 
 
 def _parser():

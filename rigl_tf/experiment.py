@@ -16,6 +16,8 @@ from rigl_tf import masks
 from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
+_OPTIONAL = ("evaluate_interval", "keep_checkpoint_every")
+
 
 class Interrupted(Exception):
     """Training was asked to stop; a checkpoint has been saved."""
@@ -82,7 +84,7 @@ class Experiment:
             "keep_checkpoint_every",
         ):
             value = getattr(self, name)
-            if value is not None:
+            if value is not None or name not in _OPTIONAL:
                 checks.at_least(name, value, 1, integer=True)
         checks.at_least("seed", self.seed, 0, integer=True)
         checks.at_least("l2", self.l2, 0)
@@ -91,6 +93,8 @@ class Experiment:
             checks.function(name, getattr(self, name))
         for name in ("record_masks", "tensorboard"):
             checks.one_of(name, getattr(self, name), (True, False))
+        if self.tensorboard:
+            callbacks.TensorBoard.require_installed()
         self._check_updater()
 
     def _check_updater(self):
@@ -137,10 +141,12 @@ class Experiment:
                 first_mask="dense" if self.updater.starts_dense else "random",
                 seed=self.seed,
             )
+        optimizer = self.optimizer()
+        _require_rate(optimizer)
         trainer = trainers.SparseTrainer(
             net,
             self.updater,
-            self.optimizer(),
+            optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
             l2=self.l2,
@@ -309,6 +315,18 @@ class Experiment:
             "examples_per_second": round(n_examples / seconds, 1),
             "versions": exports.versions(),
         }
+
+
+def _require_rate(optimizer):
+    """Ask for the first learning rate: a schedule may be built of anything."""
+    try:
+        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+    except Exception as error:
+        raise ValueError(
+            "`learning_rate` must be a number or a schedule of numbers. "
+            f"Received: {optimizer.get_config()['learning_rate']}"
+        ) from error
+    checks.at_least("learning_rate", rate, 0)
 
 
 def _require_logits(net, data):

@@ -1,7 +1,8 @@
 """Every block of the README is run, as the comment above it says.
 
 `run`: as it stands. `shortened`: training commands with few steps. `dry_run`:
-set-up scripts are checked for syntax, sweeps expanded, Python compiled.
+set-up scripts are checked for syntax, sweeps expanded, Python compiled. `file`:
+written under the name in its first line, for the commands to use.
 """
 
 import pathlib
@@ -17,7 +18,8 @@ from rigl_tf import config
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
 BLOCK = re.compile(
-    r"<!-- test: (run|shortened|dry_run) -->\n```(\w+)\n(.*?)```", re.DOTALL
+    r"<!-- test: (run|shortened|dry_run|file) -->\n```(\w*)\n(.*?)```",
+    re.DOTALL,
 )
 BLOCKS = BLOCK.findall(TEXT)
 SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2", "UPDATE_INTERVAL=1"]
@@ -30,17 +32,28 @@ def commands(code):
             yield shlex.split(line, comments=True)
 
 
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Run in an empty directory that holds the README's files."""
+    for how, _, code in BLOCKS:
+        if how == "file":
+            name = code.splitlines()[0].removeprefix("# ")
+            (tmp_path / name).write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+
+
 def test_every_block_of_code_is_tagged():
-    fenced = re.findall(r"```(bash|python)\n", TEXT)
-    assert len(fenced) == len(BLOCKS) >= 4
+    opened = re.findall(r"(?m)^```(\w*)$", TEXT)[::2]
+    assert len(opened) - opened.count("bibtex") == len(BLOCKS) > 10
 
 
 @pytest.mark.parametrize(
     "how, code",
     [(how, code) for how, language, code in BLOCKS if language == "bash"],
 )
-def test_commands_work(how, code, tmp_path, monkeypatch, request):
-    if "mnist" in code and how != "dry_run":
+def test_commands_work(how, code, here, request):
+    if "train tasks/mnist" in code and how != "dry_run":
         request.getfixturevalue("tfds_dir")
     for words in commands(code):
         if words[0].endswith(".sh"):
@@ -48,7 +61,6 @@ def test_commands_work(how, code, tmp_path, monkeypatch, request):
             assert script.stat().st_mode & 0o100
             subprocess.run(["bash", "-n", str(script)], check=True)
         elif words[0] == "rigl_tf":
-            monkeypatch.chdir(tmp_path)
             run_command(how, words[1:])
         else:
             assert words[0] == "python" and (ROOT / words[1]).exists()
@@ -64,15 +76,14 @@ def run_command(how, words):
     elif words[0] == "train":
         config.read([w for w in words[1:] if not w.startswith("--")])
     else:
-        cli._parser().parse_args(words)
+        cli._parse(words)
 
 
 @pytest.mark.parametrize(
     "how, code",
     [(how, code) for how, language, code in BLOCKS if language == "python"],
 )
-def test_python_works(how, code, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_python_works(how, code, here):
     compiled = compile(code, "README.md", "exec")
     if how == "run":
         exec(compiled, {})

@@ -1,0 +1,215 @@
+"""Runs as processes: kills, requests to stop, wheel, plugins, mutants."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from rigl_tf import cli
+from rigl_tf import config
+
+ROOT = pathlib.Path(__file__).parent.parent
+SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
+RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
+
+
+def kill_test():
+    path = ROOT / "scripts" / "kill_test.py"
+    spec = importlib.util.spec_from_file_location("kill_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_killed_runs_end_with_the_bits_of_the_unkilled_one():
+    script = kill_test()
+    n_kills, _, found = script.run(3, script.WORDS, seed=1, kills_per_run=3)
+    assert n_kills == 3
+    assert found == []
+
+
+def test_differences_are_seen(tmp_path):
+    script = kill_test()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        words = [*RIGL, f"SEED={seed}", f"--workdir={tmp_path / name}"]
+        assert cli.main(["train", *words]) == 0
+    assert script.differences(tmp_path / "a", tmp_path / "b") == []
+    found = script.differences(tmp_path / "a", tmp_path / "c")
+    assert "result.json" in found and "metrics.jsonl" in found
+    assert any("optimizer" in name for name in found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_saves_and_the_same_words_go_on(number, tmp_path):
+    script = kill_test()
+    words = [*script.WORDS[:3], "TRAIN_STEPS=100000", f"--workdir={tmp_path}/w"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "rigl_tf", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "w" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < deadline:
+        assert run.poll() is None
+    run.send_signal(number)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    (step,) = re.findall(r"stopped after step (\d+); the same", errors)
+    assert errors.count("\n") == 1
+    saved = sorted((tmp_path / "w" / "checkpoints").iterdir())[-1]
+    assert int(saved.stem) == int(step)
+    assert not (tmp_path / "w" / "result.json").exists()
+    assert cli.main(["summary", f"--workdir={tmp_path}/w"]) == 0
+    assert cli.main(["evaluate", f"--workdir={tmp_path}/w"]) == 0
+
+
+def test_evaluate_repeats_the_result(tmp_path, capsys):
+    workdir = f"--workdir={tmp_path / 'w'}"
+    assert cli.main(["train", *RIGL, workdir]) == 0
+    capsys.readouterr()
+    assert cli.main(["evaluate", workdir]) == 0
+    found = json.loads(capsys.readouterr().out)
+    result = json.loads((tmp_path / "w" / "result.json").read_text())
+    assert found == {
+        "step": 6,
+        "loss": result["loss"],
+        "accuracy": result["accuracy"],
+    }
+    assert cli.main(["summary", workdir]) == 0
+    assert "dead columns" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["rigl", "snip", "dense"])
+def test_count_agrees_with_what_training_does(method, tmp_path, capsys):
+    words = [*RIGL[:1], f"methods/{method}", *SHORT]
+    words += [] if method == "dense" else ["SPARSITY=0.98"]
+    assert cli.main(["count", *words, "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)
+    assert counts["parameters"] == 50_200 + 410  # 64-300-100-10 and biases
+    assert cli.main(["train", *words, f"--workdir={tmp_path / 'w'}"]) == 0
+    result = json.loads((tmp_path / "w" / "result.json").read_text())
+    for counted, trained in zip(counts["layers"], result["layers"]):
+        assert counted.items() <= trained.items()
+    active = sum(layer["n_active"] for layer in result["layers"])
+    if method != "dense":
+        assert counts["active_parameters"] == active + 410
+    assert cli.main(["count", *words]) == 0
+    assert "parameters 50,610" in capsys.readouterr().out
+
+
+def test_the_wheel_trains_from_another_directory(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-index"]
+    build += ["--no-build-isolation", "--quiet", "--wheel-dir", str(tmp_path)]
+    source = tmp_path / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
+    for name in tracked or []:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([*build, str(source)], check=True)
+    (wheel,) = tmp_path.glob("rigl_tf-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "rigl_tf/configs/base.gin" in names
+    shipped = {n for n in names if n.startswith("rigl_tf/configs/")}
+    assert len(shipped) == len(list((ROOT / "configs").rglob("*.*")))
+    assert not any(name.startswith(("tests", "configs")) for name in names)
+    target = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps"]
+    install += ["--no-index", "--quiet", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    code = (
+        "import sys, rigl_tf, rigl_tf.cli;"
+        f"assert rigl_tf.__file__.startswith({str(target)!r});"
+        "sys.exit(rigl_tf.cli.main(sys.argv[1:]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, "train", *RIGL, "--workdir=w"],
+        cwd=elsewhere,
+        env={**os.environ, "PYTHONPATH": str(target)},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert (elsewhere / "w" / "result.json").exists()
+
+
+def test_tensorboard_files_are_written(tmp_path):
+    words = [*RIGL, "TENSORBOARD=True", f"--workdir={tmp_path / 'w'}"]
+    assert cli.main(["train", *words]) == 0
+    (events,) = (tmp_path / "w" / "tensorboard").iterdir()
+    content = events.read_bytes()
+    assert b"accuracy" in content and b"sparsity/fc1/kernel" in content
+
+
+def test_missing_tensorboard_is_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    words = [*RIGL, "TENSORBOARD=True", f"--workdir={tmp_path / 'w'}"]
+    assert cli.main(["train", *words]) == 2
+    assert "rigl-tf[tensorboard]" in capsys.readouterr().err
+    assert not (tmp_path / "w").exists()
+
+
+def mutants(rng, n_mutants):
+    """Yield `(name, gin source)`: shipped files with one random change."""
+    names = config.shipped("methods") + ["tasks/digits_mlp"]
+    for _ in range(n_mutants):
+        name = rng.choice(names)
+        text = (config.directory() / f"{name}.gin").read_text()
+        lines = text.splitlines()
+        index = rng.randrange(len(lines))
+        kind = rng.choice(["drop", "swap", "cut", "char", "value", "twice"])
+        line = lines[index]
+        if kind == "drop":
+            del lines[index]
+        elif kind == "twice":
+            lines.insert(index, line)
+        elif kind == "cut":
+            lines[index] = line[: rng.randrange(len(line) + 1)]
+        elif kind == "char" and line:
+            at = rng.randrange(len(line))
+            lines[index] = line[:at] + rng.choice("@%('=.x0 ") + line[at + 1 :]
+        elif kind == "value":
+            value = rng.choice(["-1", "0", "None", "'x'", "1e9", "[]", "True"])
+            lines[index] = re.sub(r"= .*", f"= {value}", line)
+        else:
+            other = rng.randrange(len(lines))
+            lines[index], lines[other] = lines[other], lines[index]
+        yield name, "\n".join(lines) + "\n"
+
+
+def test_mutants_of_the_shipped_files_end_well(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed of the mutants: {seed}")
+    codes = {0: 0, 2: 0}
+    for index, (name, text) in enumerate(mutants(random.Random(seed), 200)):
+        file = tmp_path / f"{index}.gin"
+        file.write_text(text)
+        task = str(file) if name.startswith("tasks") else "tasks/digits_mlp"
+        method = str(file) if name.startswith("methods") else "methods/rigl"
+        words = [task, method]
+        if "SPARSITY =" not in text:
+            words.append("SPARSITY=0.9")
+        code = cli.main(["count", *words])
+        error = capsys.readouterr().err
+        message = f"seed {seed}, mutant {index} of {name}:\n{text}\n{error}"
+        assert code in codes, message
+        assert (code == 2) == bool(error), message
+        assert error.count("\n") == int(code == 2), message
+        codes[code] += 1
+    assert min(codes.values()) > 20, codes
