@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --upgrade pip
-"$venv/bin/python" -m pip install --quiet --editable ".[plots]"
+PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --editable ".[plots]"
 
 "$venv/bin/rigl_tf" sweep sweeps/digits_mlp --workdir=runs/quickstart
 echo

@@ -11,6 +11,6 @@ cd "$(dirname "$0")/.."
 venv=${1:-.venv-test}
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --upgrade pip
-"$venv/bin/python" -m pip install --quiet --editable ".[test]"
+PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --editable ".[test]"
 
 "$venv/bin/python" -m pytest --numprocesses=2 "${@:2}"
