@@ -146,10 +146,11 @@ class RecordMasks(Callback):
 class MaskStatistics(Callback):
     """Follow how the masks move; read by `LogMetrics` and the result.
 
-    Per kernel: connections that moved and the norm of the grown ones' dense
-    gradients since the last line, dead rows and columns (inputs and outputs
-    without any connection), overlap with the first mask, and the ITOP rate, the
-    fraction of weights that were ever active (Liu et al. 2021).
+    Per kernel: connections that moved since the last line, the norm of the
+    dense gradients of those that the last update since grew, dead rows and
+    columns (inputs and outputs without any connection), overlap with the first
+    mask, and the ITOP rate, the fraction of weights that were ever active (Liu
+    et al. 2021).
 
     Args:
         kernels: list of `masking.MaskedKernel`, with their first masks.
@@ -173,10 +174,11 @@ class MaskStatistics(Callback):
     def line(self):
         """Return the fields of a line of metrics, and begin to count anew."""
         moved, self._moved = self._moved, np.zeros(len(self._kernels))
+        norms, self._norms = self._norms, np.zeros(len(self._kernels))
         if not self._kernels:
             return {}
         layers = self.layers()
-        for layer, n_moved, norm in zip(layers, moved, self._norms):
+        for layer, n_moved, norm in zip(layers, moved, norms):
             layer["moved"] = int(n_moved)
             layer["grown_gradient_norm"] = float(norm)
         return {"itop_rate": self.itop_rate(), "layers": layers}
@@ -199,7 +201,7 @@ class MaskStatistics(Callback):
                     "dead_rows": int(inputs.size - inputs.sum()),
                     "dead_columns": int((~rows.any(axis=0)).sum()),
                     "first_mask_overlap": float((mask & first).sum())
-                    / n_active,
+                    / max(n_active, 1),
                 }
             )
         return described

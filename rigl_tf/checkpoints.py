@@ -67,14 +67,15 @@ class Checkpoints:
         finally:
             temporary.unlink(missing_ok=True)
         _sync_directory(self._directory)
-        self._delete_old()
+        self._delete_old(step)
 
     def load_newest(self, expected, others=False):
         """Read the newest intact checkpoint; warn of every newer bad one.
 
         Args:
             expected: dictionary from name to shape of what is required.
-            others: whether other entries are allowed.
+            others: whether other entries are allowed, as for a reader that is
+                not the owner of the run; leftovers are then left alone.
 
         Returns:
             `(step, arrays)`, or None if there is no checkpoint at all.
@@ -82,8 +83,9 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints, and all are bad.
         """
-        for leftover in self._directory.glob(".*.tmp"):
-            leftover.unlink()
+        if not others:  # another process may be writing
+            for leftover in self._directory.glob(".*.tmp"):
+                leftover.unlink()
         steps = self.steps()
         problem = ""
         for step in reversed(steps):
@@ -103,7 +105,10 @@ class Checkpoints:
     def _path(self, step):
         return self._directory / f"{step:08d}{_SUFFIX}"
 
-    def _delete_old(self):
+    def _delete_old(self, newest):
+        for step in self.steps():
+            if step > newest:  # bad: passed over when the run was resumed
+                self._path(step).unlink()
         for step in self.steps()[: -self._keep_last]:
             if not self._keep_every or step % self._keep_every:
                 self._path(step).unlink()

@@ -312,6 +312,6 @@ def _quiet_start():
 
 def _run_name(words):
     """Name a run after its files, with a hash of all its words."""
-    names = [pathlib.PurePath(w).stem for w in words if "=" not in w]
+    names = [pathlib.PurePath(w).stem for w in words if config.names_file(w)]
     digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
     return "-".join([*names, digest])

@@ -78,7 +78,7 @@ def read(words, imports=()):
     Raises:
         ConfigError: a file or macro that does not exist, or a bad value.
     """
-    names = [word for word in words if "=" not in word]
+    names = [word for word in words if names_file(word)]
     if not names:
         raise ConfigError(
             "Name a task and a method, e.g. `tasks/digits_mlp methods/rigl`. "
@@ -87,9 +87,14 @@ def read(words, imports=()):
     files = [str(directory() / "base.gin"), *map(_find, names)]
     sources = [pathlib.Path(file).read_text() for file in files]
     known = _matches(rf"^({_MACRO})\s*=|%({_MACRO})\b", sources)
-    bindings = [_binding(word, known) for word in words if "=" in word]
+    bindings = [_binding(w, known) for w in words if not names_file(w)]
     _require_defined(sources + bindings)
     return Config(tuple(words), tuple(files), tuple(bindings), tuple(imports))
+
+
+def names_file(word):
+    """Say whether a word names a file, and is no setting."""
+    return "=" not in word or pathlib.Path(word).is_file()
 
 
 def read_sweep(name):
@@ -163,10 +168,11 @@ def _import_all(modules):
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
+        except Exception as error:
             raise ConfigError(
-                f"`--import` must name a module on the Python path or in the "
-                f"current directory. Received: {module!r} ({error})"
+                "`--import` must name a sound module on the Python path or in "
+                f"the current directory. Received: {module!r} "
+                f"({type(error).__name__}: {one_line(error)})"
             ) from error
 
 

@@ -83,6 +83,11 @@ def _load(workdir):
             f" {str(workdir)!r}; train with RECORD_MASKS=True"
         )
     result = json.loads(result.read_text())
+    if len(result["input_shape"]) < 2:
+        raise ValueError(
+            "`connectivity` draws inputs that are images. Received: inputs of "
+            f"shape {result['input_shape']}"
+        )
     height, width, *channels = result["input_shape"]
     name = result["layers"][0]["name"]
     shape = result["layers"][0]["shape"]

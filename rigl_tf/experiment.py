@@ -201,6 +201,7 @@ class Experiment:
             raise Interrupted(
                 f"stopped after step {trainer.step}; the same words go on"
             )
+        trainer.finish()
         seconds = time.monotonic() - began
         result = self._result(data, trainer, statistics, test, seconds)
         result.update(exports.export(trainer, workdir))
@@ -227,6 +228,7 @@ class Experiment:
                 "`evaluate` needs a checkpoint. Received: none in "
                 f"{str(workdir)!r}; train with the same words first"
             )
+        trainer.finish()
         return {"step": step, **trainer.evaluate(data.test(batch_size=1000))}
 
     def count(self):

@@ -1,5 +1,6 @@
 """`compile` and `fit` for masked models, over the same pair of steps."""
 
+import types
 import warnings
 
 import keras
@@ -66,11 +67,25 @@ class SparseModel(keras.Model):
 
     def fit(self, *args, **kwargs):
         """Train, as `keras.Model.fit`."""
-        self._clock = None  # anything may have happened since the last `fit`
+        # Anything may have happened since the last `fit`.
+        self._clock = None
+        self._steps.repair()
         with warnings.catch_warnings():
             if self.updater.updates_on_batch:  # epochs are shorter, see above
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             return super().fit(*args, **kwargs)
+
+    def save(self, *args, **kwargs):
+        """Refuse: what is worth keeping is the model inside.
+
+        Raises:
+            ValueError: always, with what to call instead.
+        """
+        raise ValueError(
+            "A `SparseModel` is for training only. Save "
+            "`rigl_tf.strip(model)`, or the masked `model`, or weights with "
+            "`save_weights` and `ModelCheckpoint(..., save_weights_only=True)`"
+        )
 
     def make_train_function(self, force=False):
         """Build the function that `fit` calls for `steps_per_execution`."""
@@ -82,6 +97,10 @@ class SparseModel(keras.Model):
             update = tf.function(update, autograph=False)
 
         def train_function(iterator):
+            if isinstance(iterator, types.GeneratorType):  # train_on_batch
+                batch = [part for part in next(iterator) if part is not None]
+                data = tf.data.Dataset.from_tensors(tuple(batch)).repeat()
+                iterator = iter(data)
             if self._clock is None:
                 self._clock = steps.HostClock(self._steps)
             clock = self._clock

@@ -73,6 +73,7 @@ class Masked(keras.layers.Wrapper):
         self._call_signature = inspect.signature(layer.call)
         self._call_has_training_arg = layer._call_has_training_arg
         self._call_has_mask_arg = layer._call_has_mask_arg
+        self.supports_masking = layer.supports_masking
 
     def build(self, *args, **kwargs):
         """Build the layer inside, if needed, and one mask of ones per kernel.
@@ -83,7 +84,11 @@ class Masked(keras.layers.Wrapper):
         if not self.layer.built:
             self.layer.build(*args, **kwargs)
             self.layer.built = True
-        kernels = maskable_kernels(self.layer)
+        # A loaded layer may be frozen: its targets say which kernels it masks.
+        found = structure.variables_by_path(self.layer)
+        paths = [path for path in self.sparsities if path in found]
+        self._kernel_paths = paths or list(maskable_kernels(self.layer))
+        kernels = {path: found[path] for path in self._kernel_paths}
         if not kernels:
             raise ValueError(
                 "`Masked` needs a layer with a kernel of rank 2 or more. "
@@ -109,6 +114,10 @@ class Masked(keras.layers.Wrapper):
         """Call the layer inside, unchanged."""
         return self.layer(*args, **kwargs)
 
+    def compute_mask(self, *args, **kwargs):
+        """Return the layer's own mask of time steps."""
+        return self.layer.compute_mask(*args, **kwargs)
+
     def compute_output_spec(self, *args, **kwargs):
         """Return what the layer inside would return."""
         return self.layer.compute_output_spec(*args, **kwargs)
@@ -123,9 +132,10 @@ class Masked(keras.layers.Wrapper):
 
     def masked(self):
         """List `(path inside the layer, kernel, mask)` of each kernel."""
+        found = structure.variables_by_path(self.layer)
         return [
-            (path, kernel, getattr(self, _mask_attribute(path)))
-            for path, kernel in maskable_kernels(self.layer).items()
+            (path, found[path], getattr(self, _mask_attribute(path)))
+            for path in self._kernel_paths
         ]
 
 

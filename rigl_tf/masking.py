@@ -169,6 +169,8 @@ def strip(model):
         item.kernel.assign(item.kernel.value * item.mask.value)
 
     def unwrap(layer):
+        if not isinstance(layer, keras.layers.Layer):
+            return layer  # a bare operation, such as `x + y`
         if isinstance(layer, layers.Masked):
             layer = layer.layer
         return _copy_layer(layer)
@@ -197,6 +199,11 @@ def maskable(model):
             "`model` must be built: call it once, or begin it with "
             f"`keras.Input`. Received: {model.name!r}, which is not"
         )
+    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+        raise ValueError(
+            "`model` must not be masked already: call `rigl_tf.strip` first. "
+            f"Received: {model.name!r}"
+        )
     kernels = layers.maskable_kernels(model)
     if not kernels:
         raise ValueError(
@@ -212,6 +219,8 @@ def _wrap(model, sparsities):
     """Clone the model; wrap layers that hold a kernel with a sparsity."""
 
     def wrap(layer):
+        if not isinstance(layer, keras.layers.Layer):
+            return layer  # a bare operation, such as `x + y`
         inside = layers.maskable_kernels(layer)
         held = {
             path: sparsities[id(kernel)]

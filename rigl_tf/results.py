@@ -1,6 +1,7 @@
 """Work directories -> rows -> tables. Standard library only."""
 
 import collections
+import contextlib
 import json
 import pathlib
 import statistics
@@ -35,6 +36,12 @@ def rows(directory):
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
             result.update(json.loads(drawn.read_text()))
+        missing = {*_GROUP, "accuracy"} - result.keys()
+        if missing:
+            raise ValueError(
+                "`report` reads the result.json of runs. Received: "
+                f"{str(file)!r}, which lacks {min(missing)}"
+            )
         groups[tuple(result[name] for name in _GROUP)].append(result)
     return [
         {**dict(zip(_GROUP, key)), **_statistics(group)}
@@ -120,7 +127,10 @@ def print_summary(workdir):
         print_closing_table(json.loads(result.read_text()), workdir)
     elif (workdir / "config.gin").exists():
         lines = metrics.read_text().splitlines() if metrics.exists() else []
-        last = json.loads(lines[-1]) if lines else {"step": 0}
+        last = {"step": 0}
+        for line in lines:
+            with contextlib.suppress(ValueError):  # half a line, of a kill
+                last = json.loads(line)
         numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
         print(f"{workdir} is not finished; last line of metrics:")
         print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))

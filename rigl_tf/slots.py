@@ -28,6 +28,27 @@ class Slot:
     initial: float
 
 
+# Optimizers that move each weight by its own gradient and slots alone: an
+# inactive weight with zero gradient and initial slots stays where it is.
+_ELEMENTWISE = (
+    keras.optimizers.SGD,
+    keras.optimizers.Adam,
+    keras.optimizers.AdamW,
+    keras.optimizers.Nadam,
+    keras.optimizers.Adamax,
+    keras.optimizers.RMSprop,
+    keras.optimizers.Adagrad,
+    keras.optimizers.Adadelta,
+    keras.optimizers.Lion,
+    keras.optimizers.Ftrl,
+)
+
+
+def is_elementwise(optimizer):
+    """Say whether masked gradients alone keep inactive weights at zero."""
+    return type(optimizer) in _ELEMENTWISE
+
+
 def slots_of(optimizer, variables):
     """Find the slots of trainable variables.
 

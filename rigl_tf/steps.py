@@ -58,7 +58,7 @@ class SparseSteps:
         self.skipped_updates = _counter("skipped_updates", 0)
         if self.updater is not None:
             self.kernels = masking.masked_kernels(self.model)
-            self.updater.check_optimizer(self.optimizer)
+            self.updater.check_optimizer(_inner(self.optimizer))
             self.updater.build(self.kernels)
             self._slots = slots.slots_of(
                 self.optimizer, [k.kernel for k in self.kernels]
@@ -141,6 +141,21 @@ class SparseSteps:
             self.step_variable.assign_add(1)
         return report
 
+    def repair(self):
+        """Zero what lies off the masks, and reset its slots.
+
+        Changes no bit after our own steps. Weights that were restored from
+        elsewhere, without the optimizer, need it.
+        """
+        for kernel, kernel_slots in zip(self.kernels, self._slots):
+            active = kernel.mask.value > 0
+            pairs = [(kernel.kernel, 0.0)]
+            pairs += [(slot.variable, slot.initial) for slot in kernel_slots]
+            for variable, initial in pairs:
+                value = variable.value
+                reset = tf.fill(value.shape, tf.cast(initial, value.dtype))
+                variable.assign(tf.where(active, value, reset))
+
     def _reduce(self, gradients):
         """Sum gradients over replicas, once, before masking and clipping."""
         if self.strategy.num_replicas_in_sync == 1:
@@ -155,11 +170,19 @@ class SparseSteps:
             )
 
     def _kernel_gradients(self, gradients):
+        """Pick the kernels' gradients, without the scale of the loss."""
+        scale = _loss_scale(self.optimizer)
         by_id = {
             id(v): gradient
             for gradient, (v, _, _) in zip(gradients, self._variables)
         }
-        return [by_id[id(kernel.kernel)] for kernel in self.kernels]
+        found = [by_id[id(kernel.kernel)] for kernel in self.kernels]
+        return [
+            tf.zeros_like(kernel.kernel.value)
+            if gradient is None
+            else gradient / tf.cast(scale, gradient.dtype)
+            for kernel, gradient in zip(self.kernels, found)
+        ]
 
     def _masked_gradient(self, gradient, variable, mask, decays):
         if gradient is None:
@@ -179,8 +202,10 @@ class SparseSteps:
         Counted, because the threads of several replicas trace through here
         alternately.
         """
-        kernels = [kernel.kernel for kernel in self.kernels]
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        optimizer = _inner(self.optimizer)
+        kernels = []
+        if slots.is_elementwise(optimizer):
+            kernels = [kernel.kernel for kernel in self.kernels]
         reduced_here = self.strategy.num_replicas_in_sync > 1
         if not self._tracing:
             self._constraints = layers.detach_mask_constraints(kernels)
@@ -231,6 +256,16 @@ class HostClock:
             due = self._updater.next_update(self.step, self.step)
             stops += [due] if due is not None else []
         return min(stops)
+
+
+def _inner(optimizer):
+    """Return what a LossScaleOptimizer wraps, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _loss_scale(optimizer):
+    """Return the factor by which the optimizer scales losses."""
+    return optimizer.scale_loss(tf.constant(1.0))
 
 
 def _counter(name, value):

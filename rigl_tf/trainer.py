@@ -118,14 +118,18 @@ class SparseTrainer(steps.SparseSteps):
         iterator = self._iterator(dataset)
         clock = steps.HostClock(self)
         pace = _Pace()
+        self.repair()
         if len(self.totals) != len(callbacks):
             self.reset_totals(len(callbacks))
         while clock.step < n_steps:
             if should_stop is not None and should_stop():
                 return False
             if clock.due(on_batch=True):
+                before = clock.step
                 self._update(iterator, clock, callbacks)
-                continue  # the update may have counted as the last step
+                if clock.step > before:  # it counted as a step
+                    self._fire(callbacks, clock.step, n_steps)
+                continue
             intervals = [callback.interval for callback in callbacks]
             stop = clock.next_stop(n_steps, intervals)
             stop = min(stop, clock.step + pace.n_steps)
@@ -133,12 +137,20 @@ class SparseTrainer(steps.SparseSteps):
                 self._run_steps(iterator, clock, stop)
             if clock.due(on_batch=False):
                 self._update(iterator, clock, callbacks)
-            for index, callback in enumerate(callbacks):
-                if stop % callback.interval == 0 or stop == n_steps:
-                    means = self.means(self.totals[index])
-                    self.totals[index] = 0.0
-                    callback.on_interval(self, stop, means)
+            self._fire(callbacks, stop, n_steps)
         return True
+
+    def finish(self):
+        """Let the optimizer put averaged weights, if it keeps any, in place."""
+        variables = self.model.trainable_variables
+        self.optimizer.finalize_variable_values(variables)
+
+    def _fire(self, callbacks, step, n_steps):
+        for index, callback in enumerate(callbacks):
+            if step % callback.interval == 0 or step == n_steps:
+                means = self.means(self.totals[index])
+                self.totals[index] = 0.0
+                callback.on_interval(self, step, means)
 
     def _run_steps(self, iterator, clock, stop):
         n_steps = tf.constant(stop - clock.step)
@@ -178,6 +190,8 @@ class SparseTrainer(steps.SparseSteps):
 
     def means(self, totals):
         """Turn summed `[weights, loss, metrics...]` into a dictionary."""
+        if not totals[0]:
+            return {}
         names = ["loss", *self.metrics]
         return {n: float(t / totals[0]) for n, t in zip(names, totals[1:])}
 

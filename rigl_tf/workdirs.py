@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import os
 import pathlib
 
 _LOCK = ".lock"
 _CONFIG = "config.gin"
+_TEMPORARY = ".config.tmp"
 
 
 class WorkdirError(ValueError):
@@ -38,7 +40,9 @@ def claim(directory, config_text):
             ) from None
         config = directory / _CONFIG
         if not config.exists():
-            config.write_text(config_text)
+            temporary = directory / _TEMPORARY
+            temporary.write_text(config_text)
+            os.replace(temporary, config)
         yield directory
 
 
@@ -67,7 +71,7 @@ def require_own(directory, config_text):
                 f"{'; '.join(here) or 'nothing'}. Name another --workdir"
             )
     elif directory.exists() and any(
-        path.name != _LOCK for path in directory.iterdir()
+        path.name not in (_LOCK, _TEMPORARY) for path in directory.iterdir()
     ):
         raise WorkdirError(
             f"{str(directory)!r} holds files, but no {_CONFIG}: it is no work "

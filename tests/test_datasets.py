@@ -94,6 +94,14 @@ def test_mnist_is_the_real_one(tfds_dir):
     assert mean == pytest.approx(33.3184, abs=1e-3)
 
 
+def test_the_variable_is_read_each_time(tfds_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        datasets.mnist().check(1)
+    monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
+    assert datasets.mnist().n_train == 60000
+
+
 def test_missing_mnist_names_the_cure(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfds build mnist"):
         datasets.mnist(str(tmp_path)).check(1)

@@ -1,6 +1,7 @@
 """MNIST through tensorflow_datasets."""
 
 import functools
+import os
 
 import numpy as np
 
@@ -27,6 +28,8 @@ def mnist(data_dir=None):
 def _read(data_dir):
     import tensorflow_datasets as tfds  # slow to import
 
+    # The library reads the variable once, when it is imported.
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     builder = tfds.builder("mnist", data_dir=data_dir)
     if not builder.data_path.exists():
         raise FileNotFoundError(
