@@ -10,6 +10,7 @@ import dataclasses
 import math
 
 import keras
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +28,11 @@ class Slot:
     variable: keras.Variable
     initial: float
 
+    def initial_values(self):
+        """Return a tensor like the slot, filled with its initial value."""
+        value = self.variable.value
+        return tf.fill(value.shape, tf.cast(self.initial, value.dtype))
+
 
 # Optimizers that move each weight by its own gradient and slots alone: an
 # inactive weight with zero gradient and initial slots stays where it is.
@@ -42,6 +48,11 @@ _ELEMENTWISE = (
     keras.optimizers.Lion,
     keras.optimizers.Ftrl,
 )
+
+
+def innermost(optimizer):
+    """Return what a LossScaleOptimizer wraps, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def is_elementwise(optimizer):
@@ -63,7 +74,7 @@ def slots_of(optimizer, variables):
         ValueError: the optimizer keeps state that mirrors no variable, such as
             the factored moments of Adafactor: masking it is impossible.
     """
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    optimizer = innermost(optimizer)
     groups = _groups(optimizer)
     _require_all_mapped(optimizer, groups)
     initial = _initial_values(optimizer, groups)

@@ -58,7 +58,7 @@ class SparseSteps:
         self.skipped_updates = _counter("skipped_updates", 0)
         if self.updater is not None:
             self.kernels = masking.masked_kernels(self.model)
-            self.updater.check_optimizer(_inner(self.optimizer))
+            self.updater.check_optimizer(slots.innermost(self.optimizer))
             self.updater.build(self.kernels)
             self._slots = slots.slots_of(
                 self.optimizer, [k.kernel for k in self.kernels]
@@ -148,13 +148,12 @@ class SparseSteps:
         elsewhere, without the optimizer, need it.
         """
         for kernel, kernel_slots in zip(self.kernels, self._slots):
-            active = kernel.mask.value > 0
-            pairs = [(kernel.kernel, 0.0)]
-            pairs += [(slot.variable, slot.initial) for slot in kernel_slots]
-            for variable, initial in pairs:
-                value = variable.value
-                reset = tf.fill(value.shape, tf.cast(initial, value.dtype))
-                variable.assign(tf.where(active, value, reset))
+            active, weights = kernel.mask.value > 0, kernel.kernel.value
+            zeros = tf.zeros_like(weights)
+            kernel.kernel.assign(tf.where(active, weights, zeros))
+            for slot in kernel_slots:
+                value, reset = slot.variable.value, slot.initial_values()
+                slot.variable.assign(tf.where(active, value, reset))
 
     def _reduce(self, gradients):
         """Sum gradients over replicas, once, before masking and clipping."""
@@ -202,7 +201,7 @@ class SparseSteps:
         Counted, because the threads of several replicas trace through here
         alternately.
         """
-        optimizer = _inner(self.optimizer)
+        optimizer = slots.innermost(self.optimizer)
         kernels = []
         if slots.is_elementwise(optimizer):
             kernels = [kernel.kernel for kernel in self.kernels]
@@ -258,11 +257,6 @@ class HostClock:
         return min(stops)
 
 
-def _inner(optimizer):
-    """Return what a LossScaleOptimizer wraps, or the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
-
-
 def _loss_scale(optimizer):
     """Return the factor by which the optimizer scales losses."""
     return optimizer.scale_loss(tf.constant(1.0))
@@ -312,7 +306,7 @@ def _apply_change(kernel, kernel_slots, change, finite):
     kernel.mask.assign(new_mask)
     for slot in kernel_slots:
         value = slot.variable.value
-        reset = tf.fill(value.shape, tf.cast(slot.initial, value.dtype))
+        reset = slot.initial_values()
         if change.slot_values is not None:
             reset += tf.where(grown, change.slot_values, tf.zeros_like(value))
         slot.variable.assign(tf.where(retained, value, reset))
