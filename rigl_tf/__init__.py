@@ -17,6 +17,7 @@ import sys
 __version__ = "0.1.0"
 
 _HOMES = {
+    "count": "accounting",
     "sparsify": "masking",
     "strip": "masking",
     "masked_kernels": "masking",
@@ -25,6 +26,7 @@ _HOMES = {
     "Masked": "layers",
 }
 _MODULES = (
+    "accounting",
     "callbacks",
     "datasets",
     "distributions",

@@ -1,6 +1,25 @@
-"""Plain dense Keras models that know nothing of sparsity."""
+"""Plain dense Keras models that know nothing of sparsity.
 
+Each is a function `(input_shape, n_classes, **options)` with a multiplier
+`width` of its numbers of channels or units.
+"""
+
+from rigl_tf.models.char_gru import char_gru
 from rigl_tf.models.mnist import lenet5
 from rigl_tf.models.mnist import mlp
+from rigl_tf.models.mobilenet import mobilenet_v1
+from rigl_tf.models.mobilenet import mobilenet_v2
+from rigl_tf.models.resnet import resnet
+from rigl_tf.models.vgg import vgg
+from rigl_tf.models.wide_resnet import wide_resnet
 
-__all__ = ["lenet5", "mlp"]
+__all__ = [
+    "char_gru",
+    "lenet5",
+    "mlp",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "resnet",
+    "vgg",
+    "wide_resnet",
+]

@@ -2,8 +2,10 @@
 
 import keras
 
+from rigl_tf.models import parts
 
-def mlp(input_shape, n_classes, *, hidden=(300, 100)):
+
+def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
     """Build LeNet-300-100, a multi-layer perceptron with ReLU.
 
     266,610 parameters for 28x28 inputs and 10 classes, of which 266,200 are
@@ -13,22 +15,28 @@ def mlp(input_shape, n_classes, *, hidden=(300, 100)):
         input_shape: shape of one example, e.g. (28, 28, 1); flattened.
         n_classes: number of logits.
         hidden: units of the hidden layers.
+        width: multiplies the units of the hidden layers.
 
     Returns:
         Keras model, inputs [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: LeCun et al. 1998; Evci et al. 2020, table 2.
     """
+    parts.check_width(width)
     layers = [keras.Input(tuple(input_shape)), keras.layers.Flatten()]
     layers += [
-        keras.layers.Dense(units, activation="relu", name=f"fc{index}")
+        keras.layers.Dense(
+            parts.scaled(units, width), activation="relu", name=f"fc{index}"
+        )
         for index, units in enumerate(hidden, start=1)
     ]
     layers.append(keras.layers.Dense(n_classes, name=f"fc{len(hidden) + 1}"))
     return keras.Sequential(layers, name="mlp")
 
 
-def lenet5(input_shape, n_classes, *, filters=(6, 16), units=(120, 84)):
+def lenet5(
+    input_shape, n_classes, *, filters=(6, 16), units=(120, 84), width=1.0
+):
     """Build LeNet-5 with ReLU and max-pooling.
 
     44,426 parameters for 28x28x1 inputs and 10 classes, of which 44,190 are
@@ -40,23 +48,30 @@ def lenet5(input_shape, n_classes, *, filters=(6, 16), units=(120, 84)):
         n_classes: number of logits.
         filters: channels of the two 5x5 convolutions.
         units: units of the two hidden dense layers.
+        width: multiplies channels and units.
 
     Returns:
         Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: LeCun et al. 1998.
     """
+    parts.check_width(width)
     layers = [keras.Input(tuple(input_shape))]
     for index, channels in enumerate(filters, start=1):
         layers += [
             keras.layers.Conv2D(
-                channels, 5, activation="relu", name=f"conv{index}"
+                parts.scaled(channels, width),
+                5,
+                activation="relu",
+                name=f"conv{index}",
             ),
             keras.layers.MaxPooling2D(2),
         ]
     layers.append(keras.layers.Flatten())
     layers += [
-        keras.layers.Dense(n, activation="relu", name=f"fc{index}")
+        keras.layers.Dense(
+            parts.scaled(n, width), activation="relu", name=f"fc{index}"
+        )
         for index, n in enumerate(units, start=1)
     ]
     layers.append(keras.layers.Dense(n_classes, name=f"fc{len(units) + 1}"))

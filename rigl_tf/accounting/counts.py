@@ -1,0 +1,286 @@
+"""Count a model: operations of one inference, parameters and bytes."""
+
+import collections
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from rigl_tf import layers
+from rigl_tf import masking
+from rigl_tf import masks
+from rigl_tf import structure
+from rigl_tf.accounting import operations
+from rigl_tf.accounting import sizes
+from rigl_tf.accounting import trace
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelCount:
+    """A kernel, or another weight that operands are multiplied with.
+
+    Attributes:
+        path: structural path.
+        shape: of the kernel.
+        n_active: number of active weights.
+        uses: multiplications of each weight in one inference.
+        itemsize: bytes of a weight.
+    """
+
+    path: str
+    shape: tuple
+    n_active: int
+    uses: float
+    itemsize: int
+
+    @property
+    def size(self):
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCount:
+    """What one layer costs: without what its sublayers cost.
+
+    Attributes:
+        path: structural path, "" for the model itself.
+        type: name of its class.
+        kernels: tuple of `KernelCount`.
+        other_parameters: number of parameters outside of kernels.
+        other_bytes: their bytes.
+        other_multiplications: multiplications that no zero weight saves.
+        other_additions: additions that no zero weight saves.
+    """
+
+    path: str
+    type: str
+    kernels: tuple = ()
+    other_parameters: int = 0
+    other_bytes: int = 0
+    other_multiplications: float = 0
+    other_additions: float = 0
+
+    @property
+    def shape(self):
+        """Shapes of the kernels, e.g. "3x3x64x64"."""
+        return ", ".join("x".join(map(str, k.shape)) for k in self.kernels)
+
+    @property
+    def parameters(self):
+        """Number of parameters."""
+        return sum(k.size for k in self.kernels) + self.other_parameters
+
+    @property
+    def active(self):
+        """Number of active parameters."""
+        return sum(k.n_active for k in self.kernels) + self.other_parameters
+
+    @property
+    def multiplications(self):
+        """Multiplications of one inference, without those by zero weights."""
+        products = sum(k.n_active * k.uses for k in self.kernels)
+        return products + self.other_multiplications
+
+    @property
+    def additions(self):
+        """Additions of one inference, without those for zero weights."""
+        products = sum(k.n_active * k.uses for k in self.kernels)
+        return products + self.other_additions
+
+    @property
+    def flops(self):
+        """Multiplications and additions."""
+        return self.multiplications + self.additions
+
+    @property
+    def bytes(self):
+        """Bytes with sparse kernels as bit mask and active weights."""
+        packed = sum(
+            sizes.bitmask_bytes(k.size, k.n_active, k.itemsize)
+            for k in self.kernels
+        )
+        return packed + self.other_bytes
+
+    @property
+    def csr_bytes(self):
+        """Bytes with sparse kernels in compressed sparse rows."""
+        packed = sum(
+            sizes.csr_bytes(k.shape, k.n_active, k.itemsize)
+            for k in self.kernels
+        )
+        return packed + self.other_bytes
+
+    @property
+    def dense(self):
+        """The same layer with all weights active."""
+        kernels = tuple(
+            dataclasses.replace(k, n_active=k.size) for k in self.kernels
+        )
+        return dataclasses.replace(self, kernels=kernels)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCount:
+    """What a model costs, per example: the sums over its layers.
+
+    Attributes:
+        layers: tuple of `LayerCount`, in the order of the layers.
+    """
+
+    layers: tuple
+
+    def __getattr__(self, name):
+        """Sum an attribute of `LayerCount` over the layers."""
+        if name not in TOTALS:
+            raise AttributeError(name)
+        return sum(getattr(layer, name) for layer in self.layers)
+
+    @property
+    def dense(self):
+        """The same model with all weights active."""
+        return ModelCount(tuple(layer.dense for layer in self.layers))
+
+
+TOTALS = (
+    "parameters",
+    "active",
+    "multiplications",
+    "additions",
+    "flops",
+    "bytes",
+    "csr_bytes",
+)
+
+
+def count(model, *, sparsities=None, input_shapes=None):
+    """Count the operations of one inference, the parameters and the bytes.
+
+    Sizes are the true ones: of the tensors as they flow, biases and activations
+    where there are some, normalisation and shortcuts included. See
+    `accounting.operations` for what counts, `accounting.published` for the rule
+    of the published tables.
+
+    Args:
+        model: built Keras model of any kind, masked or plain. In a plain
+            kernel, as of a stripped model, zeros count as inactive, unless all
+            of it is zero.
+        sparsities: optional dictionary from kernel path to a sparsity in
+            [0, 1), to count a dense model as `sparsify` would make it.
+        input_shapes: shape of one example, without the batch, or a structure
+            of `keras.KerasTensor`, where the model does not tell: subclassed
+            models, unknown image sizes or lengths.
+
+    Returns:
+        `ModelCount`, per example.
+
+    Raises:
+        TypeError: it is no Keras model.
+        ValueError: a size is unknown, or an operation; the message names the
+            layer.
+    """
+    if not isinstance(model, keras.layers.Layer):
+        raise TypeError(
+            "`model` must be a Keras 3 model (`import keras`). Received: "
+            f"{model!r} of type {type(model)}"
+        )
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: call it once, or begin it with "
+            f"`keras.Input`. Received: {model.name!r}, which is not"
+        )
+    uses, _ = trace.trace(model, input_shapes)
+    paths = {id(layer): path for path, layer in structure.walk(model)}
+    others = collections.defaultdict(operations.Cost)
+    products = collections.Counter()
+    for use in uses:
+        cost = _cost(use, paths)
+        if cost.is_product and use.variable is not None:
+            products[id(use.variable)] += use.repeats * cost.multiplications
+        else:
+            others[id(use.layer)] += cost.times(use.repeats)
+    active = _active(model, sparsities or {})
+    counted = [
+        _layer(path, layer, others[id(layer)], products, active)
+        for path, layer in structure.walk(model)
+        if not isinstance(layer, layers.Masked)
+    ]
+    return ModelCount(
+        tuple(item for item in counted if item.parameters or item.flops)
+    )
+
+
+def _cost(use, paths):
+    try:
+        return operations.cost(use.operation)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"Nobody knows what layer {paths[id(use.layer)] or use.layer.name!r}"
+            f" ({type(use.layer).__name__}) costs: its operation {error} is not "
+            "counted. Add a function of the operation to "
+            "`accounting.operations.COSTS`"
+        ) from error
+
+
+def _layer(path, layer, other, products, active):
+    kernels, parameters, n_bytes = [], 0, 0
+    seeds = {id(generator.state) for generator in layer._seed_generators}
+    names = {id(v): p for p, v in structure.variables_by_path(layer).items()}
+    for variable in structure.own_variables(layer):
+        if id(variable) in seeds:
+            continue
+        size = math.prod(variable.shape)
+        itemsize = keras.backend.standardize_dtype(variable.dtype)
+        itemsize = np.dtype(
+            "uint16" if itemsize == "bfloat16" else itemsize
+        ).itemsize
+        if id(variable) in products or id(variable) in active:
+            kernels.append(
+                KernelCount(
+                    f"{path}/{names[id(variable)]}".lstrip("/"),
+                    tuple(variable.shape),
+                    active.get(id(variable), size),
+                    products[id(variable)] / size,
+                    itemsize,
+                )
+            )
+        else:
+            parameters += size
+            n_bytes += size * itemsize
+    return LayerCount(
+        path,
+        type(layer).__name__,
+        tuple(kernels),
+        parameters,
+        n_bytes,
+        other.multiplications,
+        other.additions,
+    )
+
+
+def _active(model, sparsities):
+    """Map variables to their numbers of active weights, where not all are."""
+    by_path = structure.variables_by_path(model)
+    unknown = sparsities.keys() - by_path.keys()
+    if unknown:
+        raise ValueError(
+            f"`sparsities` names no weight: {min(unknown)!r}. The weights are: "
+            f"{', '.join(by_path)}"
+        )
+    active = {
+        id(by_path[path]): masks.n_ones(math.prod(by_path[path].shape), s)
+        for path, s in sparsities.items()
+    }
+    if sparsities:
+        return active
+    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+        return {
+            id(item.kernel): int(np.count_nonzero(item.mask.numpy()))
+            for item in masking.masked_kernels(model)
+        }
+    for kernel in layers.maskable_kernels(model).values():
+        n_active = int(np.count_nonzero(keras.ops.convert_to_numpy(kernel)))
+        # A kernel of nothing but zeros was initialised so.
+        active[id(kernel)] = n_active or math.prod(kernel.shape)
+    return active

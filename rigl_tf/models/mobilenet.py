@@ -1,0 +1,117 @@
+"""MobileNet v1 and v2."""
+
+import keras
+
+from rigl_tf.models import parts
+
+# Channels and stride of each block.
+_V1 = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *[(512, 1)] * 5,
+    (1024, 2),
+    (1024, 1),
+)
+_V2 = (
+    (16, 1),
+    (24, 2),
+    (24, 1),
+    (32, 2),
+    *[(32, 1)] * 2,
+    (64, 2),
+    *[(64, 1)] * 3,
+    *[(96, 1)] * 3,
+    (160, 2),
+    *[(160, 1)] * 2,
+    (320, 1),
+)
+
+
+def mobilenet_v1(input_shape, n_classes, *, width=1.0):
+    """Build MobileNet-v1: depthwise and pointwise convolutions in turn.
+
+    4,231,976 trainable parameters with 1,000 classes, of which the pointwise
+    convolutions and the classifier hold 4,163,584. ReLU, not ReLU6.
+
+    Args:
+        input_shape: [height, width, channels], e.g. (224, 224, 3).
+        n_classes: number of logits.
+        width: multiplies all numbers of channels; these are then rounded to
+            multiples of 8, except for the first pointwise convolution.
+
+    Returns:
+        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+
+    Reference: Howard et al. 2017; as in the original code.
+    """
+    parts.check_width(width)
+    inputs = keras.Input(tuple(input_shape))
+    x = _stem(inputs, width)
+    for number, (channels, strides) in enumerate(_V1, start=1):
+        name = f"block{number}_depthwise"
+        x = parts.depthwise_conv(x, strides, name=name)
+        x = parts.batch_norm(x, name=name)
+        filters = parts.divisible(
+            parts.scaled(channels, width), 1 if number == 1 else 8
+        )
+        name = f"block{number}_pointwise"
+        x = parts.conv(x, filters, 1, name=name)
+        x = parts.batch_norm(x, name=name)
+    logits = parts.classifier(x, n_classes)
+    return keras.Model(inputs, logits, name="mobilenet_v1")
+
+
+def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
+    """Build MobileNet-v2: inverted residual blocks.
+
+    3,504,872 trainable parameters with 1,000 classes, of which the 1x1
+    convolutions and the classifier hold 3,404,672. ReLU, not ReLU6.
+
+    Args:
+        input_shape: [height, width, channels], e.g. (224, 224, 3).
+        n_classes: number of logits.
+        width: multiplies all numbers of channels; these are then rounded to
+            multiples of 8. The last convolution keeps at least 1,280.
+        expansion: channels inside a block per channel of its input.
+
+    Returns:
+        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+
+    Reference: Sandler et al. 2018; as in the original code.
+    """
+    parts.check_width(width)
+    inputs = keras.Input(tuple(input_shape))
+    x = _stem(inputs, width)
+    for number, (channels, strides) in enumerate(_V2, start=1):
+        filters = parts.divisible(parts.scaled(channels, width))
+        factor = 1 if number == 1 else expansion
+        x = _inverted_residual(x, filters, strides, factor, f"block{number}")
+    filters = max(1280, parts.divisible(1280 * width))
+    x = parts.conv(x, filters, 1, name="conv2")
+    x = parts.batch_norm(x, name="conv2")
+    logits = parts.classifier(x, n_classes)
+    return keras.Model(inputs, logits, name="mobilenet_v2")
+
+
+def _stem(x, width):
+    filters = parts.divisible(32 * width)
+    x = parts.conv(x, filters, 3, 2, name="conv1")
+    return parts.batch_norm(x, name="conv1")
+
+
+def _inverted_residual(x, filters, strides, expansion, name):
+    y, channels = x, x.shape[-1]
+    if expansion != 1:
+        y = parts.conv(y, int(expansion * channels), 1, name=f"{name}_expand")
+        y = parts.batch_norm(y, name=f"{name}_expand")
+    y = parts.depthwise_conv(y, strides, name=f"{name}_depthwise")
+    y = parts.batch_norm(y, name=f"{name}_depthwise")
+    y = parts.conv(y, filters, 1, name=f"{name}_contract")
+    y = parts.batch_norm(y, name=f"{name}_contract", relu=False)
+    if strides == 1 and channels == filters:
+        return keras.layers.Add(name=f"{name}_add")([x, y])
+    return y
