@@ -1,8 +1,26 @@
+import math
+
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rigl_tf import layers
+from rigl_tf import masking
+from rigl_tf import masks
 from rigl_tf import models
+
+IMAGE = (224, 224, 3)
+CIFAR = (32, 32, 3)
+
+
+def sizes(model):
+    """Return the numbers of trainable and of maskable weights."""
+    kernels = layers.maskable_kernels(model).values()
+    return tuple(
+        sum(math.prod(v.shape) for v in variables)
+        for variables in (model.trainable_variables, kernels)
+    )
 
 
 @pytest.mark.parametrize(
@@ -11,11 +29,159 @@ from rigl_tf import models
 )
 def test_sizes_are_the_published_ones(build, n_parameters, n_kernel_weights):
     model = build((28, 28, 1), 10)
-    assert model.count_params() == n_parameters
-    kernels = layers.maskable_kernels(model)
-    total = sum(np.prod(kernel.shape) for kernel in kernels.values())
-    assert total == n_kernel_weights
+    assert sizes(model) == (n_parameters, n_kernel_weights)
     assert model(np.zeros((2, 28, 28, 1))).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    "depth, n_parameters",
+    [
+        (18, 11_693_736),
+        (34, 21_801_896),
+        (50, 25_557_032),
+        (101, 44_549_160),
+        (152, 60_192_808),
+        (200, 64_673_832),
+    ],
+)
+def test_resnets_have_the_sizes_of_the_original(depth, n_parameters):
+    model = models.resnet(IMAGE, 1000, depth=depth)
+    assert sizes(model)[0] == n_parameters
+    assert model.output_shape == (None, 1000)
+
+
+def test_resnet50_has_the_kernels_of_the_original():
+    model = models.resnet(IMAGE, 1000)
+    kernels = layers.maskable_kernels(model)
+    assert len(kernels) == 54
+    assert sizes(model)[1] == 25_502_912
+    assert kernels["group2_block1_conv2/kernel"].shape == (3, 3, 128, 128)
+    assert model.get_layer("group2_block1_conv1").strides == (1, 1)
+    assert model.get_layer("group2_block1_conv2").strides == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "model, expected",
+    [
+        # The first convolution, of 864 weights, is masked unless asked.
+        (lambda: models.mobilenet_v1(IMAGE, 1000), (4_231_976, 4_164_448)),
+        (lambda: models.mobilenet_v2(IMAGE, 1000), (3_504_872, 3_405_536)),
+        (lambda: models.vgg(IMAGE, 1000, variant="a"), (9_729_728,) * 2),
+        (lambda: models.vgg(IMAGE, 1000), (15_222_464,) * 2),
+        (lambda: models.vgg(IMAGE, 1000, variant=19), (20_530_880,) * 2),
+        (lambda: models.wide_resnet(CIFAR, 10), (1_079_642, 1_076_912)),
+        (
+            lambda: models.wide_resnet(CIFAR, 10, depth=16, width=4),
+            (2_748_890, 2_745_264),
+        ),
+        (lambda: models.char_gru((None,)), (1_216_128, 1_179_648)),
+    ],
+    ids=["v1", "v2", "vgg_a", "vgg_16", "vgg_19", "wrn22", "wrn16", "gru"],
+)
+def test_models_have_the_sizes_of_the_original(model, expected):
+    assert sizes(model()) == expected
+
+
+def test_a_cifar_stem_keeps_the_image():
+    model = models.resnet(CIFAR, 100, stem="cifar")
+    assert model.get_layer("group1_block1_conv1").output.shape[1:3] == (32, 32)
+    assert model.get_layer("conv1").kernel.shape == (3, 3, 3, 64)
+
+
+BUILDERS = {
+    "mlp": lambda w: models.mlp((28, 28, 1), 10, width=w),
+    "lenet5": lambda w: models.lenet5((28, 28, 1), 10, width=w),
+    "resnet": lambda w: models.resnet((64, 64, 3), 10, depth=18, width=w),
+    "v1": lambda w: models.mobilenet_v1((64, 64, 3), 10, width=w),
+    "v2": lambda w: models.mobilenet_v2((64, 64, 3), 10, width=w),
+    "vgg": lambda w: models.vgg((64, 64, 3), 10, variant="a", width=w),
+    "wrn": lambda w: models.wide_resnet(CIFAR, 10, depth=10, width=w),
+    "gru": lambda w: models.char_gru((None,), width=w),
+}
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_width_multiplies_channels(name):
+    half, full = sizes(BUILDERS[name](0.5))[0], sizes(BUILDERS[name](1))[0]
+    assert 0.2 < half / full < 0.75
+    for width in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="`width` must be positive"):
+            BUILDERS[name](width)
+    with pytest.raises(TypeError, match="`width` must be a number"):
+        BUILDERS[name]("1")
+
+
+def test_mobilenet_rounds_channels_to_multiples_of_eight():
+    model = models.mobilenet_v1((64, 64, 3), 10, width=0.47)
+    channels = [la.filters for la in model.layers if hasattr(la, "filters")]
+    # 32 * 0.47 = 15.04 -> 16; the first pointwise: int(30.08), as it is.
+    assert channels[:4] == [16, 30, 64, 64]
+    assert channels[-1] == 480  # int(481.28)
+
+
+@pytest.mark.parametrize("variant", ["resnet", "wrn"])
+def test_models_of_one_seed_are_equal_and_layers_are_not(variant):
+    def build():
+        keras.utils.set_random_seed(3)
+        return BUILDERS[variant](1)
+
+    first, second = build(), build()
+    for a, b in zip(first.weights, second.weights):
+        np.testing.assert_array_equal(a, b)
+    kernels = layers.maskable_kernels(first)
+    a = kernels["group2_block1_conv2/kernel"].numpy()
+    b = kernels["group3_block1_conv1/kernel"].numpy()
+    assert not np.array_equal(a.ravel()[:100], b.ravel()[:100])
+
+
+def test_resnet_is_initialised_as_the_original():
+    keras.utils.set_random_seed(0)
+    model = models.resnet((64, 64, 3), 1000)
+    kernel = model.get_layer("group4_block2_conv2").kernel.numpy()
+    assert kernel.std() == pytest.approx(math.sqrt(1 / (9 * 512)), rel=0.01)
+    assert np.std(model.get_layer("fc").kernel) == pytest.approx(0.01, rel=0.01)
+    last = model.get_layer("group1_block1_conv3_bn")
+    assert not np.any(last.gamma)
+    assert np.all(model.get_layer("group1_block1_conv2_bn").gamma == 1)
+    assert last.momentum == 0.9 and last.epsilon == 1e-5
+    ones = models.resnet((64, 64, 3), 10, depth=18, zero_gamma=False)
+    assert np.all(ones.get_layer("group1_block1_conv2_bn").gamma == 1)
+
+
+def test_vgg_is_initialised_with_twice_the_variance():
+    keras.utils.set_random_seed(0)
+    kernel = BUILDERS["vgg"](1).get_layer("block5_conv2").kernel.numpy()
+    assert kernel.std() == pytest.approx(math.sqrt(2 / (9 * 512)), rel=0.01)
+
+
+def test_strided_convolutions_pad_alike_on_both_sides():
+    model = models.resnet((64, 64, 3), 10, depth=18)
+    assert model.get_layer("group2_block1_conv1_pad").padding == ((1, 1),) * 2
+    assert model.get_layer("conv1_pad").padding == ((3, 3),) * 2
+    same = models.resnet((64, 64, 3), 10, depth=18, symmetric_padding=False)
+    assert same.get_layer("group2_block1_conv1").padding == "same"
+    assert same.get_layer("conv1_pad").padding == ((3, 3),) * 2
+
+
+def test_the_language_model_predicts_every_character():
+    model = models.char_gru((None,), width=0.1)
+    text = tf.constant([[1, 2, 3, 4], [5, 6, 7, 8]])
+    assert model(text).shape == (2, 4, 256)
+
+
+@pytest.mark.parametrize(
+    "build, text",
+    [
+        (lambda: models.resnet(IMAGE, 10, depth=49), "`depth` must be one of"),
+        (lambda: models.resnet(IMAGE, 10, stem="x"), "`stem` must be one of"),
+        (lambda: models.vgg(IMAGE, 10, variant="b"), "`variant` must be one"),
+        (lambda: models.wide_resnet(CIFAR, 10, depth=21), "6 n \\+ 4"),
+        (lambda: models.wide_resnet(CIFAR, 10, depth=4), "6 n \\+ 4"),
+    ],
+)
+def test_bad_options_are_refused(build, text):
+    with pytest.raises(ValueError, match=text):
+        build()
 
 
 def test_kernels_have_readable_names():
@@ -27,3 +193,71 @@ def test_kernels_have_readable_names():
         "fc2/kernel",
         "fc3/kernel",
     ]
+
+
+# Weights that survive, by the distributions of the original code: appendix of
+# its facts, uniform / ER / ERK.
+@pytest.mark.parametrize(
+    "model, dense_layers, sparsity, expected",
+    [
+        (
+            lambda: models.wide_resnet(CIFAR, 10),
+            ["conv1/kernel"],
+            0.8,
+            (215_308, 215_323, 215_314),
+        ),
+        (
+            lambda: models.resnet(IMAGE, 1000),
+            [],
+            0.9,
+            (2_550_318, 2_550_336, 2_550_353),
+        ),
+        (
+            lambda: models.resnet(IMAGE, 1000),
+            ["conv1/kernel"],
+            0.98,
+            (509_890, 509_927, 509_907),
+        ),
+        (
+            lambda: models.mobilenet_v1(IMAGE, 1000),
+            ["conv1/kernel"],
+            0.8,
+            (832_722, 832_730, 832_726),
+        ),
+        (
+            lambda: models.mobilenet_v2(IMAGE, 1000),
+            ["conv1/kernel"],
+            0.9,
+            (340_479, 340_492, 340_492),
+        ),
+        (
+            lambda: models.vgg(IMAGE, 1000),
+            [],
+            0.95,
+            (761_129, 761_132, 761_134),
+        ),
+        (
+            lambda: models.vgg(IMAGE, 1000, variant="a"),
+            [],
+            0.8,
+            (1_945_950, 1_945_953, 1_945_954),
+        ),
+    ],
+    ids=["wrn", "resnet", "resnet_dense", "v1", "v2", "vgg_16", "vgg_a"],
+)
+def test_budgets_are_those_of_the_original(
+    model, dense_layers, sparsity, expected
+):
+    model = model()
+    kernels = layers.maskable_kernels(model)
+    for name, total in zip(
+        ("uniform", "erdos_renyi", "erdos_renyi_kernel"), expected
+    ):
+        targets = masking.target_sparsities(
+            model, sparsity, name, dense_layers=dense_layers
+        )
+        n_active = sum(
+            masks.n_ones(math.prod(kernels[path].shape), s)
+            for path, s in targets.items()
+        )
+        assert n_active == total, name
