@@ -11,7 +11,13 @@ METHODS = config.shipped("methods")
 
 def test_all_shipped_tasks_and_methods_are_found():
     assert TASKS == [
+        "tasks/cifar100_resnet50",
+        "tasks/cifar10_wrn22_2",
         "tasks/digits_mlp",
+        "tasks/imagenet_mobilenet_v1",
+        "tasks/imagenet_mobilenet_v2",
+        "tasks/imagenet_resnet50",
+        "tasks/imagenet_vgg16",
         "tasks/mnist_lenet5",
         "tasks/mnist_mlp",
     ]

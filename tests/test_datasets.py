@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from rigl_tf import datasets
+from rigl_tf.datasets import cifar
 
 
 def toy(n=10, labels=None, shape=(1,), test=None):
@@ -105,3 +107,59 @@ def test_the_variable_is_read_each_time(tfds_dir, tmp_path, monkeypatch):
 def test_missing_mnist_names_the_cure(tmp_path):
     with pytest.raises(FileNotFoundError, match="tfds build mnist"):
         datasets.mnist(str(tmp_path)).check(1)
+
+
+def test_cifar10_is_the_real_one(tfds_dir):
+    data = datasets.cifar10(tfds_dir)
+    train, test = data.splits
+    assert train.inputs.shape == (50000, 32, 32, 3)
+    assert test.inputs.shape == (10000, 32, 32, 3)
+    assert np.bincount(train.labels).tolist() == [5000] * 10
+
+
+def test_images_are_standardised_as_tensorflow_does_it():
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+    images[1] = 7  # a uniform image stays finite
+    images = images.astype(np.uint8)
+    expected = tf.image.per_image_standardization(images.astype(np.float32))
+    np.testing.assert_allclose(cifar._standardised(images), expected, atol=1e-5)
+
+
+def test_missing_cifar_names_the_cure(tmp_path):
+    with pytest.raises(FileNotFoundError, match="tfds build cifar100"):
+        datasets.cifar100(str(tmp_path)).check(1)
+    with pytest.raises(FileNotFoundError, match="tfds build imagenet2012"):
+        datasets.imagenet2012(str(tmp_path)).check(1)
+    assert datasets.imagenet2012().input_shape == (224, 224, 3)
+
+
+def test_imagenet_goes_on_where_it_stopped(tfds_dir):
+    data = datasets.imagenet2012(tfds_dir, size=32)
+    # An epoch of whole batches, and the beginning of the next.
+    size = data.n_train // 3
+    whole = list(data.train(size, 5).take(5))
+    for n_skip in (1, 4):
+        (resumed,) = data.train(size, 5, n_skip).take(1)
+        for a, b in zip(resumed, whole[n_skip]):
+            np.testing.assert_array_equal(a, b)
+    first, second = (
+        np.sort(np.concatenate([y for _, y in whole[i : i + 2]]))
+        for i in (0, 3)
+    )
+    assert whole[0][0].shape == (size, 32, 32, 3)
+    assert not np.array_equal(whole[0][1], whole[3][1])
+    assert first.shape == second.shape
+    (other,) = data.train(size, 6).take(1)
+    assert not np.array_equal(other[1], whole[0][1])
+    # Standardised: mean about 0, deviation about 1.
+    assert abs(float(tf.reduce_mean(whole[0][0]))) < 0.3
+    assert 0.7 < float(tf.math.reduce_std(whole[0][0])) < 1.5
+
+
+def test_imagenet_is_tested_whole(tfds_dir):
+    data = datasets.imagenet2012(tfds_dir, size=32)
+    n_test = data._builder.info.splits["validation"].num_examples
+    sizes = [len(y) for _, y in data.test(500)]
+    assert sum(sizes) == n_test and sizes[:-1] == [500] * (len(sizes) - 1)
+    with pytest.raises(ValueError, match="at most"):
+        data.check(10**9)

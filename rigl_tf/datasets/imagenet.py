@@ -1,0 +1,172 @@
+"""ImageNet through tensorflow_datasets."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf.datasets import prepared
+
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
+_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32) * 255
+_SHUFFLE_BLOCK = 1024
+_EPOCH_SEEDS = 1 << 32  # between the seeds of two epochs
+
+
+def imagenet2012(data_dir=None, size=224):
+    """Return ImageNet: about 1.28 million images to train, 50,000 to test.
+
+    Training images are random crops (8 to 100 % of the area, aspect 3/4 to 4/3)
+    of which half are flipped, test images the central 7/8; both are resized
+    bicubically and standardised by the channels' mean and deviation.
+
+    Args:
+        data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
+            the default of tensorflow_datasets.
+        size: height and width of the images.
+
+    Returns:
+        `ImageDataset`; training on it raises FileNotFoundError if the data set
+        is not prepared.
+    """
+    checks.at_least("size", size, 1, integer=True)
+    return ImageDataset("imagenet2012", 1000, data_dir, size)
+
+
+class ImageDataset:
+    """A set of JPEG images that are read as they are needed.
+
+    Args:
+        name: as in tensorflow_datasets; its splits are "train" and
+            "validation".
+        n_classes: number of classes.
+        data_dir: as in `imagenet2012`.
+        size: height and width of the images.
+    """
+
+    def __init__(self, name, n_classes, data_dir=None, size=224):
+        self.name = name
+        self.input_shape = (size, size, 3)
+        self.n_classes = n_classes
+        self._data_dir = data_dir
+
+    @functools.cached_property
+    def _builder(self):
+        return prepared.builder(self.name, self._data_dir)
+
+    @property
+    def n_train(self):
+        """Number of training examples."""
+        return self._builder.info.splits["train"].num_examples
+
+    def check(self, batch_size):
+        """Require that the data are there and that a batch can be filled."""
+        checks.at_least("batch_size", batch_size, 1, integer=True)
+        if batch_size > self.n_train:
+            raise ValueError(
+                f"`batch_size` must be at most {self.n_train}, the training "
+                f"examples of {self.name!r}. Received: batch_size={batch_size}"
+            )
+
+    def train(self, batch_size, seed, n_skip=0):
+        """Return the endless, shuffled training batches `(inputs, labels)`.
+
+        Order, crops and flips of an epoch depend on (seed, epoch) alone; its
+        last, partial batch is dropped.
+
+        Args:
+            batch_size: global batch size, in [1, n_train].
+            seed: seed of the order, crops and flips.
+            n_skip: number of batches that were consumed already; those of the
+                current epoch are read, but not decoded.
+        """
+        self.check(batch_size)
+        n_epoch = self.n_train // batch_size * batch_size
+        epoch, n_done = divmod(n_skip * batch_size, n_epoch)
+        files = [str(f) for f in self._builder.info.splits["train"].filepaths]
+
+        def records_of(epoch):
+            order = _shuffled(tf.constant(files), seed, epoch, -1)
+            records = tf.data.Dataset.from_tensor_slices(order).interleave(
+                tf.data.TFRecordDataset, cycle_length=16
+            )
+            # Not `shuffle`: it depends on the global seed too.
+            records = (
+                records.batch(_SHUFFLE_BLOCK)
+                .enumerate()
+                .map(
+                    lambda number, block: _shuffled(block, seed, epoch, number)
+                )
+                .unbatch()
+            )
+            indices = tf.data.Dataset.range(n_epoch)
+            return tf.data.Dataset.zip(indices, records).map(
+                lambda index, record: (epoch, index, record)
+            )
+
+        def decoded(epoch, index, record):
+            draw = tf.stack([_EPOCH_SEEDS * epoch + seed, index])
+            return self._decoded(record, draw)
+
+        epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int32).max)
+        return (
+            epochs.flat_map(records_of)
+            .skip(n_done)
+            .map(decoded, tf.data.AUTOTUNE, deterministic=True)
+            .batch(batch_size, drop_remainder=True)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def test(self, batch_size):
+        """Return the test batches `(inputs, labels)`, the last one partial."""
+        files = self._builder.info.splits["validation"].filepaths
+        return (
+            tf.data.TFRecordDataset([str(file) for file in files])
+            .map(self._decoded, tf.data.AUTOTUNE, deterministic=True)
+            .batch(batch_size)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _decoded(self, record, draw=None):
+        """Decode one record; crop and flip at random if there is a draw."""
+        import tensorflow_datasets as tfds
+
+        example = self._builder.info.features.deserialize_example(
+            record, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+        jpeg, label = example["image"], tf.cast(example["label"], tf.int32)
+        shape = tf.io.extract_jpeg_shape(jpeg)
+        if draw is None:
+            side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
+            side = tf.cast(side * 7 / 8, tf.int32)
+            corner = (shape[:2] - side) // 2
+            window = tf.stack([*tf.unstack(corner), side, side])
+        else:
+            window = _random_window(shape, draw)
+        image = tf.image.decode_and_crop_jpeg(jpeg, window, channels=3)
+        image = tf.image.resize(image, self.input_shape[:2], "bicubic")
+        if draw is not None:
+            image = tf.image.stateless_random_flip_left_right(image, draw)
+        return (image - _MEAN) / _DEVIATION, label
+
+
+def _shuffled(items, seed, epoch, number):
+    """Shuffle a block of an epoch."""
+    draw = tf.stack([_EPOCH_SEEDS * epoch + seed, number])
+    return tf.random.experimental.stateless_shuffle(items, draw, alg="philox")
+
+
+def _random_window(shape, draw):
+    """Draw a window [top, left, height, width] as the original code."""
+    corner, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape,
+        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+        seed=draw,
+        min_object_covered=0.1,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(0.08, 1.0),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.concat([corner[:2], size[:2]], 0)
