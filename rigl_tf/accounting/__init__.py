@@ -1,6 +1,8 @@
 """What a model costs: operations, parameters, bytes, training."""
 
+from rigl_tf.accounting.counts import TOTALS
 from rigl_tf.accounting.counts import ModelCount
-from rigl_tf.accounting.counts import count
+from rigl_tf.accounting.rules import count
+from rigl_tf.accounting.widths import find_width
 
-__all__ = ["ModelCount", "count"]
+__all__ = ["TOTALS", "ModelCount", "count", "find_width"]

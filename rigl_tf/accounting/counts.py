@@ -6,6 +6,7 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from rigl_tf import layers
 from rigl_tf import masking
@@ -162,23 +163,7 @@ def count(model, *, sparsities=None, input_shapes=None):
     `accounting.operations` for what counts, `accounting.published` for the rule
     of the published tables.
 
-    Args:
-        model: built Keras model of any kind, masked or plain. In a plain
-            kernel, as of a stripped model, zeros count as inactive, unless all
-            of it is zero.
-        sparsities: optional dictionary from kernel path to a sparsity in
-            [0, 1), to count a dense model as `sparsify` would make it.
-        input_shapes: shape of one example, without the batch, or a structure
-            of `keras.KerasTensor`, where the model does not tell: subclassed
-            models, unknown image sizes or lengths.
-
-    Returns:
-        `ModelCount`, per example.
-
-    Raises:
-        TypeError: it is no Keras model.
-        ValueError: a size is unknown, or an operation; the message names the
-            layer.
+    Args, result and errors: as `accounting.count`.
     """
     if not isinstance(model, keras.layers.Layer):
         raise TypeError(
@@ -191,18 +176,18 @@ def count(model, *, sparsities=None, input_shapes=None):
             f"`keras.Input`. Received: {model.name!r}, which is not"
         )
     uses, _ = trace.trace(model, input_shapes)
-    paths = {id(layer): path for path, layer in structure.walk(model)}
     others = collections.defaultdict(operations.Cost)
     products = collections.Counter()
     for use in uses:
-        cost = _cost(use, paths)
+        cost = _cost(use, model)
         if cost.is_product and use.variable is not None:
             products[id(use.variable)] += use.repeats * cost.multiplications
         else:
             others[id(use.layer)] += cost.times(use.repeats)
-    active = _active(model, sparsities or {})
+    active = active_weights(model, sparsities or {}, products)
+    names = {id(v): p for p, v in structure.variables_by_path(model).items()}
     counted = [
-        _layer(path, layer, others[id(layer)], products, active)
+        _layer(path, layer, others[id(layer)], products, active, names)
         for path, layer in structure.walk(model)
         if not isinstance(layer, layers.Masked)
     ]
@@ -211,37 +196,41 @@ def count(model, *, sparsities=None, input_shapes=None):
     )
 
 
-def _cost(use, paths):
+def _cost(use, model):
     try:
         return operations.cost(use.operation)
     except NotImplementedError as error:
-        raise ValueError(
-            f"Nobody knows what layer {paths[id(use.layer)] or use.layer.name!r}"
-            f" ({type(use.layer).__name__}) costs: its operation {error} is not "
-            "counted. Add a function of the operation to "
-            "`accounting.operations.COSTS`"
-        ) from error
+        reason = (
+            f"its operation {error} is not counted. Add a function of the "
+            "operation to `accounting.operations.COSTS`"
+        )
+    except ValueError as error:
+        reason = str(error)
+    (path,) = (path for path, la in structure.walk(model) if la is use.layer)
+    raise ValueError(
+        f"Nobody knows what layer {path or use.layer.name!r} "
+        f"({type(use.layer).__name__}) costs: {reason}"
+    )
 
 
-def _layer(path, layer, other, products, active):
+def _layer(path, layer, other, products, active, names):
+    """Count a layer; take its variables out of `names`: each counts once."""
     kernels, parameters, n_bytes = [], 0, 0
-    seeds = {id(generator.state) for generator in layer._seed_generators}
-    names = {id(v): p for p, v in structure.variables_by_path(layer).items()}
+    for generator in layer._seed_generators:
+        names.pop(id(generator.state), None)
     for variable in structure.own_variables(layer):
-        if id(variable) in seeds:
+        name = names.pop(id(variable), None)
+        if name is None:
             continue
         size = math.prod(variable.shape)
-        itemsize = keras.backend.standardize_dtype(variable.dtype)
-        itemsize = np.dtype(
-            "uint16" if itemsize == "bfloat16" else itemsize
-        ).itemsize
+        itemsize = tf.as_dtype(variable.dtype).size
         if id(variable) in products or id(variable) in active:
             kernels.append(
                 KernelCount(
-                    f"{path}/{names[id(variable)]}".lstrip("/"),
+                    name,
                     tuple(variable.shape),
                     active.get(id(variable), size),
-                    products[id(variable)] / size,
+                    products[id(variable)] / max(size, 1),
                     itemsize,
                 )
             )
@@ -259,8 +248,14 @@ def _layer(path, layer, other, products, active):
     )
 
 
-def _active(model, sparsities):
-    """Map variables to their numbers of active weights, where not all are."""
+def active_weights(model, sparsities, used):
+    """Map ids of variables to numbers of active weights, where not all are.
+
+    Args:
+        model: built Keras model.
+        sparsities: as in `count`.
+        used: ids of variables that count as kernels.
+    """
     by_path = structure.variables_by_path(model)
     unknown = sparsities.keys() - by_path.keys()
     if unknown:
@@ -279,8 +274,16 @@ def _active(model, sparsities):
             id(item.kernel): int(np.count_nonzero(item.mask.numpy()))
             for item in masking.masked_kernels(model)
         }
-    for kernel in layers.maskable_kernels(model).values():
-        n_active = int(np.count_nonzero(keras.ops.convert_to_numpy(kernel)))
-        # A kernel of nothing but zeros was initialised so.
-        active[id(kernel)] = n_active or math.prod(kernel.shape)
-    return active
+    maskable = {id(v) for v in layers.maskable_kernels(model).values()}
+    return {
+        id(variable): _n_nonzero(variable)
+        for variable in by_path.values()
+        if id(variable) in maskable or id(variable) in used
+    }
+
+
+def _n_nonzero(kernel):
+    """Count the weights that are not zero, unless initialisation drew it."""
+    size = math.prod(kernel.shape)
+    n_active = int(np.count_nonzero(keras.ops.convert_to_numpy(kernel)))
+    return n_active if size / 100 <= size - n_active < size else size

@@ -54,12 +54,14 @@ def remove_dead_units(matrices):
         list of arrays without the rows and columns of dead units.
     """
     matrices = [np.asarray(matrix) for matrix in matrices]
-    for before, after in zip(matrices, matrices[1:]):
-        if before.ndim != 2 or before.shape[1] != after.shape[0]:
-            raise ValueError(
-                "`matrices` must be those of consecutive dense layers. "
-                f"Received: shapes {[m.shape for m in matrices]}"
-            )
+    shapes = [matrix.shape for matrix in matrices]
+    if {len(shape) for shape in shapes} != {2} or any(
+        before[1] != after[0] for before, after in zip(shapes, shapes[1:])
+    ):
+        raise ValueError(
+            "`matrices` must be those of consecutive dense layers. "
+            f"Received: shapes {shapes}"
+        )
     sizes = None
     while sizes != [matrix.shape for matrix in matrices]:
         sizes = [matrix.shape for matrix in matrices]

@@ -2,8 +2,9 @@
 
 The model is traced into a graph once, without computing anything, while every
 layer notes which operations it adds. So any model is seen as it runs: nested,
-shared, subclassed, with operations outside of layers. A recurrent layer is
-seen as one time step, repeated.
+shared, subclassed, with operations outside of layers. Operations that no result
+depends on are left out, as TensorFlow leaves them out. The body of a loop, such
+as a time step of a recurrent layer, is repeated as often as it runs at most.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ _PASSED = frozenset(
     "Cast ExpandDims Identity ReadVariableOp Reshape Slice Split SplitV Squeeze"
     " StridedSlice Transpose Unpack".split()
 )
+_LOOPS = ("StatelessWhile", "While")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,6 @@ class _Range:
     layer: keras.layers.Layer
     start: int
     end: int
-    repeats: int = 1
 
 
 def trace(model, input_shapes=None):
@@ -61,7 +62,7 @@ def trace(model, input_shapes=None):
     Args:
         model: built Keras model.
         input_shapes: shape of one example, without the batch, or a structure
-            of `keras.KerasTensor`, where the model does not tell.
+            of shapes or `keras.KerasTensor`, where the model does not tell.
 
     Returns:
         `(uses, calls)`, a list of `Use` and one of `Call`.
@@ -75,94 +76,109 @@ def trace(model, input_shapes=None):
     layers = [layer for _, layer in structure.walk(model)]
     with _recorded(layers, ranges, calls):
         graph = (
-            tf.function(lambda inputs: model(inputs, training=False))
+            tf.function(
+                lambda inputs: model(inputs, training=False), autograph=False
+            )
             .get_concrete_function(specs)
             .graph
         )
-    return _uses(model, graph, ranges, batch), calls
+        # Losses of activations are tensors of the graph now.
+        model._clear_losses()
+    variables = _captured(model, graph)
+    return list(_uses(graph, model, 1 / batch, ranges, variables)), calls
 
 
-def _uses(model, graph, ranges, batch):
-    """Assign each operation to the innermost layer that added it."""
+def _uses(graph, layer, repeats, ranges, variables):
+    """Yield each `Use` of a graph, and of the graphs that it runs.
+
+    Args:
+        graph: `tf.Graph`.
+        layer: whose operations they are, unless one of `ranges` tells.
+        repeats: how often the graph is run, per example.
+        ranges: list of `_Range`.
+        variables: dictionary from the ids of the graph's tensors to variables.
+    """
     operations = graph.get_operations()
-    owners = [model] * len(operations)
-    repeats = [1] * len(operations)
+    owners = [layer] * len(operations)
     # Outer layers first, also where they add nothing to those inside.
     for item in sorted(ranges[::-1], key=lambda item: item.start - item.end):
         if item.graph is graph:
-            for index in range(item.start, item.end):
-                owners[index] = item.layer
-                repeats[index] *= item.repeats
-    handles = _variables_by_handle(model, graph)
-    return [
-        Use(owner, operation, times / batch, _variable(operation, handles))
-        for owner, operation, times in zip(owners, operations, repeats)
-        if times
-    ]
+            n_added = item.end - item.start
+            owners[item.start : item.end] = [item.layer] * n_added
+    needed = _needed(graph)
+    for owner, operation in zip(owners, operations):
+        if operation not in needed:
+            continue
+        times = _times(operation) if operation.type in _LOOPS else None
+        if times is None:
+            variable = _variable(operation, variables)
+            yield Use(owner, operation, repeats, variable)
+            continue
+        for name in ("cond", "body"):
+            inner = _graph(operation, name)
+            given = _given(operation, inner, variables)
+            yield from _uses(inner, owner, repeats * times, ranges, given)
 
 
-@contextlib.contextmanager
-def _recorded(layers, ranges, calls):
-    """Let layers note the operations that their calls add to a graph."""
-    for layer in layers:
-        layer.__dict__["call"] = _recorder(layer, ranges, calls)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del layer.__dict__["call"]
+def _needed(graph):
+    """Find the operations that the graph's results and effects depend on."""
+    found = set()
+    open_ends = [t.op for t in graph.outputs] + list(graph.control_outputs)
+    while open_ends:
+        operation = open_ends.pop()
+        if operation not in found:
+            found.add(operation)
+            open_ends += [t.op for t in operation.inputs]
+            open_ends += operation.control_inputs
+    return found
 
 
-def _recorder(layer, ranges, calls):
-    call = layer.call
-
-    @contextlib.contextmanager
-    def recording(repeats=1):
-        graph = tf.compat.v1.get_default_graph()
-        item = _Range(graph, layer, _length(graph), 0, repeats)
-        yield
-        item.end = _length(graph)
-        ranges.append(item)
-
-    def recorded(*args, **kwargs):
-        if args and hasattr(args[0], "shape"):
-            calls.append(Call(layer, tuple(args[0].shape[1:])))
-        if not isinstance(layer, keras.layers.RNN):
-            with recording():
-                return call(*args, **kwargs)
-        n_steps = args[0].shape[1]
-        if n_steps is None:
-            raise ValueError(
-                "Counting needs the length of sequences: give `input_shapes`. "
-                f"Received: {layer.name!r} with inputs of shape {args[0].shape}"
-            )
-        with recording(repeats=0):
-            outputs = call(*args, **kwargs)
-        with recording(repeats=n_steps):
-            _one_step(layer, call, args, kwargs)
-        return outputs
-
-    return recorded
+def _times(loop):
+    """Say how often a loop runs at most, or None."""
+    limit = loop.inputs[1]
+    # Keras takes the maximum of a single number, the number of time steps.
+    if limit.op.type == "Max" and limit.op.inputs[0].shape.rank == 0:
+        limit = limit.op.inputs[0]
+    limit = tf.get_static_value(limit)
+    return None if limit is None or limit < 0 else int(limit)
 
 
-def _one_step(layer, call, args, kwargs):
-    """Call a recurrent layer on its first time step, outside of a loop."""
-    kwargs = dict(kwargs)
-    if kwargs.get("mask") is not None:
-        kwargs["mask"] = kwargs["mask"][:, :1]
-    unroll, layer.unroll = layer.unroll, True
-    try:
-        call(args[0][:, :1], *args[1:], **kwargs)
-    finally:
-        layer.unroll = unroll
+def _graph(loop, name):
+    return loop.graph._get_function(loop.get_attr(name).name).graph
 
 
-def _length(graph):
-    return len(graph.get_operations())
+def _given(loop, inner, variables):
+    """Map tensors that a loop's graph is given to what variables they hold."""
+    body = _graph(loop, "body")
+    given = {}
+    for outside, inside, before, after in zip(
+        loop.inputs, inner.inputs, body.inputs, body.outputs
+    ):
+        variable = variables.get(id(_origin(outside)))
+        # What the loop changes, such as a state, only begins as a variable.
+        if variable is not None and _origin(after) is before:
+            given[id(inside)] = variable
+    return given
 
 
-def _variables_by_handle(model, graph):
-    """Map the graph's placeholders of variables to the variables."""
+def _variable(operation, variables):
+    """Find the variable that an operand is made of; rather the last operand."""
+    for tensor in reversed(operation.inputs):
+        variable = variables.get(id(_origin(tensor)))
+        if variable is not None:
+            return variable
+    return None
+
+
+def _origin(tensor):
+    """Follow a tensor back over whatever only moves its numbers."""
+    while tensor.op.type in _PASSED:
+        tensor = tensor.op.inputs[1 if tensor.op.type == "Split" else 0]
+    return tensor
+
+
+def _captured(model, graph):
+    """Map the ids of the graph's placeholders of variables to the variables."""
     variables = {}
     for variable in structure.variables_by_path(model).values():
         value = variable.value
@@ -175,46 +191,89 @@ def _variables_by_handle(model, graph):
     }
 
 
-def _variable(operation, handles):
-    """Find the variable that an operand of the operation is made of."""
-    for tensor in operation.inputs:
-        while tensor.op.type in _PASSED:
-            tensor = tensor.op.inputs[1 if tensor.op.type == "Split" else 0]
-        if id(tensor) in handles:
-            return handles[id(tensor)]
-    return None
+@contextlib.contextmanager
+def _recorded(layers, ranges, calls):
+    """Let layers note the operations that their calls add to a graph."""
+    before = []
+    for layer in layers:
+        during = {"call": _recorder(layer, ranges, calls)}
+        if "use_cudnn" in layer.__dict__:
+            during["use_cudnn"] = False  # one fused operation on a GPU
+        own = {name: v for name, v in layer.__dict__.items() if name in during}
+        before.append((layer, during, own))
+        layer.__dict__.update(during)
+    # Functions traced before, with other sizes, must not be used again.
+    inlined = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(inlined)
+        for layer, during, own in before:
+            for name in during:
+                del layer.__dict__[name]
+            layer.__dict__.update(own)
+
+
+def _recorder(layer, ranges, calls):
+    call = layer.call
+
+    def recorded(*args, **kwargs):
+        first = next(iter((*args, *kwargs.values())), None)
+        if hasattr(first, "shape"):
+            calls.append(Call(layer, tuple(first.shape[1:])))
+        graph = tf.compat.v1.get_default_graph()
+        start = len(graph.get_operations())
+        outputs = call(*args, **kwargs)
+        end = len(graph.get_operations())
+        ranges.append(_Range(graph, layer, start, end))
+        return outputs
+
+    return recorded
 
 
 def _input_specs(model, input_shapes):
     """Return what to trace with: a structure of `tf.TensorSpec`."""
-    inputs = input_shapes
-    if isinstance(inputs, (tuple, list)) and all(
-        isinstance(size, int) for size in inputs
-    ):
-        known = _own_inputs(model)
-        dtype = (
-            "float32" if known is None else keras.tree.flatten(known)[0].dtype
+    known = _own_inputs(model)
+    if input_shapes is None and known is None:
+        raise ValueError(
+            "Counting needs `input_shapes`, the shape of one example: a "
+            f"subclassed model does not tell. Received: {model.name!r} without"
         )
-        inputs = keras.KerasTensor((1, *inputs), dtype)
-    elif inputs is None:
-        inputs = _own_inputs(model)
-        if inputs is None:
-            raise ValueError(
-                "Counting needs `input_shapes`, the shape of one example: a "
-                "subclassed model does not tell. "
-                f"Received: {model.name!r} without"
-            )
-    return keras.tree.map_structure(_spec, inputs)
+    if input_shapes is None:
+        return keras.tree.map_structure(_spec, known)
+    first = keras.KerasTensor((1,))
+    if known is not None:
+        first = keras.tree.flatten(known)[0]
+    try:
+        return keras.tree.map_shape_structure(
+            lambda given: _spec(
+                given
+                if isinstance(given, keras.KerasTensor)
+                else keras.KerasTensor((first.shape[0], *given), first.dtype)
+            ),
+            input_shapes,
+        )
+    except TypeError as error:
+        raise TypeError(
+            "`input_shapes` must be a shape, such as (224, 224, 3), or a "
+            "structure of shapes or `keras.KerasTensor`. Received: "
+            f"{input_shapes!r}"
+        ) from error
 
 
 def _own_inputs(model):
     """Return the inputs that a model tells of, or None."""
     try:
+        if isinstance(model, keras.Sequential):
+            return model.inputs[0]
         return model.input
     except (AttributeError, ValueError):
         pass
-    shape = (model.get_build_config() or {}).get("input_shape")
-    return None if shape is None else keras.KerasTensor(shape)
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if shapes is None:
+        return None
+    return keras.tree.map_shape_structure(keras.KerasTensor, shapes)
 
 
 def _spec(tensor):

@@ -70,6 +70,31 @@ class MaskUpdater:
         del step, last_update_step
         return None
 
+    def step_flops(self, sparse, dense):
+        """Return the FLOPs of an ordinary step, per example: `3 f_S`.
+
+        Args:
+            sparse: FLOPs f_S of a forward pass of the sparse network.
+            dense: FLOPs f_D of a forward pass of the dense network.
+        """
+        del dense
+        return 3 * sparse
+
+    def update_flops(self, sparse, dense):
+        """Return the FLOPs of an update beyond those of a step, per example.
+
+        Args: as `step_flops`.
+        """
+        del sparse, dense
+        return 0
+
+    def training_flops(self, sparse, dense):
+        """Return the mean FLOPs of a batch, per example (paper, appendix H).
+
+        Args: as `step_flops`.
+        """
+        return self.step_flops(sparse, dense)
+
     def observe(self, kernels, gradients):
         """Take note of a step's dense gradients, reduced over replicas."""
         del kernels, gradients

@@ -46,6 +46,16 @@ class RigL(drop_and_grow.DropAndGrow):
                 f"{type(optimizer).__name__}"
             )
 
+    def update_flops(self, sparse, dense):
+        """Return `2 f_S + f_D`: the update's batch, with dense gradients."""
+        return 2 * sparse + dense
+
+    def training_flops(self, sparse, dense):
+        """Return `(3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1)`."""
+        interval = self.update_interval
+        steps = interval * self.step_flops(sparse, dense)
+        return (steps + self.update_flops(sparse, dense)) / (interval + 1)
+
     def grow_scores(self, kernel, gradient, step):
         """Return the magnitude of the dense gradient."""
         del kernel, step

@@ -37,6 +37,10 @@ class SNFS(drop_and_grow.DropAndGrow):
         checks.fraction("momentum", self.momentum, include_one=False)
         self._averages = {}
 
+    def step_flops(self, sparse, dense):
+        """Return `2 f_S + f_D`: every step needs dense gradients."""
+        return 2 * sparse + dense
+
     def build(self, kernels):
         """Create one average of zeros per kernel."""
         self._averages = {

@@ -38,6 +38,11 @@ class SNIP(base.MaskUpdater):
         """Return 0 until the mask has been chosen."""
         return 0 if step == 0 and last_update_step is None else None
 
+    def update_flops(self, sparse, dense):
+        """Return `3 f_D`: one batch of the dense network chooses the mask."""
+        del sparse
+        return 3 * dense
+
     def changes(self, kernels, gradients, step):
         """Keep the largest `|w g|`, per kernel or over all."""
         del step

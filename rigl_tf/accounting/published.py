@@ -1,0 +1,219 @@
+"""The counting rule behind the published tables, with all of its quirks.
+
+RigL's tables count as the MicroNet challenge of 2019 did: a convolution or
+dense layer of L weights per output and O outputs costs `2 L (1 - s^l) O + O`,
+as if every one had a bias and a ReLU; normalisation, pooling and shortcuts cost
+nothing. Sizes are 32 bits per active weight, one bit of mask per weight of a
+sparse kernel, and a bias of 32 bits per channel; s^l enters as it is, not as a
+whole number of weights. A convolution has `ceil((n - k + 1 + 2 (k // 2)) / d)`
+outputs per dimension, for n inputs that include explicit padding: the first
+convolution of ResNet-50 is counted at 115x115 instead of 112x112.
+
+Reference: Evci et al. 2020, appendix H; google-research/rigl, `sparse_utils`.
+"""
+
+import dataclasses
+import math
+
+import keras
+
+from rigl_tf import layers
+from rigl_tf import structure
+from rigl_tf.accounting import counts
+from rigl_tf.accounting import trace
+
+_BYTES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerShape:
+    """What the rule knows of a layer.
+
+    Attributes:
+        path: structural path of the kernel.
+        kind: "Conv2D", "DepthwiseConv2D" or "Dense".
+        kernel: its shape.
+        input_size: height (and width) of the input, padding included; 1 for
+            dense layers.
+        stride: of the convolution.
+    """
+
+    path: str
+    kind: str
+    kernel: tuple
+    input_size: int = 1
+    stride: int = 1
+
+    @property
+    def size(self):
+        """Number of weights."""
+        return math.prod(self.kernel)
+
+    @property
+    def n_channels(self):
+        """Number of output channels."""
+        return self.kernel[-2 if self.kind == "DepthwiseConv2D" else -1]
+
+    @property
+    def n_positions(self):
+        """Number of positions at which the kernel is applied."""
+        if self.kind == "Dense":
+            return 1
+        size = self.kernel[0]
+        outputs = self.input_size - size + 1 + 2 * (size // 2)
+        return math.ceil(outputs / self.stride) ** 2
+
+
+def layer_shapes(model, input_shapes=None):
+    """List the `LayerShape` of each kernel of a model, as it is called.
+
+    Args:
+        model: built Keras model of square images.
+        input_shapes: as in `accounting.count`.
+
+    Raises:
+        ValueError: the rule does not cover a layer; the message names it.
+    """
+    _, calls = trace.trace(model, input_shapes)
+    paths = {id(layer): path for path, layer in structure.walk(model)}
+    shapes = []
+    for call in calls:
+        layer, path = call.layer, paths[id(call.layer)]
+        if not _has_own_kernel(layer):
+            continue
+        kind = type(layer).__name__
+        kernel = f"{path}/kernel".lstrip("/")
+        if type(layer) is keras.layers.Dense:
+            shapes.append(LayerShape(kernel, kind, tuple(layer.kernel.shape)))
+        elif type(layer) in (
+            keras.layers.Conv2D,
+            keras.layers.DepthwiseConv2D,
+        ):
+            shapes.append(
+                LayerShape(
+                    kernel,
+                    kind,
+                    tuple(layer.kernel.shape),
+                    call.input_shape[0],
+                    layer.strides[0],
+                )
+            )
+        else:
+            raise ValueError(
+                "The published rule covers Conv2D, DepthwiseConv2D and Dense "
+                f"alone: count with rule='exact'. Received: layer {path!r} of "
+                f"type {kind}"
+            )
+    return shapes
+
+
+def widened(shapes, width, first="conv1", last="fc"):
+    """Multiply the channels of a network by `width`, rounding down.
+
+    Args:
+        shapes: list of `LayerShape`.
+        width: positive factor.
+        first: beginning of the first layers' paths: inputs keep their channels.
+        last: beginning of the last layers' paths: classes stay.
+    """
+
+    def scaled(channels, keep):
+        return channels if keep or channels == 1 else int(channels * width)
+
+    return [
+        dataclasses.replace(
+            shape,
+            kernel=(
+                *shape.kernel[:-2],
+                scaled(shape.kernel[-2], shape.path.startswith(first)),
+                scaled(shape.kernel[-1], shape.path.startswith(last)),
+            ),
+        )
+        for shape in shapes
+    ]
+
+
+def cost(shape, density=1.0):
+    """Return multiplications, additions and bytes of one layer.
+
+    Args:
+        shape: `LayerShape`.
+        density: share of active weights, in (0, 1].
+
+    Returns:
+        `(multiplications, additions, bytes)`.
+    """
+    size = shape.size
+    n_outputs = shape.n_positions * shape.n_channels
+    products = density * size * shape.n_positions
+    mask = size / 8 if density < 1 else 0
+    n_bytes = _BYTES * (density * size + shape.n_channels) + mask
+    # A ReLU is a multiplication; a bias makes up for the one addition that a
+    # dot product saves.
+    return products + n_outputs, products, n_bytes
+
+
+def totals(shapes, sparsities=None):
+    """Return `(flops, bytes)` of a network.
+
+    Args:
+        shapes: list of `LayerShape`.
+        sparsities: optional dictionary from path to sparsity s^l, in [0, 1).
+    """
+    sparsities = sparsities or {}
+    costs = [cost(s, 1 - sparsities.get(s.path, 0.0)) for s in shapes]
+    return (
+        sum(multiplied + added for multiplied, added, _ in costs),
+        sum(n_bytes for _, _, n_bytes in costs),
+    )
+
+
+def count(model, *, sparsities=None, input_shapes=None):
+    """Count a model by the published rule.
+
+    Arguments, result and errors: as `accounting.count`; a sparsity counts as
+    it is, not as a whole number of weights.
+    """
+    shapes = layer_shapes(model, input_shapes)
+    if sparsities:
+        densities = {path: 1 - s for path, s in sparsities.items()}
+    else:
+        by_path = structure.variables_by_path(model)
+        ids = {shape.path: id(by_path[shape.path]) for shape in shapes}
+        active = counts.active_weights(model, {}, ids.values())
+        densities = {
+            shape.path: active.get(ids[shape.path], shape.size) / shape.size
+            for shape in shapes
+        }
+    return counts.ModelCount(
+        tuple(_layer_count(s, densities.get(s.path, 1.0)) for s in shapes)
+    )
+
+
+def _layer_count(shape, density):
+    """Write the cost of a layer as a `LayerCount`."""
+    products = density * shape.size * shape.n_positions
+    multiplications, additions, _ = cost(shape, density)
+    kernel = counts.KernelCount(
+        shape.path,
+        shape.kernel,
+        density * shape.size,
+        shape.n_positions,
+        _BYTES,
+    )
+    return counts.LayerCount(
+        shape.path.rpartition("/")[0],
+        shape.kind,
+        (kernel,),
+        shape.n_channels,
+        _BYTES * shape.n_channels,
+        multiplications - products,
+        additions - products,
+    )
+
+
+def _has_own_kernel(layer):
+    return any(
+        len(variable.shape) >= 2 and layers.decays(variable)
+        for variable in layer._trainable_variables
+    )
