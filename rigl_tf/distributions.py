@@ -6,7 +6,9 @@ overall fraction of zeros S in [0, 1). RigL paper, section 3, (1).
 """
 
 import bisect
+import csv
 import math
+import pathlib
 import re
 
 from rigl_tf import checks
@@ -37,24 +39,36 @@ def uniform(shapes, sparsity, *, custom=None, count_custom=False):
     return _in_order(shapes, fixed, {name: share for name in free})
 
 
-def erdos_renyi(shapes, sparsity, *, custom=None, count_custom=False):
+def erdos_renyi(
+    shapes, sparsity, *, custom=None, count_custom=False, rounding="floor"
+):
     """Scale density with fan-in plus fan-out (ER; Mocanu et al. 2018).
 
     `1 - s^l = eps * (n_in + n_out) / (n_in * n_out)`, with n the last two
     dimensions of a kernel. `eps` is chosen so that the number of zeros meets
     S; a kernel whose density would exceed 1 stays dense.
 
-    Args and Returns: as `uniform`. Kernels need rank 2 or more.
+    The arguments are those of `uniform`, and `rounding`, how the zeros of a
+    kernel become a whole number: "floor", or "ceil", with which the published
+    model sizes were made. Kernels need rank 2 or more.
     """
 
     def raw_density(shape):
         return sum(shape[-2:]) / math.prod(shape[-2:])
 
-    return _scaled(shapes, sparsity, raw_density, custom, count_custom)
+    return _scaled(
+        shapes, sparsity, raw_density, custom, count_custom, rounding
+    )
 
 
 def erdos_renyi_kernel(
-    shapes, sparsity, *, power_scale=1.0, custom=None, count_custom=False
+    shapes,
+    sparsity,
+    *,
+    power_scale=1.0,
+    custom=None,
+    count_custom=False,
+    rounding="floor",
 ):
     """Scale density with the kernel's dimensions (ERK; RigL paper, section 3).
 
@@ -69,13 +83,77 @@ def erdos_renyi_kernel(
     def raw_density(shape):
         return (sum(shape) / math.prod(shape)) ** power_scale
 
-    return _scaled(shapes, sparsity, raw_density, custom, count_custom)
+    return _scaled(
+        shapes, sparsity, raw_density, custom, count_custom, rounding
+    )
+
+
+def from_table(table):
+    """Return the distribution that a table holds.
+
+    The sparsity that is asked for chooses the column.
+
+    Args:
+        table: path of a CSV file with the column "kernel", names of kernels,
+            and one column per overall sparsity, headed by it.
+
+    Returns:
+        function like the others of this module.
+    """
+    path = pathlib.Path(table)
+    lines = path.read_text().splitlines()
+    rows = list(csv.DictReader(x for x in lines if not x.startswith("#")))
+    if not rows or list(rows[0])[0] != "kernel" or len(rows[0]) < 2:
+        raise ValueError(
+            '`table` needs a column "kernel" and one per overall sparsity. '
+            f"Received: {str(path)!r}"
+        )
+    columns = [name for name in rows[0] if name != "kernel"]
+
+    def distribution(shapes, sparsity, *, custom=None, count_custom=False):
+        """Look the sparsities up; arguments as those of `uniform`."""
+        matching_columns = [
+            name for name in columns if abs(float(name) - sparsity) < 1e-9
+        ]
+        if not matching_columns:
+            raise ValueError(
+                f"`sparsity` must be one that {path.stem} has a column for: "
+                f"{', '.join(columns)}. Received: sparsity={sparsity}"
+            )
+        table = {row["kernel"]: float(row[matching_columns[0]]) for row in rows}
+        missing = shapes.keys() - table.keys()
+        if missing:
+            raise ValueError(
+                f"{path.stem} must have a row for each kernel (of the model "
+                f"that it is for). Received: kernel {min(missing)!r}"
+            )
+        if count_custom:
+            raise ValueError("A table has no budget: leave `count_custom` out")
+        fixed, free, _ = _split(shapes, sparsity, custom, False)
+        return _in_order(shapes, fixed, {name: table[name] for name in free})
+
+    distribution.__name__ = path.stem
+    return distribution
+
+
+def _shipped(name):
+    """Return a distribution that reads its table when it is first used."""
+
+    def distribution(shapes, sparsity, **options):
+        path = pathlib.Path(__file__).parent / "data" / f"{name}.csv"
+        return from_table(path)(shapes, sparsity, **options)
+
+    distribution.__name__ = name
+    return distribution
 
 
 BY_NAME = {
     "uniform": uniform,
     "erdos_renyi": erdos_renyi,
     "erdos_renyi_kernel": erdos_renyi_kernel,
+    # Other papers' sparsities of `models.resnet(depth=50)`.
+    "dsr_resnet50": _shipped("dsr_resnet50"),
+    "str_resnet50": _shipped("str_resnet50"),
 }
 
 
@@ -129,7 +207,7 @@ def _full_matches(pattern, names, argument, is_name):
     return [name for name in names if expression.fullmatch(name)]
 
 
-def _split(shapes, sparsity, custom, count_custom):
+def _split(shapes, sparsity, custom, count_custom, rounding="floor"):
     """Check the arguments; return fixed sparsities, free names, free budget.
 
     The budget is the number of ones that the free kernels share.
@@ -145,7 +223,8 @@ def _split(shapes, sparsity, custom, count_custom):
     free = [name for name in shapes if name not in fixed]
     counted = shapes if count_custom else free
     budget = sum(
-        masks.n_ones(math.prod(shapes[name]), sparsity) for name in counted
+        masks.n_ones(math.prod(shapes[name]), sparsity, rounding)
+        for name in counted
     )
     if count_custom and fixed:
         budget = _spend(shapes, fixed, free, sparsity, budget)
@@ -178,7 +257,7 @@ def _spend(shapes, fixed, free, sparsity, budget):
     )
 
 
-def _scaled(shapes, sparsity, raw_density, custom, count_custom):
+def _scaled(shapes, sparsity, raw_density, custom, count_custom, rounding):
     """Solve for eps, making kernels dense whose density would exceed 1."""
     for name, shape in shapes.items():
         if len(shape) < 2:
@@ -186,7 +265,9 @@ def _scaled(shapes, sparsity, raw_density, custom, count_custom):
                 "Erdos-Renyi distributions need kernels of rank 2 or more. "
                 f"Received: shape {tuple(shape)} of {name!r}"
             )
-    fixed, sparse, budget = _split(shapes, sparsity, custom, count_custom)
+    fixed, sparse, budget = _split(
+        shapes, sparsity, custom, count_custom, rounding
+    )
     raw = {name: raw_density(shapes[name]) for name in sparse}
     dense = []
     while sparse:

@@ -1,0 +1,103 @@
+"""Tables of counted numbers beside the published ones."""
+
+import csv
+import dataclasses
+import pathlib
+
+_PUBLISHED = pathlib.Path(__file__).parent.parent / "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A published number.
+
+    Attributes:
+        table: name of the table.
+        row: label of the row.
+        column: name of the column.
+        source: where it was published, in a word.
+        published: the number as printed.
+        reason: why ours differs, or "".
+    """
+
+    table: str
+    row: str
+    column: str
+    source: str
+    published: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of our numbers.
+
+    Attributes:
+        name: of the table, as in published_counts.csv.
+        about: what is counted, and how, in a sentence.
+        columns: dictionary from column to its format, e.g. ".3f".
+        rows: dictionary from label to a dictionary from column to number.
+    """
+
+    name: str
+    about: str
+    columns: dict
+    rows: dict
+
+
+def published(name):
+    """List the `Cell`s of a table."""
+    path = _PUBLISHED / "published_counts.csv"
+    lines = path.read_text().splitlines()
+    rows = csv.DictReader(x for x in lines if not x.startswith("#"))
+    return [Cell(**row) for row in rows if row["table"] == name]
+
+
+def agrees(value, printed):
+    """Say whether a number, rounded as `printed` is, is `printed`."""
+    digits, _, exponent = printed.partition("e")
+    n_decimals = len(digits.partition(".")[2])
+    if not exponent:
+        return f"{value:.{n_decimals}f}" == printed
+    ours, _, power = f"{value:.{n_decimals}e}".partition("e")
+    return ours == digits and int(power) == int(exponent)
+
+
+def markdown(table):
+    """Format a table, each published cell beside ours, reasons below."""
+    cells = {(c.row, c.column, c.source): c for c in published(table.name)}
+    sources = {
+        column: list(
+            dict.fromkeys(
+                c.source for c in cells.values() if c.column == column
+            )
+        )
+        for column in table.columns
+    }
+    header = [table.name]
+    for column in table.columns:
+        header += [column, *sources[column]]
+    lines, reasons = [header, ["---"] * len(header)], []
+    for label, values in table.rows.items():
+        line = [label]
+        for column, form in table.columns.items():
+            value = values.get(column)
+            line.append("–" if value is None else format(value, form))
+            for source in sources[column]:
+                cell = cells.get((label, column, source))
+                line.append(_shown(cell, reasons) if cell else "–")
+        lines.append(line)
+    text = [table.about, ""]
+    text += [f"| {' | '.join(line)} |" for line in lines]
+    if reasons:
+        text.append("")
+        text += [f"[{i}] {reason}  " for i, reason in enumerate(reasons, 1)]
+    return "\n".join(text).rstrip()
+
+
+def _shown(cell, reasons):
+    if not cell.reason:
+        return cell.published
+    if cell.reason not in reasons:
+        reasons.append(cell.reason)
+    return f"{cell.published} [{reasons.index(cell.reason) + 1}]"
