@@ -35,6 +35,7 @@ _MODULES = (
     "masking",
     "masks",
     "models",
+    "packed",
     "schedules",
     "steps",
     "trainer",

@@ -185,7 +185,8 @@ def resolved():
 
 def one_line(error):
     """Put the message of an exception onto one line."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras prints in bold
+    lines = text.strip().splitlines() or [type(error).__name__]
     return " ".join(line.strip() for line in lines if line.strip())
 
 

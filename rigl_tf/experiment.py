@@ -7,6 +7,7 @@ import time
 
 import keras
 
+from rigl_tf import accounting
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
 from rigl_tf import checks
@@ -231,12 +232,16 @@ class Experiment:
         trainer.finish()
         return {"step": step, **trainer.evaluate(data.test(batch_size=1000))}
 
-    def count(self):
-        """Count parameters and active weights; reads no data, draws no masks.
+    def count(self, rule="exact"):
+        """Count what the run will cost; reads no data, draws no masks.
+
+        Args:
+            rule: "exact" or "published", see `accounting.count`.
 
         Returns:
             dictionary with "layers" (name, shape, target, sparsity, n_active),
-            "parameters" of the dense model, and "active_parameters".
+            "costs", the `accounting.LayerCount` of each layer, and the fields
+            of `exports.accounting_fields`.
         """
         data = self.dataset()
         net = self.model(data.input_shape, data.n_classes)
@@ -261,15 +266,14 @@ class Experiment:
                         "target": targets[name],
                         "sparsity": 1 - n_active / size,
                         "n_active": n_active,
-                        "n_zeros": size - n_active,
                     }
                 )
-        n_parameters = net.count_params()
-        n_zeros = sum(layer.pop("n_zeros") for layer in layers)
+        count = accounting.count(net, rule=rule, sparsities=targets)
         return {
             "layers": layers,
-            "parameters": n_parameters,
-            "active_parameters": n_parameters - n_zeros,
+            "costs": exports.cost_rows(count),
+            **exports.model_fields(count),
+            **exports.training_fields(count, self.updater, self.train_steps),
         }
 
     def _callbacks(self, workdir, statistics, test):
@@ -311,7 +315,7 @@ class Experiment:
             "train_examples": n_examples,
             **trainer.evaluate(test),
             "skipped_updates": int(trainer.skipped_updates.numpy()),
-            **exports.accounting_fields(),
+            **exports.accounting_fields(trainer, self.updater),
             "seed": self.seed,
             "wall_seconds": round(seconds, 3),
             "examples_per_second": round(n_examples / seconds, 1),

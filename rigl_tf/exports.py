@@ -7,10 +7,17 @@ import pathlib
 import platform
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from rigl_tf import accounting
+from rigl_tf import layers
 from rigl_tf import mask_files
 from rigl_tf import masking
+from rigl_tf import packed
+from rigl_tf import structure
+from rigl_tf.accounting import sizes
+from rigl_tf.accounting import training
 
 
 def write_json(path, value):
@@ -40,29 +47,179 @@ def sparsity_report(statistics):
     }
 
 
-def accounting_fields():
-    """Name the fields that an account of operations and bytes will fill."""
-    names = ("inference_flops", "inference_flops_ratio", "train_flops_ratio")
-    return dict.fromkeys((*names, "model_bytes"))
+def accounting_fields(trainer, updater):
+    """Report what inference and training of a trained model cost.
+
+    A model with an operation that nobody can count is no reason to lose its
+    training: the field "not_counted" says what it was.
+
+    Args:
+        trainer: `SparseTrainer` at the end of its run.
+        updater: `updaters.MaskUpdater` or None.
+
+    Returns:
+        dictionary.
+    """
+    try:
+        count = accounting.count(trainer.model)
+    except ValueError as error:
+        return {"not_counted": str(error)}
+    return {
+        **model_fields(count),
+        **training_fields(count, updater, trainer.step),
+        **without_dead_units(trainer),
+    }
+
+
+def model_fields(count):
+    """Report what a model costs: FLOPs of an inference, parameters, bytes.
+
+    Args:
+        count: `accounting.ModelCount`.
+
+    Returns:
+        dictionary of numbers.
+    """
+    dense = count.dense
+    return {
+        "parameters": count.parameters,
+        "active_parameters": count.active,
+        "inference_flops": count.flops,
+        "inference_flops_ratio": _ratio(count.flops, dense.flops),
+        "model_bytes": math.ceil(count.bytes),
+        "model_bytes_csr": math.ceil(count.csr_bytes),
+        "dense_bytes": math.ceil(dense.bytes),
+    }
+
+
+def training_fields(count, updater, steps):
+    """Report what training costs, as multiples of dense training.
+
+    "published" is the paper's formula for the method; "run" adds up the steps
+    and mask updates of this run, one by one.
+
+    Args:
+        count: `accounting.ModelCount` of the sparse model.
+        updater: `updaters.MaskUpdater` or None.
+        steps: optimizer steps of the run.
+
+    Returns:
+        dictionary of numbers; "train_flops" per example of a batch.
+    """
+    sparse, dense = count.flops, count.dense.flops
+    run = training.run_flops(updater, sparse, dense, steps)
+    return {
+        "train_flops": run,
+        "train_flops_ratio_run": _ratio(run, 3 * dense * steps),
+        "train_flops_ratio_published": _ratio(
+            training.step_flops(updater, sparse, dense), 3 * dense
+        ),
+    }
+
+
+def _ratio(a, b):
+    return a / b if b else 1.0
+
+
+def cost_rows(count):
+    """List what each layer costs, as dictionaries."""
+    names = ("path", "type", "shape", *accounting.TOTALS)
+    return [
+        {name: getattr(layer, name) for name in names} for layer in count.layers
+    ]
+
+
+def count_file(path, rule="exact", input_shape=None):
+    """Count a saved Keras model.
+
+    Args:
+        path: of a .keras file.
+        rule: as in `accounting.count`.
+        input_shape: shape of one example where the file does not tell.
+
+    Returns:
+        dictionary with "costs" and "file_bytes", and `model_fields`.
+    """
+    model = keras.models.load_model(path, compile=False)
+    count = accounting.count(model, rule=rule, input_shapes=input_shape)
+    return {
+        "costs": cost_rows(count),
+        **model_fields(count),
+        "file_bytes": os.path.getsize(path),
+    }
+
+
+def without_dead_units(trainer):
+    """Report a multi-layer perceptron without the units that do nothing.
+
+    Args:
+        trainer: `SparseTrainer`.
+
+    Returns:
+        dictionary with "without_dead_units": units of each layer, sparsity,
+        "inference_flops" and "bytes" as the paper's table 2 counts them. Empty
+        for other networks.
+    """
+    matrices = _perceptron(trainer)
+    if matrices is None:
+        return {}
+    matrices = sizes.remove_dead_units(matrices)
+    n_active = sum(int(np.count_nonzero(matrix)) for matrix in matrices)
+    size = sum(matrix.size for matrix in matrices)
+    n_biases = sum(matrix.shape[1] for matrix in matrices)
+    n_bytes = sizes.bitmask_bytes(size, n_active) + 4 * n_biases
+    return {
+        "without_dead_units": {
+            "units": [matrices[0].shape[0], *(m.shape[1] for m in matrices)],
+            "sparsity": 1 - n_active / size if size else 0.0,
+            "inference_flops": 2 * n_active,
+            "bytes": math.ceil(n_bytes),
+        }
+    }
+
+
+def _perceptron(trainer):
+    """List the masks of a chain of dense layers; None for other networks."""
+    masks = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
+    matrices = []
+    for _, layer in structure.walk(trainer.model):
+        for variable in structure.own_variables(layer):
+            if isinstance(layer, layers.Masked) or len(variable.shape) < 2:
+                continue
+            if type(layer) is not keras.layers.Dense:
+                return None
+            ones = np.ones(variable.shape)
+            matrices.append(masks.get(id(variable), ones))
+    links = zip(matrices, matrices[1:])
+    if len(matrices) < 2 or any(a.shape[1] != b.shape[0] for a, b in links):
+        return None
+    return matrices
 
 
 def export(trainer, workdir):
-    """Write model.keras, plain Keras, and masks.npz if there are masks.
+    """Write model.keras, plain Keras; masks.npz and packed.npz if sparse.
 
     Args:
         trainer: `SparseTrainer`.
         workdir: directory for the files.
 
     Returns:
-        dictionary with "file_bytes", the size of model.keras.
+        dictionary with "file_bytes", the size of model.keras, and
+        "packed_bytes", that of packed.npz.
     """
     path = workdir / "model.keras"
-    model = trainer.model
-    (masking.strip(model) if trainer.kernels else model).save(path)
-    if trainer.kernels:
-        arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
-        mask_files.save(workdir / "masks.npz", arrays)
-    return {"file_bytes": path.stat().st_size}
+    if not trainer.kernels:
+        trainer.model.save(path)
+        return {"file_bytes": path.stat().st_size}
+    model = masking.strip(trainer.model)
+    model.save(path)
+    arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
+    mask_files.save(workdir / "masks.npz", arrays)
+    packed.save(workdir / "packed.npz", model)
+    return {
+        "file_bytes": path.stat().st_size,
+        "packed_bytes": (workdir / "packed.npz").stat().st_size,
+    }
 
 
 def versions():

@@ -74,6 +74,44 @@ def markdown(table_rows):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def print_costs(costs):
+    """Print one line per layer: what it costs."""
+    _print_table(
+        [
+            ("layer", "path", "{}"),
+            ("type", "type", "{}"),
+            ("shape", "shape", "{}"),
+            ("parameters", "parameters", "{:,}"),
+            ("active", "active", "{:,.0f}"),
+            ("multiplications", "multiplications", "{:,.0f}"),
+            ("additions", "additions", "{:,.0f}"),
+            ("bytes", "bytes", "{:,.0f}"),
+        ],
+        costs,
+    )
+
+
+def print_totals(totals):
+    """Print what a model costs in all, and its training if that is known."""
+    print(
+        f"\nparameters {totals['parameters']:,}, "
+        f"active {totals['active_parameters']:,.0f}\n"
+        f"inference {totals['inference_flops']:,.0f} FLOPs, "
+        f"{totals['inference_flops_ratio']:.4f} of dense"
+    )
+    if "train_flops" in totals:
+        print(
+            f"training {totals['train_flops_ratio_run']:.4f} of dense in this "
+            f"run, {totals['train_flops_ratio_published']:.4f} by the paper's "
+            "formula"
+        )
+    print(
+        f"bytes {totals['model_bytes']:,} with bit masks, "
+        f"{totals['model_bytes_csr']:,} as CSR, {totals['dense_bytes']:,} dense"
+        + (f", file {totals['file_bytes']:,}" if "file_bytes" in totals else "")
+    )
+
+
 def print_layers(layers):
     """Print one line per masked kernel, with what is known of its mask."""
     columns = [
@@ -89,10 +127,15 @@ def print_layers(layers):
     if not layers:
         return
     columns = [column for column in columns if column[1] in layers[0]]
+    shapes = ({"shape": "x".join(map(str, la["shape"]))} for la in layers)
+    _print_table(columns, [{**la, **s} for la, s in zip(layers, shapes)])
+
+
+def _print_table(columns, items):
+    """Print dictionaries as rows; columns are (title, key, format)."""
     rows = [[title for title, _, _ in columns]]
-    for layer in layers:
-        values = {**layer, "shape": "x".join(map(str, layer["shape"]))}
-        rows.append([form.format(values[name]) for _, name, form in columns])
+    for item in items:
+        rows.append([form.format(item[name]) for _, name, form in columns])
     widths = [max(map(len, cells)) for cells in zip(*rows)]
     for first, *rest in rows:
         cells = [first.ljust(widths[0])]
@@ -112,6 +155,16 @@ def print_closing_table(result, workdir):
     if result["itop_rate"] is not None:
         line += f"ITOP rate {result['itop_rate']:.4f}, "
     print(f"{line}{result['steps']} steps in {result['wall_seconds']:.1f} s")
+    if "not_counted" in result:
+        print(f"not counted: {result['not_counted']}")
+    else:
+        print_totals(result)
+    if "without_dead_units" in result:
+        small = result["without_dead_units"]
+        print(
+            f"without dead units {'-'.join(map(str, small['units']))}, "
+            f"{small['bytes']:,} bytes"
+        )
     print(f"results in {workdir}")
 
 

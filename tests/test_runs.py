@@ -104,6 +104,17 @@ def test_count_agrees_with_what_training_does(method, tmp_path, capsys):
     active = sum(layer["n_active"] for layer in result["layers"])
     if method != "dense":
         assert counts["active_parameters"] == active + 410
+    costs = counts.keys() - {"layers", "costs"}
+    assert len(costs) == 10
+    assert {name: result[name] for name in costs} == {
+        name: counts[name] for name in costs
+    }
+    if method == "rigl":  # 3 f_S per step, 2 f_S + f_D at each update
+        f_s, f_d = 2 * active + 410, 2 * 50_200 + 410
+        n_updates = len(range(0, 5, 2))
+        total = 6 * 3 * f_s + n_updates * (2 * f_s + f_d)
+        assert result["inference_flops"] == f_s
+        assert result["train_flops"] == total
     assert cli.main(["count", *words]) == 0
     assert "parameters 50,610" in capsys.readouterr().out
 
@@ -123,6 +134,7 @@ def test_the_wheel_trains_from_another_directory(tmp_path):
     (wheel,) = tmp_path.glob("rigl_tf-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "rigl_tf/configs/base.gin" in names
+    assert "rigl_tf/data/published_counts.csv" in names
     shipped = {n for n in names if n.startswith("rigl_tf/configs/")}
     assert len(shipped) == len(list((ROOT / "configs").rglob("*.*")))
     assert not any(name.startswith(("tests", "configs")) for name in names)

@@ -1,0 +1,264 @@
+"""The commands of the command line: parsed flags -> one library call.
+
+TensorFlow is imported as late as possible, so that mistakes are told at once.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+
+from rigl_tf import config
+from rigl_tf import results
+from rigl_tf import workdirs
+
+TABLES = (
+    "resnet50",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "widths",
+    "cifar",
+    "erk",
+    "dsr",
+    "str",
+    "gru",
+    "lenet",
+)
+_MISTAKES = (ValueError, TypeError, OSError, ImportError)
+
+
+class UserMistake(Exception):
+    """Something that the user can cure."""
+
+
+class Interrupted(Exception):
+    """A run that was stopped and can go on."""
+
+
+def train(arguments):
+    """Train and evaluate one model."""
+    words = arguments.words
+    with _mistakes():
+        settings = config.read(words, arguments.imports)
+    workdir = arguments.workdir or pathlib.Path("runs") / _run_name(words)
+    _run(settings, pathlib.Path(workdir))
+    return 0
+
+
+def sweep(arguments):
+    """Train every line of a file."""
+    with _mistakes():
+        lines = config.read_sweep(arguments.name)
+        runs = [
+            (words, config.read(words, arguments.imports)) for words in lines
+        ]
+    for number, (words, settings) in enumerate(runs, start=1):
+        workdir = pathlib.Path(arguments.workdir) / _run_name(words)
+        print(f"[{number}/{len(runs)}] {' '.join(words)}")
+        if not arguments.dry_run:
+            _run(settings, workdir)
+    return 0
+
+
+def report(arguments):
+    """Tabulate finished runs."""
+    with _mistakes():
+        rows = results.rows(arguments.directory)
+    print(results.markdown(rows))
+    return 0
+
+
+def count(arguments):
+    """Count operations, parameters and bytes."""
+    with _mistakes():
+        if arguments.model and not arguments.words:
+            counts = _count_file(arguments)
+        elif arguments.model:
+            raise ValueError(
+                "`count` takes words or --model, not both. Received: "
+                f"{' '.join(arguments.words)} and --model={arguments.model}"
+            )
+        else:
+            settings = config.read(arguments.words, arguments.imports)
+            counts = _experiment(settings).count(arguments.rule)
+    if arguments.json:
+        print(json.dumps(counts, indent=1))
+        return 0
+    results.print_costs(counts["costs"])
+    if counts.get("layers"):
+        print()
+        results.print_layers(counts["layers"])
+    results.print_totals(counts)
+    return 0
+
+
+def _count_file(arguments):
+    shape = None
+    if arguments.input_shape is not None:
+        try:
+            shape = tuple(int(n) for n in arguments.input_shape.split(","))
+        except ValueError as error:
+            raise ValueError(
+                "`--input_shape` takes whole numbers, e.g. 224,224,3. "
+                f"Received: {arguments.input_shape!r}"
+            ) from error
+    if not os.path.exists(arguments.model):
+        raise FileNotFoundError(
+            f"`--model` must be a .keras file. Received: {arguments.model!r}, "
+            "which does not exist"
+        )
+    with _quiet_start():
+        from rigl_tf import exports
+
+        return exports.count_file(arguments.model, arguments.rule, shape)
+
+
+def table(arguments):
+    """Print a table of the paper."""
+    with _mistakes():
+        if arguments.name not in TABLES:
+            raise ValueError(
+                f"There are the tables {', '.join(TABLES)}. "
+                f"Received: {arguments.name!r}"
+            )
+        with _quiet_start():
+            from rigl_tf import tables
+
+            text = tables.markdown(arguments.name)
+    print(text)
+    return 0
+
+
+def evaluate(arguments):
+    """Evaluate the newest checkpoint of a run."""
+    with _mistakes():
+        written = pathlib.Path(arguments.workdir) / "config.gin"
+        if not written.exists():
+            raise FileNotFoundError(
+                "`--workdir` must be the directory of a run. Received: "
+                f"{arguments.workdir!r}, which has no config.gin"
+            )
+        experiment = _experiment(config.read([str(written)]))
+        print(json.dumps(experiment.evaluate(arguments.workdir)))
+    return 0
+
+
+def summary(arguments):
+    """Show what a run has come to."""
+    with _mistakes():
+        results.print_summary(arguments.workdir)
+    return 0
+
+
+def connectivity(arguments):
+    """Draw the input layer's connections."""
+    with _mistakes():
+        from rigl_tf import connectivity
+
+        for line in connectivity.draw(arguments.workdir):
+            print(line)
+    return 0
+
+
+def _experiment(settings):
+    """Import TensorFlow, parse, and build the `Experiment`."""
+    with _quiet_start():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()  # looks for GPUs, aloud
+        return config.parse(settings)()
+
+
+def _run(settings, workdir):
+    """Train what the settings say; a finished run is only announced."""
+    with _mistakes():
+        experiment = _experiment(settings)
+        text = config.resolved()
+        workdirs.require_own(workdir, text)
+        if (workdir / "result.json").exists():
+            print(f"{workdir} holds this run, finished: nothing to do")
+            return
+        built = experiment.build()
+        claim = workdirs.claim(workdir, text)
+    with _failures(), claim, _stop_requests() as should_stop:
+        result = experiment.train_and_evaluate(workdir, built, should_stop)
+    results.print_closing_table(result, workdir)
+
+
+@contextlib.contextmanager
+def _stop_requests():
+    """Turn the first SIGTERM or SIGINT into a request to stop."""
+    received = []
+
+    def request(signum, frame):
+        del frame
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, request) for number in signals]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _failures():
+    """Turn what can go wrong in training, with the user's help, into a line."""
+    from rigl_tf import checkpoints
+    from rigl_tf import experiment
+
+    try:
+        yield
+    except experiment.Interrupted as interrupted:
+        raise Interrupted(str(interrupted)) from interrupted
+    except (
+        checkpoints.CheckpointError,
+        workdirs.WorkdirError,
+        FloatingPointError,
+        OSError,
+    ) as error:
+        raise UserMistake(config.one_line(error)) from error
+
+
+@contextlib.contextmanager
+def _mistakes():
+    """Turn the errors that users can cure into one line."""
+    try:
+        yield
+    except _MISTAKES as error:
+        if os.environ.get("RIGL_TF_TRACEBACK"):
+            raise
+        raise UserMistake(config.one_line(error)) from error
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Keep the start-up lines of TensorFlow's C++ off stderr."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _run_name(words):
+    """Name a run after its files, with a hash of all its words."""
+    names = [pathlib.PurePath(w).stem for w in words if config.names_file(w)]
+    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
+    return "-".join([*names, digest])
