@@ -20,10 +20,12 @@ _HOMES = {
     "count": "accounting",
     "sparsify": "masking",
     "strip": "masking",
+    "summary": "reports",
     "masked_kernels": "masking",
     "SparseModel": "keras_fit",
     "SparseTrainer": "trainer",
     "Masked": "layers",
+    "MaskedModel": "layers",
 }
 _MODULES = (
     "accounting",

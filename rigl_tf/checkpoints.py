@@ -130,12 +130,8 @@ def variables_of(trainer):
     # Keras names optimizer variables after automatic names: count them.
     for index, variable in enumerate(trainer.optimizer.variables):
         named[f"optimizer/{index}"] = variable
-    if trainer.updater is not None:
-        for name, variable in trainer.updater.variables().items():
-            named[f"updater/{name}"] = variable
-    named["trainer/step"] = trainer.step_variable
-    named["trainer/last_update_step"] = trainer.last_update_variable
-    named["trainer/skipped_updates"] = trainer.skipped_updates
+    for name, variable in trainer.state().items():
+        named[f"trainer/{name}"] = variable
     return named
 
 

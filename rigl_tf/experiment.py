@@ -13,7 +13,6 @@ from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import exports
 from rigl_tf import masking
-from rigl_tf import masks
 from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
@@ -40,6 +39,7 @@ class Experiment:
         train_steps: optimizer steps, at least 1.
         batch_size: examples in a global batch.
         custom_sparsities: fixed sparsities, see `masking.sparsify`.
+        masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         log_interval: steps between two lines of metrics.jsonl.
@@ -63,6 +63,7 @@ class Experiment:
     train_steps: int
     batch_size: int
     custom_sparsities: dict | None = None
+    masked_layers: collections.abc.Sequence | None = None
     dense_layers: collections.abc.Sequence = ()
     l2: float = 0.0
     log_interval: int = 100
@@ -138,6 +139,7 @@ class Experiment:
                 self.sparsity,
                 self.distribution,
                 custom=self.custom_sparsities,
+                masked_layers=self.masked_layers,
                 dense_layers=self.dense_layers,
                 first_mask="dense" if self.updater.starts_dense else "random",
                 seed=self.seed,
@@ -252,25 +254,12 @@ class Experiment:
                 self.sparsity,
                 self.distribution,
                 custom=self.custom_sparsities,
+                masked_layers=self.masked_layers,
                 dense_layers=self.dense_layers,
             )
-        layers = []
-        for name, kernel in masking.maskable(net).items():
-            if name in targets:
-                size = kernel.shape.num_elements()
-                n_active = masks.n_ones(size, targets[name])
-                layers.append(
-                    {
-                        "name": name,
-                        "shape": list(kernel.shape),
-                        "target": targets[name],
-                        "sparsity": 1 - n_active / size,
-                        "n_active": n_active,
-                    }
-                )
         count = accounting.count(net, rule=rule, sparsities=targets)
         return {
-            "layers": layers,
+            "layers": exports.planned_layers(net, targets),
             "costs": exports.cost_rows(count),
             **exports.model_fields(count),
             **exports.training_fields(count, self.updater, self.train_steps),

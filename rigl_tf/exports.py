@@ -14,6 +14,7 @@ from rigl_tf import accounting
 from rigl_tf import layers
 from rigl_tf import mask_files
 from rigl_tf import masking
+from rigl_tf import masks
 from rigl_tf import packed
 from rigl_tf import structure
 from rigl_tf.accounting import sizes
@@ -45,6 +46,33 @@ def sparsity_report(statistics):
         "itop_rate": statistics.itop_rate() if size else None,
         "layers": layers,
     }
+
+
+def planned_layers(model, targets):
+    """Report the kernels as `sparsity_report` will, before there are masks.
+
+    Args:
+        model: dense Keras model.
+        targets: dictionary from kernel path to target sparsity.
+
+    Returns:
+        list of dictionaries.
+    """
+    kernels = structure.variables_by_path(model)
+    planned = []
+    for name, target in targets.items():
+        size = math.prod(kernels[name].shape)
+        n_active = masks.n_ones(size, target)
+        planned.append(
+            {
+                "name": name,
+                "shape": list(kernels[name].shape),
+                "target": target,
+                "sparsity": 1 - n_active / size,
+                "n_active": n_active,
+            }
+        )
+    return planned
 
 
 def accounting_fields(trainer, updater):
@@ -180,7 +208,7 @@ def without_dead_units(trainer):
 
 def _perceptron(trainer):
     """List the masks of a chain of dense layers; None for other networks."""
-    masks = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
+    found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
     matrices = []
     for _, layer in structure.walk(trainer.model):
         for variable in structure.own_variables(layer):
@@ -189,7 +217,7 @@ def _perceptron(trainer):
             if type(layer) is not keras.layers.Dense:
                 return None
             ones = np.ones(variable.shape)
-            matrices.append(masks.get(id(variable), ones))
+            matrices.append(found.get(id(variable), ones))
     links = zip(matrices, matrices[1:])
     if len(matrices) < 2 or any(a.shape[1] != b.shape[0] for a, b in links):
         return None

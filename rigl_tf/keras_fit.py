@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import steps
+from rigl_tf import structure
 
 
 class SparseModel(keras.Model):
@@ -18,6 +19,9 @@ class SparseModel(keras.Model):
     An update on a batch (RigL, SNIP) takes a batch of its own from the data
     and is no step: an epoch over n batches with u updates makes n - u steps;
     with `steps_per_epoch=n` it makes n steps and takes n + u batches.
+
+    A loss of your own goes into `gradients`, which steps and updates share; a
+    whole step of your own into `train_step`.
 
     Args:
         model: result of `rigl_tf.sparsify`.
@@ -34,10 +38,12 @@ class SparseModel(keras.Model):
 
     def __init__(self, model, updater, **kwargs):
         super().__init__(**kwargs)
+        _require_keras_step(model)
         self.model = model
         self.updater = updater
         self.built = True
         self._clock = None
+        self._steps = None
 
     def call(self, *args, **kwargs):
         """Call the masked model."""
@@ -61,9 +67,61 @@ class SparseModel(keras.Model):
 
     def train_step(self, data):
         """Apply the masked gradients of one batch."""
-        x, y, weights, predictions, gradients = self._gradients(data)
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        predictions, gradients = self.gradients(data)
         self._steps.apply_gradients(gradients)
         return self.compute_metrics(x, y, predictions, sample_weight=weights)
+
+    def gradients(self, data):
+        """Return predictions and dense gradients of one batch.
+
+        Override it for a loss of your own; scale the loss with
+        `optimizer.scale_loss`, as here, if precision is mixed.
+
+        Args:
+            data: batch `x`, `(x, y)` or `(x, y, sample_weight)`.
+
+        Returns:
+            `(predictions, gradients)`, these a list like
+            `trainable_variables`, of this replica's share of the loss.
+        """
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            predictions = self(x, training=True)
+            loss = self._compute_loss(
+                x=x,
+                y=y,
+                y_pred=predictions,
+                sample_weight=weights,
+                training=True,
+            )
+            scaled = self.optimizer.scale_loss(loss)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        self._loss_tracker.update_state(
+            loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
+        )
+        variables = [v.value for v in self.trainable_variables]
+        return predictions, tape.gradient(scaled, variables)
+
+    def save_own_variables(self, store):
+        """Save counters, the method's state and the states of randomness."""
+        for name, variable in self._own_state().items():
+            store[name.replace("/", ".")] = variable
+
+    def load_own_variables(self, store):
+        """Load what `save_own_variables` saved, into a compiled model."""
+        for name, variable in self._own_state().items():
+            variable.assign(store[name.replace("/", ".")])
+        self._clock = None
+
+    def _own_state(self):
+        if self._steps is None:
+            raise ValueError(
+                "A `SparseModel` must be compiled before its weights are saved "
+                "or loaded: its counters belong to them"
+            )
+        seeds = structure.seed_states(self.model)
+        return {**self._steps.state(), **seeds}
 
     def fit(self, *args, **kwargs):
         """Train, as `keras.Model.fit`."""
@@ -154,28 +212,8 @@ class SparseModel(keras.Model):
         self.distribute_strategy.run(replica_update, batch)
 
     def _update_step(self, data=None):
-        gradients = None if data is None else self._gradients(data)[-1]
+        gradients = None if data is None else self.gradients(data)[1]
         self._steps.update_masks(gradients)
-
-    def _gradients(self, data):
-        """Run the model forwards and back, as Keras' own `train_step`."""
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
-            predictions = self(x, training=True)
-            loss = self._compute_loss(
-                x=x,
-                y=y,
-                y_pred=predictions,
-                sample_weight=weights,
-                training=True,
-            )
-            scaled = self.optimizer.scale_loss(loss)
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        self._loss_tracker.update_state(
-            loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
-        )
-        variables = [v.value for v in self.trainable_variables]
-        return x, y, weights, predictions, tape.gradient(scaled, variables)
 
     def _compiled(self, function):
         if self.run_eagerly or not self.jit_compile:
@@ -184,3 +222,18 @@ class SparseModel(keras.Model):
 
     def _first_replica(self, value):
         return self.distribute_strategy.experimental_local_results(value)[0]
+
+
+def _require_keras_step(model):
+    """Raise if the model trains in a way of its own, which would be lost."""
+    inside = model
+    while getattr(inside, "transparent_path", False):
+        inside = inside.layer
+    for name in ("train_step", "compute_loss"):
+        if getattr(type(inside), name) is not getattr(keras.Model, name):
+            raise ValueError(
+                f"`SparseModel` would not call the `{name}` of "
+                f"{type(inside).__name__}: subclass `SparseModel` and override "
+                "`gradients` or `train_step`, or write a loop over "
+                f"`steps.SparseSteps`. Received: {model.name!r}"
+            )

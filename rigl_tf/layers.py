@@ -1,22 +1,28 @@
 """The wrapper that gives a layer's kernels their masks."""
 
+import dataclasses
 import inspect
 
 import keras
 
 from rigl_tf import structure
 
-_NEVER_MASKED_LAYERS = (
+# Weights of these are no kernels.
+_NO_KERNEL_LAYERS = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
     keras.layers.GroupNormalization,
     keras.layers.UnitNormalization,
     keras.layers.PReLU,
+)
+_NO_KERNEL_NAMES = ("bias", "gamma", "beta")
+# Kernels of these are masked only if somebody asks for it.
+_DENSE_LAYERS = (
     keras.layers.Embedding,
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
-_NEVER_MASKED_NAMES = ("bias", "depthwise", "embedding", "gamma", "beta")
+_DENSE_NAMES = ("depthwise", "embedding")
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
@@ -70,10 +76,7 @@ class Masked(keras.layers.Wrapper):
         # Keras reads from signatures which shapes to build with, and whether
         # to pass `training`, `mask` or `initial_state` on.
         self.build.__signature__ = inspect.signature(layer.build)
-        self._call_signature = inspect.signature(layer.call)
-        self._call_has_training_arg = layer._call_has_training_arg
-        self._call_has_mask_arg = layer._call_has_mask_arg
-        self.supports_masking = layer.supports_masking
+        _call_alike(self, layer)
 
     def build(self, *args, **kwargs):
         """Build the layer inside, if needed, and one mask of ones per kernel.
@@ -126,6 +129,11 @@ class Masked(keras.layers.Wrapper):
         """Return the build configuration of the layer inside."""
         return self.layer.get_build_config()
 
+    def build_from_config(self, config):
+        """Build the layer inside, if needed, and the masks."""
+        build_inside(self.layer, config)
+        self.build()
+
     def get_config(self):
         """Return the configuration, targets included."""
         return {**super().get_config(), "sparsities": dict(self.sparsities)}
@@ -139,33 +147,67 @@ class Masked(keras.layers.Wrapper):
         ]
 
 
-def maskable_kernels(layer):
-    """Find the kernels of a built layer that masks are for.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidate:
+    """A kernel that a mask is possible for.
+
+    Attributes:
+        path: structural path of the kernel.
+        kernel: `keras.Variable`.
+        layer_path: structural path of the layer that holds it.
+        layer: the layer.
+        by_default: whether it is masked unless somebody says otherwise; not so
+            are embeddings and depthwise kernels.
+    """
+
+    path: str
+    kernel: keras.Variable
+    layer_path: str
+    layer: keras.layers.Layer
+    by_default: bool
+
+
+def candidates(layer):
+    """List the kernels of a built layer that masks are possible for.
 
     Trainable variables of rank 2 or more, recurrent kernels too; not biases
-    (those of attention have rank 2), normalisation, embeddings and depthwise
-    kernels.
+    (those of attention have rank 2) and normalisation.
 
     Args:
         layer: built Keras layer; sublayers are searched too.
 
     Returns:
-        dictionary from the path inside the layer to the kernel.
+        list of `Candidate`.
     """
-    excluded = {
-        id(variable)
-        for _, inner in structure.walk(layer)
-        if isinstance(inner, _NEVER_MASKED_LAYERS)
-        for variable in structure.own_variables(inner)
-    }
-    return {
-        path: variable
-        for path, variable in structure.variables_by_path(layer).items()
-        if variable.trainable
-        and len(variable.shape) >= 2
-        and id(variable) not in excluded
-        and not any(name in variable.name for name in _NEVER_MASKED_NAMES)
-    }
+    owners = {}
+    for path, inner in structure.walk(layer):
+        for variable in structure.own_variables(inner):
+            owners.setdefault(id(variable), (path, inner))
+    found = []
+    for path, variable in structure.variables_by_path(layer).items():
+        owner_path, owner = owners[id(variable)]
+        if (
+            variable.trainable
+            and len(variable.shape) >= 2
+            and not isinstance(owner, _NO_KERNEL_LAYERS)
+            and not any(name in variable.name for name in _NO_KERNEL_NAMES)
+        ):
+            by_default = not isinstance(owner, _DENSE_LAYERS) and not any(
+                name in variable.name for name in _DENSE_NAMES
+            )
+            found.append(
+                Candidate(path, variable, owner_path, owner, by_default)
+            )
+    return found
+
+
+def maskable_kernels(layer):
+    """Map paths to the kernels that are masked by default.
+
+    Args:
+        layer: built Keras layer; sublayers are searched too.
+    """
+    return {c.path: c.kernel for c in candidates(layer) if c.by_default}
 
 
 def decays(variable):
@@ -174,6 +216,75 @@ def decays(variable):
     It covers kernels of every kind: rank 2 or more and no bias.
     """
     return len(variable.shape) >= 2 and "bias" not in variable.name
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+class MaskedModel(keras.Model):
+    """A subclassed model with masks: a model around one `Masked`.
+
+    Args:
+        masked: `Masked`, built, with a model inside.
+        **kwargs: as `keras.Model`.
+    """
+
+    transparent_path = True
+
+    def __init__(self, masked, **kwargs):
+        kwargs.setdefault("name", masked.name)
+        kwargs.setdefault("dtype", masked.dtype_policy)
+        super().__init__(**kwargs)
+        self.masked = masked
+        self.built = masked.built
+        _call_alike(self, masked.layer)
+
+    @property
+    def layer(self):
+        """The wrapper, which holds the masks."""
+        return self.masked
+
+    def call(self, *args, **kwargs):
+        """Call the model inside."""
+        return self.masked(*args, **kwargs)
+
+    def get_build_config(self):
+        """Return the build configuration of the model inside."""
+        return self.masked.layer.get_build_config()
+
+    def build_from_config(self, config):
+        """Build the model inside, and its masks."""
+        self.masked.build_from_config(config)
+
+    def get_config(self):
+        """Return the configuration; the model inside must have one."""
+        masked = keras.saving.serialize_keras_object(self.masked)
+        return {"masked": masked, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Restore from the configuration."""
+        masked = keras.saving.deserialize_keras_object(
+            config["masked"], custom_objects=custom_objects
+        )
+        return cls(masked, name=config["name"])
+
+
+def build_inside(layer, config):
+    """Build a layer from a build configuration, if it is not built."""
+    if not layer.built and config is not None:
+        layer.build_from_config(config)
+        layer.built = True
+
+
+def _call_alike(wrapper, layer):
+    """Let Keras pass to a wrapper what it would pass to the layer inside.
+
+    Keras reads from signatures whether to pass `training`, `mask` or
+    `initial_state` on.
+    """
+    wrapper._call_signature = inspect.signature(layer.call)
+    wrapper._call_has_training_arg = layer._call_has_training_arg
+    wrapper._call_has_mask_arg = layer._call_has_mask_arg
+    wrapper.supports_masking = layer.supports_masking
 
 
 def detach_mask_constraints(kernels):

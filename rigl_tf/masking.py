@@ -5,11 +5,14 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf import distributions
 from rigl_tf import layers
 from rigl_tf import masks
+from rigl_tf import reports
+from rigl_tf import selection
 from rigl_tf import structure
 
 
@@ -42,9 +45,11 @@ def sparsify(
     *,
     custom=None,
     count_custom=False,
+    masked_layers=None,
     dense_layers=(),
     first_mask="random",
     seed=0,
+    verbose=False,
 ):
     """Return a copy of `model` with masked kernels at the given sparsity.
 
@@ -53,8 +58,9 @@ def sparsify(
     given is left as it is. The copy is not compiled.
 
     Args:
-        model: built Sequential or functional Keras model; nested models and
-            shared layers are allowed.
+        model: built Keras model: Sequential, functional, nested, with shared
+            layers; or subclassed, if its class can be rebuilt from its
+            configuration, as Keras demands for saving.
         sparsity: overall fraction of zeros S over the masked kernels, in
             [0, 1).
         distribution: "uniform", "erdos_renyi", "erdos_renyi_kernel", or a
@@ -62,36 +68,47 @@ def sparsify(
         custom: optional dictionary from kernel path, or regular expression, to
             a fixed sparsity.
         count_custom: whether the kernels of `custom` count in the budget of S.
-        dense_layers: paths of kernels, or regular expressions, that stay plain
-            and unmasked. Outside of the budget; to count them, give them
-            sparsity 0 in `custom` with `count_custom=True`.
-        first_mask: "random", or "dense" for all ones: the methods that choose
-            their mask from dense weights (SNIP) begin so.
+        masked_layers: selectors of the kernels that get masks, see
+            `selection.select`; None for all but embeddings and depthwise
+            kernels, which must be asked for.
+        dense_layers: selectors of kernels that stay plain and unmasked, after
+            all. Outside of the budget; to count them, give them sparsity 0 in
+            `custom` with `count_custom=True`.
+        first_mask: "random"; "dense" for all ones: the methods that choose
+            their mask from dense weights (SNIP) begin so; or "magnitude", the
+            largest weights of a trained model.
         seed: seed of the masks.
+        verbose: whether to print what is masked, what not and why
+            (`rigl_tf.summary`).
 
     Returns:
         Keras model of the same kind, in which `layers.Masked` wraps each layer
-        with masks.
+        with masks; for a subclassed model a `layers.MaskedModel` around it.
 
     Raises:
-        ValueError: nothing to mask, an infeasible sparsity, or a pattern that
-            matches no kernel.
+        ValueError: nothing to mask, an infeasible sparsity, a selector that
+            matches no kernel, or a model that cannot be copied.
     """
-    checks.one_of("first_mask", first_mask, ("random", "dense"))
-    kernels = maskable(model)
+    checks.one_of("first_mask", first_mask, ("random", "dense", "magnitude"))
     sparsities = target_sparsities(
         model,
         sparsity,
         distribution,
         custom=custom,
         count_custom=count_custom,
+        masked_layers=masked_layers,
         dense_layers=dense_layers,
     )
+    variables = structure.variables_by_path(model)
     masked_model = _wrap(
-        model, {id(kernels[path]): s for path, s in sparsities.items()}
+        model, {id(variables[path]): s for path, s in sparsities.items()}
     )
     if first_mask == "random":
         _draw_masks(masked_model, seed)
+    elif first_mask == "magnitude":
+        _keep_largest(masked_model)
+    if verbose:
+        reports.summary(masked_model)
     return masked_model
 
 
@@ -102,6 +119,7 @@ def target_sparsities(
     *,
     custom=None,
     count_custom=False,
+    masked_layers=None,
     dense_layers=(),
 ):
     """Return the sparsities that `sparsify` would give, drawing no mask.
@@ -111,15 +129,8 @@ def target_sparsities(
     Returns:
         dictionary from the path of each kernel to its sparsity.
     """
-    kernels = maskable(model)
-    skipped = distributions.matching(
-        dense_layers, list(kernels), "dense_layers"
-    )
-    shapes = {
-        path: tuple(kernel.shape)
-        for path, kernel in kernels.items()
-        if path not in skipped
-    }
+    kernels = selection.select(maskable(model), masked_layers, dense_layers)
+    shapes = {c.path: tuple(c.kernel.shape) for c in kernels}
     return distributions.get(distribution)(
         shapes, sparsity, custom=custom, count_custom=count_custom
     )
@@ -167,23 +178,16 @@ def strip(model):
     """
     for item in masked_kernels(model):
         item.kernel.assign(item.kernel.value * item.mask.value)
-
-    def unwrap(layer):
-        if not isinstance(layer, keras.layers.Layer):
-            return layer  # a bare operation, such as `x + y`
-        if isinstance(layer, layers.Masked):
-            layer = layer.layer
-        return _copy_layer(layer)
-
-    plain = keras.models.clone_model(
-        model, clone_function=unwrap, recursive=True
-    )
+    if isinstance(model, layers.MaskedModel):
+        plain = _copy_layer(model.masked.layer)
+    else:
+        plain = _clone(model, lambda layer: _copy_layer(_inside(layer)))
     _copy_variables(model, plain)
     return plain
 
 
 def maskable(model):
-    """Map the paths of a model's maskable kernels to the kernels.
+    """List the `layers.Candidate`s of a model: kernels that can be masked.
 
     Raises:
         TypeError: it is no Keras model.
@@ -204,7 +208,7 @@ def maskable(model):
             "`model` must not be masked already: call `rigl_tf.strip` first. "
             f"Received: {model.name!r}"
         )
-    kernels = layers.maskable_kernels(model)
+    kernels = layers.candidates(model)
     if not kernels:
         raise ValueError(
             "`model` has no kernel to mask: masks are for trainable kernels of "
@@ -216,39 +220,78 @@ def maskable(model):
 
 
 def _wrap(model, sparsities):
-    """Clone the model; wrap layers that hold a kernel with a sparsity."""
+    """Copy the model; wrap layers that hold a kernel with a sparsity."""
 
     def wrap(layer):
-        if not isinstance(layer, keras.layers.Layer):
-            return layer  # a bare operation, such as `x + y`
-        inside = layers.maskable_kernels(layer)
         held = {
-            path: sparsities[id(kernel)]
-            for path, kernel in inside.items()
-            if id(kernel) in sparsities
+            path: sparsities[id(variable)]
+            for path, variable in structure.variables_by_path(layer).items()
+            if id(variable) in sparsities
         }
         copy = _copy_layer(layer)
-        if not held:
-            return copy
-        if len(held) < len(inside):
-            raise ValueError(
-                "`dense_layers` must name all kernels of a layer or none. "
-                f"Received: patterns that name some kernels of {layer.name!r}"
-            )
-        return layers.Masked(copy, sparsities=held)
+        return layers.Masked(copy, sparsities=held) if held else copy
 
-    masked = keras.models.clone_model(
-        model, clone_function=wrap, recursive=True
-    )
+    if structure.is_graph(model):
+        masked = _clone(model, wrap)
+    else:
+        inside = wrap(model)
+        inside.build()
+        masked = layers.MaskedModel(inside)
     _copy_variables(model, masked)
     return masked
 
 
+def _clone(model, convert):
+    """Rebuild a Sequential or functional model of converted layers."""
+    converted = {}
+
+    def once(layer):
+        # A model and a model inside it may share a layer.
+        if id(layer) not in converted:
+            converted[id(layer)] = convert(layer)
+        return converted[id(layer)]
+
+    return keras.models.clone_model(
+        model,
+        # A bare operation, such as `x + y`, stays what it is.
+        clone_function=lambda layer: (
+            once(layer) if isinstance(layer, keras.layers.Layer) else layer
+        ),
+        recursive=True,
+    )
+
+
+def _inside(layer):
+    return layer.layer if isinstance(layer, layers.Masked) else layer
+
+
 def _copy_layer(layer):
-    """Build a fresh layer of the same configuration and shapes."""
-    copy = type(layer).from_config(layer.get_config())
-    if layer.built and layer.get_build_config() is not None:
-        copy.build_from_config(layer.get_build_config())
+    """Build a fresh layer of the same configuration and shapes.
+
+    Raises:
+        ValueError: its class does not allow it.
+    """
+    policy = keras.config.dtype_policy()
+    # Layers that a subclass creates without a type take the global one.
+    keras.config.set_dtype_policy(layer.dtype_policy)
+    try:
+        config = layer.get_config()
+        try:
+            copy = type(layer).from_config(config)
+        except TypeError:  # a constructor without **kwargs
+            base = ("name", "trainable", "dtype")
+            own = {k: v for k, v in config.items() if k not in base}
+            copy = type(layer)(**own)
+        if layer.built:
+            layers.build_inside(copy, layer.get_build_config())
+    except (TypeError, NotImplementedError) as error:
+        raise ValueError(
+            "A layer or model must be rebuildable from `get_config`, as Keras "
+            f"demands for saving. Received: {layer.name!r} of type "
+            f"{type(layer).__name__} ({str(error).strip().splitlines()[0]})"
+        ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)
     return copy
 
 
@@ -256,8 +299,22 @@ def _copy_variables(source, target):
     """Copy the variables that both models have; masks exist in one only."""
     originals = structure.variables_by_path(source)
     copies = structure.variables_by_path(target)
-    for path in originals.keys() & copies.keys():
-        copies[path].assign(originals[path])
+    masked = [layer for _, layer in structure.walk(source)]
+    masks_of = {
+        id(variable)
+        for layer in masked
+        if isinstance(layer, layers.Masked)
+        for variable in structure.own_variables(layer)
+    }
+    for path, variable in originals.items():
+        if path in copies:
+            copies[path].assign(variable)
+        elif id(variable) not in masks_of:
+            raise ValueError(
+                "A layer or model must have the same variables when it is "
+                "rebuilt by `build_from_config`. Received: "
+                f"{source.name!r}, whose copy lacks {path!r}"
+            )
 
 
 def _draw_masks(model, seed):
@@ -269,6 +326,12 @@ def _draw_masks(model, seed):
             masks.stateless_seed(seed, item.path, "first_mask"),
         )
         set_mask(item, mask)
+
+
+def _keep_largest(model):
+    for item in masked_kernels(model):
+        n_active = masks.n_ones(item.size, item.sparsity)
+        set_mask(item, masks.top_k_mask(tf.abs(item.kernel.value), n_active))
 
 
 def set_mask(item, mask):

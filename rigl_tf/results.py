@@ -91,6 +91,22 @@ def print_costs(costs):
     )
 
 
+def print_masks(weights):
+    """Print one line per weight of a model: its mask, or why it has none."""
+    shown = [
+        {
+            **weight,
+            "shape": "x".join(map(str, weight["shape"])),
+            "sparsity": "–"
+            if weight["sparsity"] is None
+            else f"{weight['sparsity']:.4f}",
+        }
+        for weight in weights
+    ]
+    names = ("path", "type", "shape", "sparsity", "why")
+    _print_table([(name, name, "{}") for name in names], shown)
+
+
 def print_totals(totals):
     """Print what a model costs in all, and its training if that is known."""
     print(

@@ -21,16 +21,19 @@ class Slot:
         name: name of the optimizer's list, e.g. "momentums".
         variable: the optimizer's variable, shaped like the model's.
         initial: its value before the first step (0; 0.1 for the accumulators
-            of Adagrad and Ftrl).
+            of Adagrad and Ftrl), or None if it begins as the weight itself
+            (the iterate of ScheduleFreeAdamW).
     """
 
     name: str
     variable: keras.Variable
-    initial: float
+    initial: float | None
 
-    def initial_values(self):
-        """Return a tensor like the slot, filled with its initial value."""
+    def initial_values(self, weights):
+        """Return a tensor of initial values, for weights that begin anew."""
         value = self.variable.value
+        if self.initial is None:
+            return tf.cast(weights, value.dtype)
         return tf.fill(value.shape, tf.cast(self.initial, value.dtype))
 
 
@@ -50,14 +53,22 @@ _ELEMENTWISE = (
 )
 
 
-def innermost(optimizer):
-    """Return what a LossScaleOptimizer wraps, or the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+def elementary(optimizer):
+    """List the optimizers that keep the slots.
+
+    Those that a LossScaleOptimizer or MultiOptimizer wraps, or the optimizer
+    itself.
+    """
+    if hasattr(optimizer, "inner_optimizer"):
+        return elementary(optimizer.inner_optimizer)
+    if hasattr(optimizer, "optimizers"):
+        return [part for part in optimizer.optimizers if part.built]
+    return [optimizer]
 
 
-def is_elementwise(optimizer):
+def are_elementwise(optimizers):
     """Say whether masked gradients alone keep inactive weights at zero."""
-    return type(optimizer) in _ELEMENTWISE
+    return all(type(optimizer) in _ELEMENTWISE for optimizer in optimizers)
 
 
 def slots_of(optimizer, variables):
@@ -74,19 +85,18 @@ def slots_of(optimizer, variables):
         ValueError: the optimizer keeps state that mirrors no variable, such as
             the factored moments of Adafactor: masking it is impossible.
     """
-    optimizer = innermost(optimizer)
-    groups = _groups(optimizer)
-    _require_all_mapped(optimizer, groups)
-    initial = _initial_values(optimizer, groups)
-    indices = [optimizer._get_variable_index(v) for v in variables]
-    return [
-        [
-            Slot(name, group[index], initial[name][index])
-            for name, group in groups.items()
-            if group[index] is not None
-        ]
-        for index in indices
-    ]
+    by_id = {}
+    for part in elementary(optimizer):
+        groups = _groups(part)
+        _require_all_mapped(part, groups)
+        initial = _initial_values(part, groups)
+        for index, variable in enumerate(part._trainable_variables):
+            by_id[id(variable)] = [
+                Slot(name, group[index], initial[name][index])
+                for name, group in groups.items()
+                if group[index] is not None
+            ]
+    return [by_id[id(variable)] for variable in variables]
 
 
 def _groups(optimizer):
@@ -122,14 +132,29 @@ def _require_all_mapped(optimizer, groups):
 
 
 def _initial_values(optimizer, groups):
-    """Read the initial slot values off a twin that never stepped."""
-    twin = type(optimizer).from_config(optimizer.get_config())
-    shapes = [(1,) * len(v.shape) for v in optimizer._trainable_variables]
-    twin.build([keras.Variable(keras.ops.zeros(shape)) for shape in shapes])
+    """Read the initial slot values off twins that never stepped.
+
+    A slot that differs between twins for weights of 0 and of 1 begins as the
+    weight.
+    """
+    zeros, ones = (_twin(optimizer, fill) for fill in (0.0, 1.0))
     return {
         name: [
-            None if slot is None else float(keras.ops.max(slot))
-            for slot in vars(twin)[name]
+            None if slot is None else _initial_value(slot, other)
+            for slot, other in zip(vars(zeros)[name], vars(ones)[name])
         ]
         for name in groups
     }
+
+
+def _initial_value(slot, other):
+    value = float(keras.ops.max(slot))
+    return value if value == float(keras.ops.max(other)) else None
+
+
+def _twin(optimizer, fill):
+    """Build an optimizer of the same kind for weights of one value."""
+    twin = type(optimizer).from_config(optimizer.get_config())
+    shapes = [(1,) * len(v.shape) for v in optimizer._trainable_variables]
+    twin.build([keras.Variable(keras.ops.full(s, fill)) for s in shapes])
+    return twin

@@ -58,7 +58,8 @@ class SparseSteps:
         self.skipped_updates = _counter("skipped_updates", 0)
         if self.updater is not None:
             self.kernels = masking.masked_kernels(self.model)
-            self.updater.check_optimizer(slots.innermost(self.optimizer))
+            for optimizer in slots.elementary(self.optimizer):
+                self.updater.check_optimizer(optimizer)
             self.updater.build(self.kernels)
             self._slots = slots.slots_of(
                 self.optimizer, [k.kernel for k in self.kernels]
@@ -79,6 +80,18 @@ class SparseSteps:
         """Step of the last mask update, or None; reads the device."""
         last = int(_first_replica(self.last_update_variable))
         return None if last < 0 else last
+
+    def state(self):
+        """Map names to the variables beside model and optimizer."""
+        named = {
+            "step": self.step_variable,
+            "last_update_step": self.last_update_variable,
+            "skipped_updates": self.skipped_updates,
+        }
+        if self.updater is not None:
+            for name, variable in self.updater.variables().items():
+                named[f"updater/{name}"] = variable
+        return named
 
     def update_due(self):
         """Say whether a mask update is due now; ask on the host."""
@@ -152,7 +165,7 @@ class SparseSteps:
             zeros = tf.zeros_like(weights)
             kernel.kernel.assign(tf.where(active, weights, zeros))
             for slot in kernel_slots:
-                value, reset = slot.variable.value, slot.initial_values()
+                value, reset = slot.variable.value, slot.initial_values(zeros)
                 slot.variable.assign(tf.where(active, value, reset))
 
     def _reduce(self, gradients):
@@ -201,14 +214,14 @@ class SparseSteps:
         Counted, because the threads of several replicas trace through here
         alternately.
         """
-        optimizer = slots.innermost(self.optimizer)
+        optimizers = slots.elementary(self.optimizer)
         kernels = []
-        if slots.is_elementwise(optimizer):
+        if slots.are_elementwise(optimizers):
             kernels = [kernel.kernel for kernel in self.kernels]
         reduced_here = self.strategy.num_replicas_in_sync > 1
         if not self._tracing:
             self._constraints = layers.detach_mask_constraints(kernels)
-            if reduced_here:
+            for optimizer in optimizers if reduced_here else ():
                 optimizer._all_reduce_sum_gradients = lambda pairs: pairs
         self._tracing += 1
         try:
@@ -217,7 +230,7 @@ class SparseSteps:
             self._tracing -= 1
             if not self._tracing:
                 layers.attach_constraints(kernels, self._constraints)
-                if reduced_here:
+                for optimizer in optimizers if reduced_here else ():
                     del optimizer._all_reduce_sum_gradients
 
 
@@ -301,12 +314,12 @@ def _apply_change(kernel, kernel_slots, change, finite):
     retained = (new_mask > 0) & ~grown
     first = change.grow_values
     first = tf.zeros_like(weights) if first is None else first
-    kept_or_zero = tf.where(retained, weights, tf.zeros_like(weights))
-    kernel.kernel.assign(tf.where(grown, first, kept_or_zero))
+    anew = tf.where(grown, first, tf.zeros_like(weights))
+    kernel.kernel.assign(tf.where(retained, weights, anew))
     kernel.mask.assign(new_mask)
     for slot in kernel_slots:
         value = slot.variable.value
-        reset = slot.initial_values()
+        reset = slot.initial_values(anew)
         if change.slot_values is not None:
             reset += tf.where(grown, change.slot_values, tf.zeros_like(value))
         slot.variable.assign(tf.where(retained, value, reset))

@@ -36,6 +36,17 @@ def variables_by_path(model):
     return found
 
 
+def seed_states(model):
+    """Map structural paths to the states of the model's random generators."""
+    ids = {
+        id(generator.state)
+        for _, layer in walk(model)
+        for generator in layer._seed_generators
+    }
+    found = variables_by_path(model).items()
+    return {path: variable for path, variable in found if id(variable) in ids}
+
+
 def walk(root, path="", _seen=None):
     """Yield `(path, layer)` for a layer and everything inside, once each.
 
@@ -66,12 +77,16 @@ def sublayers(layer):
     """List `(name, sublayer)` of the direct sublayers, in a fixed order."""
     if getattr(layer, "transparent_path", False):
         return [(None, layer.layer)]
-    if isinstance(layer, (keras.Sequential, keras.models.Model)) and hasattr(
-        layer,
-        "_functional" if isinstance(layer, keras.Sequential) else "_nodes",
-    ):
+    if is_graph(layer):
         return _named_by_author(layer.layers)
     return _named_by_attribute(layer)
+
+
+def is_graph(layer):
+    """Say whether a layer is a Sequential or functional model."""
+    if isinstance(layer, keras.Sequential):
+        return hasattr(layer, "_functional")
+    return isinstance(layer, keras.Model) and hasattr(layer, "_nodes")
 
 
 def _named_by_author(layers):

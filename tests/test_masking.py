@@ -163,7 +163,8 @@ def test_a_plain_model_has_no_masked_kernels():
         rigl_tf.masked_kernels(tiny.mlp())
 
 
-def test_half_a_layer_cannot_stay_dense():
+def test_half_a_layer_can_stay_dense():
     model = keras.Sequential([keras.Input((4, 2)), keras.layers.GRU(3)])
-    with pytest.raises(ValueError, match="all kernels of a layer or none"):
-        rigl_tf.sparsify(model, 0.5, dense_layers=["gru/cell/kernel"])
+    masked = rigl_tf.sparsify(model, 0.5, dense_layers=["gru/cell/kernel"])
+    (item,) = rigl_tf.masked_kernels(masked)
+    assert item.path == "gru/cell/recurrent_kernel"

@@ -1,0 +1,67 @@
+"""What of a model is masked, what not, and why."""
+
+import math
+
+import numpy as np
+
+from rigl_tf import layers
+from rigl_tf import results
+from rigl_tf import structure
+
+
+def summary(model):
+    """Print which weights of a model are masked, which not, and why.
+
+    Args:
+        model: built Keras model, masked or not.
+
+    Returns:
+        list with a dictionary per weight of rank 2 or more: "path", "type" of
+        its layer, "shape", "sparsity" (None without a mask) and "why".
+    """
+    masked = {
+        id(kernel): mask
+        for _, layer in structure.walk(model)
+        if isinstance(layer, layers.Masked)
+        for _, kernel, mask in layer.masked()
+    }
+    possible = {id(c.kernel): c for c in layers.candidates(model)}
+    rows, n_others, seen = [], 0, set()
+    for path, layer in structure.walk(model):
+        if isinstance(layer, layers.Masked):
+            continue
+        for variable in structure.own_variables(layer):
+            if id(variable) in seen:
+                continue
+            seen.add(id(variable))
+            if len(variable.shape) < 2:
+                n_others += math.prod(variable.shape)
+                continue
+            mask = masked.get(id(variable))
+            rows.append(
+                {
+                    "path": f"{path}/{variable.name}".lstrip("/"),
+                    "type": type(layer).__name__,
+                    "shape": tuple(variable.shape),
+                    "sparsity": None
+                    if mask is None
+                    else 1 - float(np.mean(mask.numpy())),
+                    "why": _why(variable, mask, possible.get(id(variable))),
+                }
+            )
+    results.print_masks(rows)
+    print(f"weights of rank 0 and 1, never masked: {n_others:,}")
+    return rows
+
+
+def _why(variable, mask, candidate):
+    """Say why a weight is masked, or not."""
+    if mask is not None:
+        return "masked"
+    if not variable.trainable:
+        return "not trainable"
+    if candidate is None:
+        return "no kernel"
+    if not candidate.by_default:
+        return "dense unless named in masked_layers"
+    return "dense as asked for, or not masked yet"
