@@ -5,6 +5,8 @@ interrupted.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 
 import rigl_tf
@@ -17,9 +19,17 @@ def main(argv=None):
     Args:
         argv: words of the command line; None for those of the process.
     """
+    # A terminal without "–" shall not stop a table.
+    with contextlib.suppress(AttributeError):
+        sys.stdout.reconfigure(errors="replace")
     try:
         arguments = _parse(argv)
-        return arguments.run(arguments)
+        code = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `rigl_tf table erk | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except commands.UserMistake as mistake:
         print(f"rigl_tf: {mistake}", file=sys.stderr)
         return 2

@@ -11,6 +11,7 @@ import pathlib
 import signal
 import sys
 import tempfile
+import zipfile
 
 from rigl_tf import config
 from rigl_tf import results
@@ -75,12 +76,14 @@ def report(arguments):
 def count(arguments):
     """Count operations, parameters and bytes."""
     with _mistakes():
-        if arguments.model and not arguments.words:
+        if arguments.model is not None and not arguments.words:
             counts = _count_file(arguments)
-        elif arguments.model:
+        elif arguments.model is not None or arguments.input_shape is not None:
             raise ValueError(
-                "`count` takes words or --model, not both. Received: "
-                f"{' '.join(arguments.words)} and --model={arguments.model}"
+                "`count` takes words, or --model with --input_shape, not both. "
+                f"Received: {' '.join(arguments.words)}, "
+                f"--model={arguments.model}, "
+                f"--input_shape={arguments.input_shape}"
             )
         else:
             settings = config.read(arguments.words, arguments.imports)
@@ -99,21 +102,22 @@ def count(arguments):
 def _count_file(arguments):
     shape = None
     if arguments.input_shape is not None:
-        try:
-            shape = tuple(int(n) for n in arguments.input_shape.split(","))
-        except ValueError as error:
+        sizes = arguments.input_shape.split(",")
+        if not all(size.isdecimal() and int(size) for size in sizes):
             raise ValueError(
-                "`--input_shape` takes whole numbers, e.g. 224,224,3. "
+                "`--input_shape` takes sizes from 1 on, e.g. 224,224,3. "
                 f"Received: {arguments.input_shape!r}"
-            ) from error
-    if not os.path.exists(arguments.model):
-        raise FileNotFoundError(
-            f"`--model` must be a .keras file. Received: {arguments.model!r}, "
-            "which does not exist"
+            )
+        shape = tuple(map(int, sizes))
+    if not zipfile.is_zipfile(arguments.model):
+        raise ValueError(
+            "`--model` must be a .keras file. "
+            f"Received: {arguments.model!r}, which is none"
         )
     with _quiet_start():
         from rigl_tf import exports
 
+        config.import_all(arguments.imports)
         return exports.count_file(arguments.model, arguments.rule, shape)
 
 

@@ -135,7 +135,7 @@ def parse(config):
 
     from rigl_tf import experiment
 
-    _import_all(config.imports)
+    import_all(config.imports)
     prelude = _PRELUDE + "".join(f"import {m}\n" for m in config.imports)
     gin.clear_config()
     try:
@@ -161,7 +161,7 @@ def parse(config):
     return gin.get_configurable(experiment.Experiment)
 
 
-def _import_all(modules):
+def import_all(modules):
     """Import the user's modules, from the current directory too."""
     if "" not in sys.path:
         sys.path.insert(0, "")

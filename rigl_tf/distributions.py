@@ -101,26 +101,18 @@ def from_table(table):
         function like the others of this module.
     """
     path = pathlib.Path(table)
-    lines = path.read_text().splitlines()
-    rows = list(csv.DictReader(x for x in lines if not x.startswith("#")))
-    if not rows or list(rows[0])[0] != "kernel" or len(rows[0]) < 2:
-        raise ValueError(
-            '`table` needs a column "kernel" and one per overall sparsity. '
-            f"Received: {str(path)!r}"
-        )
-    columns = [name for name in rows[0] if name != "kernel"]
+    columns = _read_table(path)
 
     def distribution(shapes, sparsity, *, custom=None, count_custom=False):
         """Look the sparsities up; arguments as those of `uniform`."""
-        matching_columns = [
-            name for name in columns if abs(float(name) - sparsity) < 1e-9
-        ]
-        if not matching_columns:
+        found = [s for s in columns if abs(s - sparsity) < 1e-9]
+        if not found:
             raise ValueError(
                 f"`sparsity` must be one that {path.stem} has a column for: "
-                f"{', '.join(columns)}. Received: sparsity={sparsity}"
+                f"{', '.join(map(str, columns))}. "
+                f"Received: sparsity={sparsity}"
             )
-        table = {row["kernel"]: float(row[matching_columns[0]]) for row in rows}
+        table = columns[found[0]]
         missing = shapes.keys() - table.keys()
         if missing:
             raise ValueError(
@@ -134,6 +126,30 @@ def from_table(table):
 
     distribution.__name__ = path.stem
     return distribution
+
+
+def _read_table(path):
+    """Read a table: {overall sparsity: {kernel: sparsity}}."""
+    lines = path.read_text().splitlines()
+    rows = list(csv.DictReader(x for x in lines if not x.startswith("#")))
+    if not rows or list(rows[0])[0] != "kernel" or len(rows[0]) < 2:
+        raise ValueError(
+            '`table` needs a column "kernel" and one per overall sparsity. '
+            f"Received: {str(path)!r}"
+        )
+    columns = {}
+    for name in list(rows[0])[1:]:
+        for row in rows:
+            where = f"{path.name}, column {name!r}, row {row['kernel']!r}"
+            try:
+                overall, value = float(name), float(row[name])
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"`table` must hold numbers. Received: {where}: {row[name]}"
+                ) from error
+            checks.fraction(where, value, include_one=False)
+            columns.setdefault(overall, {})[row["kernel"]] = value
+    return columns
 
 
 def _shipped(name):

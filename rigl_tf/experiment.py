@@ -262,7 +262,9 @@ class Experiment:
             "layers": exports.planned_layers(net, targets),
             "costs": exports.cost_rows(count),
             **exports.model_fields(count),
-            **exports.training_fields(count, self.updater, self.train_steps),
+            **exports.training_fields(
+                count, self.updater, self.train_steps, self.batch_size
+            ),
         }
 
     def _callbacks(self, workdir, statistics, test):
@@ -304,7 +306,7 @@ class Experiment:
             "train_examples": n_examples,
             **trainer.evaluate(test),
             "skipped_updates": int(trainer.skipped_updates.numpy()),
-            **exports.accounting_fields(trainer, self.updater),
+            **exports.accounting_fields(trainer, self.updater, self.batch_size),
             "seed": self.seed,
             "wall_seconds": round(seconds, 3),
             "examples_per_second": round(n_examples / seconds, 1),

@@ -20,6 +20,13 @@ from rigl_tf import structure
 from rigl_tf.accounting import sizes
 from rigl_tf.accounting import training
 
+_BETWEEN_DENSE = (
+    keras.layers.Activation,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.ReLU,
+)
+
 
 def write_json(path, value):
     """Write a JSON file atomically."""
@@ -75,7 +82,7 @@ def planned_layers(model, targets):
     return planned
 
 
-def accounting_fields(trainer, updater):
+def accounting_fields(trainer, updater, batch_size):
     """Report what inference and training of a trained model cost.
 
     A model with an operation that nobody can count is no reason to lose its
@@ -84,6 +91,7 @@ def accounting_fields(trainer, updater):
     Args:
         trainer: `SparseTrainer` at the end of its run.
         updater: `updaters.MaskUpdater` or None.
+        batch_size: examples in a batch.
 
     Returns:
         dictionary.
@@ -94,7 +102,7 @@ def accounting_fields(trainer, updater):
         return {"not_counted": str(error)}
     return {
         **model_fields(count),
-        **training_fields(count, updater, trainer.step),
+        **training_fields(count, updater, trainer.step, batch_size),
         **without_dead_units(trainer),
     }
 
@@ -120,7 +128,7 @@ def model_fields(count):
     }
 
 
-def training_fields(count, updater, steps):
+def training_fields(count, updater, steps, batch_size):
     """Report what training costs, as multiples of dense training.
 
     "published" is the paper's formula for the method; "run" adds up the steps
@@ -130,14 +138,15 @@ def training_fields(count, updater, steps):
         count: `accounting.ModelCount` of the sparse model.
         updater: `updaters.MaskUpdater` or None.
         steps: optimizer steps of the run.
+        batch_size: examples in a batch.
 
     Returns:
-        dictionary of numbers; "train_flops" per example of a batch.
+        dictionary of numbers; "train_flops" are those of the whole run.
     """
     sparse, dense = count.flops, count.dense.flops
     run = training.run_flops(updater, sparse, dense, steps)
     return {
-        "train_flops": run,
+        "train_flops": run * batch_size,
         "train_flops_ratio_run": _ratio(run, 3 * dense * steps),
         "train_flops_ratio_published": _ratio(
             training.step_flops(updater, sparse, dense), 3 * dense
@@ -168,7 +177,15 @@ def count_file(path, rule="exact", input_shape=None):
     Returns:
         dictionary with "costs" and "file_bytes", and `model_fields`.
     """
-    model = keras.models.load_model(path, compile=False)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras and zipfile raise many kinds
+        text = str(error).strip() or type(error).__name__
+        raise ValueError(
+            "`--model` must be a .keras file that Keras can load; modules of "
+            f"your own layers are named with --import. Received: {path!r} "
+            f"({text.splitlines()[0][:200]})"
+        ) from error
     count = accounting.count(model, rule=rule, input_shapes=input_shape)
     return {
         "costs": cost_rows(count),
@@ -208,20 +225,18 @@ def without_dead_units(trainer):
 
 def _perceptron(trainer):
     """List the masks of a chain of dense layers; None for other networks."""
+    if not isinstance(trainer.model, keras.Sequential):
+        return None
     found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
     matrices = []
-    for _, layer in structure.walk(trainer.model):
-        for variable in structure.own_variables(layer):
-            if isinstance(layer, layers.Masked) or len(variable.shape) < 2:
-                continue
-            if type(layer) is not keras.layers.Dense:
-                return None
-            ones = np.ones(variable.shape)
-            matrices.append(found.get(id(variable), ones))
-    links = zip(matrices, matrices[1:])
-    if len(matrices) < 2 or any(a.shape[1] != b.shape[0] for a, b in links):
-        return None
-    return matrices
+    for layer in trainer.model.layers:
+        layer = layer.layer if isinstance(layer, layers.Masked) else layer
+        if type(layer) is keras.layers.Dense:
+            ones = np.ones(layer.kernel.shape)
+            matrices.append(found.get(id(layer.kernel), ones))
+        elif not isinstance(layer, _BETWEEN_DENSE):
+            return None
+    return matrices if len(matrices) > 1 else None
 
 
 def export(trainer, workdir):

@@ -154,16 +154,17 @@ class Candidate:
     Attributes:
         path: structural path of the kernel.
         kernel: `keras.Variable`.
-        layer_path: structural path of the layer that holds it.
-        layer: the layer.
+        layer: the layer that holds it.
+        around: `(structural path, layer)` of this layer and of those around
+            it, such as the GRU around a cell, but not of the whole model.
         by_default: whether it is masked unless somebody says otherwise; not so
             are embeddings and depthwise kernels.
     """
 
     path: str
     kernel: keras.Variable
-    layer_path: str
     layer: keras.layers.Layer
+    around: tuple
     by_default: bool
 
 
@@ -179,8 +180,8 @@ def candidates(layer):
     Returns:
         list of `Candidate`.
     """
-    owners = {}
-    for path, inner in structure.walk(layer):
+    owners, walked = {}, list(structure.walk(layer))
+    for path, inner in walked:
         for variable in structure.own_variables(inner):
             owners.setdefault(id(variable), (path, inner))
     found = []
@@ -195,9 +196,13 @@ def candidates(layer):
             by_default = not isinstance(owner, _DENSE_LAYERS) and not any(
                 name in variable.name for name in _DENSE_NAMES
             )
-            found.append(
-                Candidate(path, variable, owner_path, owner, by_default)
+            around = tuple(
+                (outer_path, outer)
+                for outer_path, outer in walked
+                if outer is owner
+                or (outer_path and owner_path.startswith(f"{outer_path}/"))
             )
+            found.append(Candidate(path, variable, owner, around, by_default))
     return found
 
 

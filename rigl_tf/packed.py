@@ -1,15 +1,18 @@
 """Weights of a sparse model in a file that is as small as it should be.
 
 A sparse array is stored as one bit per weight and the active weights; any other
-as it is. The file is an `.npz` archive with the entries `bits:<path>` and
-`values:<path>`, or `array:<path>`, for each variable.
+as it is. The file is an `.npz` archive with the entries `bits:<path>`,
+`shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
 """
+
+import math
+import zipfile
 
 import numpy as np
 
 from rigl_tf import structure
 
-_BITS, _VALUES, _ARRAY = "bits:", "values:", "array:"
+_BITS, _SHAPE, _VALUES, _ARRAY = "bits:", "shape:", "values:", "array:"
 
 
 def save(path, model):
@@ -26,6 +29,7 @@ def save(path, model):
         values = flat[flat != 0]
         if values.nbytes + flat.size / 8 < flat.nbytes:
             entries[_BITS + name] = np.packbits(flat != 0)
+            entries[_SHAPE + name] = np.asarray(array.shape, np.int64)
             entries[_VALUES + name] = values
         else:
             entries[_ARRAY + name] = array
@@ -41,11 +45,18 @@ def load(path, model):
         model: built Keras model.
 
     Raises:
-        ValueError: the file holds other variables than the model has.
+        ValueError: the file is damaged, or holds other variables than the model
+            has. The model is left as it is.
     """
     variables = structure.variables_by_path(model)
-    with open(path, "rb") as stream, np.load(stream) as archive:
-        entries = {name: archive[name] for name in archive.files}
+    try:
+        with open(path, "rb") as stream, np.load(stream) as archive:
+            entries = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{str(path)!r} must be a file that `packed.save` wrote. "
+            f"Received: a file that cannot be read ({error})"
+        ) from error
     held = {name.partition(":")[2] for name in entries}
     for names, where in ((variables, "file"), (held, "model")):
         missing = set(names) - (held if where == "file" else set(variables))
@@ -55,29 +66,39 @@ def load(path, model):
                 "be built as the one that was saved. "
                 f"Received: {str(path)!r}"
             )
-    for name, variable in variables.items():
-        variable.assign(_array(entries, name, variable))
+    arrays = {
+        name: _array(entries, name, variable)
+        for name, variable in variables.items()
+    }
+    for name, array in arrays.items():
+        variables[name].assign(array)
 
 
 def _array(entries, name, variable):
     """Unpack one array; check that it fits the variable."""
-    shape, dtype = tuple(variable.shape), variable.numpy().dtype
-    size = int(np.prod(shape))
-    if _ARRAY + name in entries:
-        array = entries[_ARRAY + name]
-    else:
-        bits, values = entries[_BITS + name], entries[_VALUES + name]
-        active = np.unpackbits(bits)[:size].astype(bool)
-        array = np.zeros(active.size, values.dtype)
-        if active.sum() == values.size:
-            array[active] = values
+    dtype = variable.numpy().dtype
+    array = entries.get(_ARRAY + name)
+    if array is None:
+        parts = [entries.get(k + name) for k in (_BITS, _SHAPE, _VALUES)]
+        array = None if any(p is None for p in parts) else _unpacked(*parts)
     numbers = _as_numbers(np.empty(0, dtype)).dtype
-    if array.size != size or array.dtype != numbers:
+    found = None if array is None else (array.shape, array.dtype)
+    if found != (tuple(variable.shape), numbers):
         raise ValueError(
-            f"{name!r} must have shape {shape} and type {dtype}. "
-            f"Received: {array.size} weights of type {array.dtype}"
+            f"{name!r} must have shape {tuple(variable.shape)} and type "
+            f"{dtype}. Received: {found}"
         )
-    return array.view(dtype).reshape(shape)
+    return array.view(dtype)
+
+
+def _unpacked(bits, shape, values):
+    """Return the array of a mask and its active weights, None if they clash."""
+    active = np.unpackbits(bits)[: math.prod(shape.tolist())].astype(bool)
+    if active.sum() != values.size or active.size != math.prod(shape.tolist()):
+        return None
+    array = np.zeros(active.size, values.dtype)
+    array[active] = values
+    return array.reshape(shape)
 
 
 def _as_numbers(array):

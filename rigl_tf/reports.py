@@ -26,7 +26,9 @@ def summary(model):
         for _, kernel, mask in layer.masked()
     }
     possible = {id(c.kernel): c for c in layers.candidates(model)}
-    rows, n_others, seen = [], 0, set()
+    # States of random generators are no weights.
+    seen = {id(state) for state in structure.seed_states(model).values()}
+    rows, n_others = [], 0
     for path, layer in structure.walk(model):
         if isinstance(layer, layers.Masked):
             continue

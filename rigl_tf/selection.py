@@ -8,10 +8,11 @@ def select(candidates, masked=None, dense=()):
     """Choose the kernels that get masks.
 
     A selector is one of
-    - a string: the path of a kernel or of its layer, the layer's name, or a
-      regular expression that matches one of these as a whole;
-    - a class: kernels of layers of this type, subclasses included;
-    - a function `(path, layer) -> bool` of the kernel's path and its layer.
+    - a string: the path of a kernel or of a layer around it, the layer's name,
+      or a regular expression that matches one of these as a whole;
+    - a class: kernels inside layers of this type, subclasses included;
+    - a function `(path, layer) -> bool` of the kernel's path and the innermost
+      layer that holds it.
 
     Args:
         candidates: list of `layers.Candidate`.
@@ -69,14 +70,19 @@ def _predicate(selector, argument):
                 f"Received: {selector!r} ({error})"
             ) from None
         return lambda c: any(
-            name == selector or matches(name)
-            for name in (c.path, c.layer_path, c.layer.name)
+            name == selector or matches(name) for name in _names(c)
         )
     if inspect.isclass(selector):
-        return lambda c: isinstance(c.layer, selector)
+        return lambda c: any(isinstance(la, selector) for _, la in c.around)
     if callable(selector):
         return lambda c: selector(c.path, c.layer)
     raise TypeError(
         f"`{argument}` takes strings, layer classes and functions "
         f"(path, layer) -> bool. Received: {selector!r}"
     )
+
+
+def _names(candidate):
+    """Return the paths and names by which a kernel can be selected."""
+    around = [name for path, la in candidate.around for name in (path, la.name)]
+    return [candidate.path, *around]

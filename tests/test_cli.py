@@ -3,10 +3,12 @@ import os
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
 import pytest
+import tiny
 
 from rigl_tf import cli
 from rigl_tf import connectivity
@@ -240,3 +242,21 @@ def test_a_real_run_keeps_stderr_clean(tmp_path):
     assert run.returncode == 0
     assert run.stderr == ""
     assert "test accuracy" in run.stdout
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "text"])
+def test_damaged_model_files_are_named(damage, tmp_path, capsys):
+    path = tmp_path / "model.keras"
+    tiny.mlp().save(path)
+    content = bytearray(path.read_bytes())
+    if damage == "flipped":
+        content[len(content) // 2] ^= 255
+        path.write_bytes(content)
+    elif damage == "text":
+        path.write_text("no model")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", "{}")
+    assert cli.main(["count", f"--model={path}"]) == 2
+    error = capsys.readouterr().err
+    assert "must be a .keras file" in error and error.count("\n") == 1

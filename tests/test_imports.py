@@ -24,8 +24,10 @@ EDGES = {
     "layers": {"structure"},
     "selection": set(),
     "reports": {"layers", "results", "structure"},
+    "copies": {"layers", "structure"},
     "masking": {
         "checks",
+        "copies",
         "distributions",
         "layers",
         "masks",

@@ -119,6 +119,12 @@ def test_mobilenet_rounds_channels_to_multiples_of_eight():
     assert channels[-1] == 480  # int(481.28)
 
 
+def test_the_first_block_of_a_mobilenet_is_not_rounded():
+    model = models.mobilenet_v2((64, 64, 3), 10, width=0.9)
+    assert model.get_layer("block1_contract").filters == 14
+    assert model.get_layer("block2_contract").filters == 24  # int(21.6) -> 24
+
+
 @pytest.mark.parametrize("variant", ["resnet", "wrn"])
 def test_models_of_one_seed_are_equal_and_layers_are_not(variant):
     def build():
@@ -148,10 +154,27 @@ def test_resnet_is_initialised_as_the_original():
     assert np.all(ones.get_layer("group1_block1_conv2_bn").gamma == 1)
 
 
+def test_mobilenets_and_wide_resnets_are_initialised_as_the_original():
+    keras.utils.set_random_seed(0)
+    for name in ("v1", "v2"):
+        kernel = BUILDERS[name](1).get_layer("fc").kernel.numpy()
+        expected = math.sqrt(1 / kernel.shape[0])
+        assert kernel.std() == pytest.approx(expected, rel=0.02)
+    model = BUILDERS["wrn"](8)
+    kernel = model.get_layer("group3_block1_conv2").kernel.numpy()
+    assert np.abs(kernel).max() == pytest.approx(
+        math.sqrt(6 / (9 * 512 * 2)), rel=0.01
+    )
+    assert model.get_layer("group2_block1_conv1").padding == "same"
+
+
 def test_vgg_is_initialised_with_twice_the_variance():
     keras.utils.set_random_seed(0)
-    kernel = BUILDERS["vgg"](1).get_layer("block5_conv2").kernel.numpy()
+    model = BUILDERS["vgg"](1)
+    kernel = model.get_layer("block5_conv2").kernel.numpy()
     assert kernel.std() == pytest.approx(math.sqrt(2 / (9 * 512)), rel=0.01)
+    kernel = model.get_layer("fc").kernel.numpy()
+    assert kernel.std() == pytest.approx(math.sqrt(2 / 512), rel=0.03)
 
 
 def test_strided_convolutions_pad_alike_on_both_sides():

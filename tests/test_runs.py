@@ -114,7 +114,7 @@ def test_count_agrees_with_what_training_does(method, tmp_path, capsys):
         n_updates = len(range(0, 5, 2))
         total = 6 * 3 * f_s + n_updates * (2 * f_s + f_d)
         assert result["inference_flops"] == f_s
-        assert result["train_flops"] == total
+        assert result["train_flops"] == 100 * total  # batches of 100
     assert cli.main(["count", *words]) == 0
     assert "parameters 50,610" in capsys.readouterr().out
 

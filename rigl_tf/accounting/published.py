@@ -83,28 +83,43 @@ def layer_shapes(model, input_shapes=None):
             continue
         kind = type(layer).__name__
         kernel = f"{path}/kernel".lstrip("/")
-        if type(layer) is keras.layers.Dense:
-            shapes.append(LayerShape(kernel, kind, tuple(layer.kernel.shape)))
-        elif type(layer) in (
-            keras.layers.Conv2D,
-            keras.layers.DepthwiseConv2D,
-        ):
-            shapes.append(
-                LayerShape(
-                    kernel,
-                    kind,
-                    tuple(layer.kernel.shape),
-                    call.input_shape[0],
-                    layer.strides[0],
-                )
-            )
-        else:
+        is_twice = any(shape.path == kernel for shape in shapes)
+        if is_twice or not _is_covered(layer, call.input_shape):
             raise ValueError(
                 "The published rule covers Conv2D, DepthwiseConv2D and Dense "
-                f"alone: count with rule='exact'. Received: layer {path!r} of "
-                f"type {kind}"
+                "alone, each used once, on square images or vectors, without "
+                "dilation, groups or the like: count with rule='exact'. "
+                f"Received: layer {path!r} of type {kind}"
             )
+        shape = LayerShape(kernel, kind, tuple(layer.kernel.shape))
+        if kind != "Dense":
+            shape = dataclasses.replace(
+                shape,
+                input_size=call.input_shape[0],
+                stride=layer.strides[0],
+            )
+        shapes.append(shape)
     return shapes
+
+
+def _is_covered(layer, input_shape):
+    """Say whether the rule was made for such a layer."""
+    plain = not getattr(layer, "lora_enabled", False)
+    plain &= getattr(layer, "quantization_mode", None) is None
+    if type(layer) is keras.layers.Dense:
+        return plain and len(input_shape) == 1
+    if type(layer) not in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D):
+        return False
+    return (
+        plain
+        and layer.data_format == "channels_last"
+        and input_shape[0] == input_shape[1]
+        and layer.kernel_size[0] == layer.kernel_size[1]
+        and layer.strides[0] == layer.strides[1]
+        and set(layer.dilation_rate) == {1}
+        and getattr(layer, "groups", 1) == 1
+        and getattr(layer, "depth_multiplier", 1) == 1
+    )
 
 
 def widened(shapes, width, first="conv1", last="fc"):
@@ -176,6 +191,7 @@ def count(model, *, sparsities=None, input_shapes=None):
     """
     shapes = layer_shapes(model, input_shapes)
     if sparsities:
+        counts.active_weights(model, sparsities, ())  # checks them
         densities = {path: 1 - s for path, s in sparsities.items()}
     else:
         by_path = structure.variables_by_path(model)
@@ -215,5 +231,5 @@ def _layer_count(shape, density):
 def _has_own_kernel(layer):
     return any(
         len(variable.shape) >= 2 and layers.decays(variable)
-        for variable in layer._trainable_variables
+        for variable in structure.own_variables(layer)
     )

@@ -18,8 +18,9 @@ def imagenet2012(data_dir=None, size=224):
     """Return ImageNet: about 1.28 million images to train, 50,000 to test.
 
     Training images are random crops (8 to 100 % of the area, aspect 3/4 to 4/3)
-    of which half are flipped, test images the central 7/8; both are resized
-    bicubically and standardised by the channels' mean and deviation.
+    of which half are flipped, test images the centre, 224 of 256 pixels in
+    proportion; both are resized bicubically and standardised by the channels'
+    mean and deviation.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
@@ -138,17 +139,25 @@ class ImageDataset:
         jpeg, label = example["image"], tf.cast(example["label"], tf.int32)
         shape = tf.io.extract_jpeg_shape(jpeg)
         if draw is None:
-            side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
-            side = tf.cast(side * 7 / 8, tf.int32)
-            corner = (shape[:2] - side) // 2
-            window = tf.stack([*tf.unstack(corner), side, side])
+            window = self._central_window(shape)
         else:
             window = _random_window(shape, draw)
+            # No window was found: the original code crops the centre.
+            is_whole = tf.reduce_all(window[2:] == shape[:2])
+            window = tf.where(is_whole, self._central_window(shape), window)
         image = tf.image.decode_and_crop_jpeg(jpeg, window, channels=3)
         image = tf.image.resize(image, self.input_shape[:2], "bicubic")
         if draw is not None:
             image = tf.image.stateless_random_flip_left_right(image, draw)
         return (image - _MEAN) / _DEVIATION, label
+
+    def _central_window(self, shape):
+        """Return the window of evaluation: 224 of 256 pixels, in proportion."""
+        size = self.input_shape[0]
+        side = tf.cast(tf.minimum(shape[0], shape[1]), tf.float32)
+        side = tf.cast(side * (size / (size + 32)), tf.int32)
+        corner = (shape[:2] - side) // 2
+        return tf.stack([*tf.unstack(corner), side, side])
 
 
 def _shuffled(items, seed, epoch, number):

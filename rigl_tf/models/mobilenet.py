@@ -75,8 +75,10 @@ def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
         input_shape: [height, width, channels], e.g. (224, 224, 3).
         n_classes: number of logits.
         width: multiplies all numbers of channels; these are then rounded to
-            multiples of 8. The last convolution keeps at least 1,280.
-        expansion: channels inside a block per channel of its input.
+            multiples of 8, except for the first block. The last convolution
+            keeps at least 1,280.
+        expansion: channels inside a block per channel of its input; the first
+            block does not expand.
 
     Returns:
         Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
@@ -87,8 +89,11 @@ def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, width)
     for number, (channels, strides) in enumerate(_V2, start=1):
-        filters = parts.divisible(parts.scaled(channels, width))
-        factor = 1 if number == 1 else expansion
+        is_first = number == 1
+        filters = parts.divisible(
+            parts.scaled(channels, width), 1 if is_first else 8
+        )
+        factor = None if is_first else expansion
         x = _inverted_residual(x, filters, strides, factor, f"block{number}")
     filters = max(1280, parts.divisible(1280 * width))
     x = parts.conv(x, filters, 1, name="conv2")
@@ -105,7 +110,7 @@ def _stem(x, width):
 
 def _inverted_residual(x, filters, strides, expansion, name):
     y, channels = x, x.shape[-1]
-    if expansion != 1:
+    if expansion is not None:
         y = parts.conv(y, int(expansion * channels), 1, name=f"{name}_expand")
         y = parts.batch_norm(y, name=f"{name}_expand")
     y = parts.depthwise_conv(y, strides, name=f"{name}_depthwise")

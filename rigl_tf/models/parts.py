@@ -90,11 +90,17 @@ def batch_norm(x, *, name, gamma="ones", relu=True):
     return keras.layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def classifier(x, n_classes):
-    """Average over the image, then a dense layer of logits, N(0, 0.01)."""
+def classifier(x, n_classes, init=None):
+    """Average over the image, then a dense layer of logits.
+
+    Args:
+        x: features [batch, height, width, channels].
+        n_classes: number of logits.
+        init: initialiser of the kernel, `fan_in()` by default.
+    """
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.layers.Dense(
         n_classes,
-        kernel_initializer=keras.initializers.RandomNormal(stddev=0.01),
+        kernel_initializer=fan_in() if init is None else init,
         name="fc",
     )(x)

@@ -71,7 +71,8 @@ def resnet(
             strides = 2 if group > 1 and number == 1 else 1
             name = f"group{group}_block{number}"
             x = block(x, filters, strides, number == 1, name, **options)
-    logits = parts.classifier(x, n_classes)
+    init = keras.initializers.RandomNormal(stddev=0.01)
+    logits = parts.classifier(x, n_classes, init)
     return keras.Model(inputs, logits, name=f"resnet{depth}")
 
 

@@ -54,6 +54,6 @@ def vgg(input_shape, n_classes, *, variant="16", width=1.0):
         if block < len(_CHANNELS):
             x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    x = parts.conv(x, n_classes, 1, name="fc")
+    x = parts.conv(x, n_classes, 1, name="fc", init=parts.fan_in(2.0))
     logits = keras.layers.Flatten(name="logits")(x)
     return keras.Model(inputs, logits, name=f"vgg_{variant}")

@@ -61,5 +61,12 @@ def _block(x, filters, strides, dropout, name):
 
 
 def _conv(x, filters, size, strides, name):
-    init = keras.initializers.GlorotUniform()
-    return parts.conv(x, filters, size, strides, name=name, init=init)
+    return parts.conv(
+        x,
+        filters,
+        size,
+        strides,
+        name=name,
+        symmetric=False,
+        init=keras.initializers.GlorotUniform(),
+    )

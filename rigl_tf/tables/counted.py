@@ -93,11 +93,22 @@ def training_ratio(method, sparse, dense):
     """Return the training FLOPs of a method over those of dense training."""
     updater = {
         "Dense": None,
+        # Small-Dense networks are networks of their own.
         "Small-Dense": updaters.Static(),
+        "Static": updaters.Static(),
+        "DSR": updaters.Static(),
+        "SNIP": updaters.SNIP(),
+        "SET": updaters.SET(update_end_step=25_000),
         "RigL": updaters.RigL(update_interval=DELTA_T, update_end_step=25_000),
         "SNFS": updaters.SNFS(update_end_step=25_000),
-    }.get(method, updaters.Static())
+    }[method]
     return training.step_flops(updater, sparse, dense) / (3 * dense)
+
+
+def big_sparse_ratio(net, width, sparse, dense):
+    """Return the training FLOPs of RigL on a wide network, over `dense`."""
+    wide, _ = net.totals(width=width)
+    return training_ratio("RigL", sparse, wide) * wide / dense
 
 
 def pruning_ratio(flops, sparsity, dense):

@@ -88,10 +88,7 @@ def _resnet(net, method, distribution, sparsity):
     if method == "Pruning":
         train = counted.pruning_ratio(lambda s: totals(s)[0], sparsity, dense)
     elif method == "Big-Sparse":
-        train = counted.training_ratio(
-            "RigL", flops, net.totals(width=width)[0]
-        )
-        train *= net.totals(width=width)[0] / dense
+        train = counted.big_sparse_ratio(net, width, flops, dense)
     else:
         train = counted.training_ratio(method.split(" ")[0], flops, dense)
     return flops, n_bytes, train
@@ -119,8 +116,11 @@ def mobilenet_v1():
         if distribution is not None:
             found = net.sparsities(_NAMES[distribution], sparsity, custom)
         flops, n_bytes = net.totals(found, width)
-        method = "RigL" if label.startswith("RigL") else "Static"
-        train = counted.training_ratio(method, flops, dense)
+        method = label.partition(",")[0]
+        if method == "Big-Sparse":
+            train = counted.big_sparse_ratio(net, width, flops, dense)
+        else:
+            train = counted.training_ratio(method, flops, dense)
         rows[label] = {
             **_row(train, flops, n_bytes, dense),
             "sparsity": net.achieved(found, width),

@@ -95,7 +95,7 @@ def cifar():
                 flops = _kernel_flops(accounting.count(model, sparsities=found))
                 for method in ("Static", "SET", "RigL"):
                     train = counted.training_ratio(method, flops, dense)
-                    for times in (1, 2, 3) if method == "RigL" else (1,):
+                    for times in (1, 2, 3) if method == "RigL" else (1, 2):
                         label = f"{name}, {method}, {title}, {sparsity:g}"
                         rows[f"{label}, {times}x"] = {
                             "train": times * train,
