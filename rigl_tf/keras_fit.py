@@ -21,7 +21,8 @@ class SparseModel(keras.Model):
     with `steps_per_epoch=n` it makes n steps and takes n + u batches.
 
     A loss of your own goes into `gradients`, which steps and updates share; a
-    whole step of your own into `train_step`.
+    whole step of your own into `train_step`. Reported are the model's metrics,
+    those that a subclass holds included, not what `train_step` returns.
 
     Args:
         model: result of `rigl_tf.sparsify`.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import warnings
 
 import keras
 
@@ -94,8 +95,10 @@ class Masked(keras.layers.Wrapper):
         kernels = {path: found[path] for path in self._kernel_paths}
         if not kernels:
             raise ValueError(
-                "`Masked` needs a layer with a kernel of rank 2 or more. "
-                f"Received: {self.layer.name!r} ({type(self.layer).__name__})"
+                "`Masked` needs a layer with a kernel of rank 2 or more; and "
+                "with a `build` of its own, if it calls layers on several "
+                f"inputs. Received: {self.layer.name!r} "
+                f"({type(self.layer).__name__})"
             )
         for path, kernel in kernels.items():
             mask = self.add_weight(
@@ -136,7 +139,9 @@ class Masked(keras.layers.Wrapper):
 
     def get_config(self):
         """Return the configuration, targets included."""
-        return {**super().get_config(), "sparsities": dict(self.sparsities)}
+        config = super().get_config()
+        config["layer"].pop("build_config", None)  # `build_inside` builds it
+        return {**config, "sparsities": dict(self.sparsities)}
 
     def masked(self):
         """List `(path inside the layer, kernel, mask)` of each kernel."""
@@ -274,10 +279,39 @@ class MaskedModel(keras.Model):
 
 
 def build_inside(layer, config):
-    """Build a layer from a build configuration, if it is not built."""
-    if not layer.built and config is not None:
-        layer.build_from_config(config)
-        layer.built = True
+    """Build a layer from a build configuration, if it is not built.
+
+    Raises:
+        TypeError: Keras cannot build it so.
+    """
+    if layer.built or config is None:
+        return
+    own_build = type(layer).build is not keras.layers.Layer.build
+    if layer._layers and not own_build and not isinstance(layer, keras.Model):
+        try:
+            _build_by_call(layer, config)
+        except (KeyError, TypeError):  # several inputs: its first call does
+            return
+    else:
+        with warnings.catch_warnings():
+            # What Keras cannot build, it warns of and leaves.
+            unbuilt = ".*cannot be built automatically"
+            warnings.filterwarnings("error", unbuilt, UserWarning)
+            try:
+                layer.build_from_config(config)
+            except UserWarning as warning:
+                raise TypeError(str(warning)) from warning
+    layer.built = True
+
+
+def _build_by_call(layer, config):
+    """Build a layer that has layers inside, but no `build` of its own."""
+    layer(
+        keras.tree.map_shape_structure(
+            lambda shape: keras.KerasTensor(shape, layer.input_dtype),
+            config["input_shape"],
+        )
+    )
 
 
 def _call_alike(wrapper, layer):

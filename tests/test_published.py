@@ -290,6 +290,9 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
         update_interval=10, drop_fraction=lambda step: 0.1
     )
     assert training.count_updates(never_ends, 50) == 5
+    # RigL updates before a step: there is none after the last.
+    rigl = updaters.RigL(update_interval=10, update_end_step=50)
+    assert training.count_updates(rigl, 50) == 5
 
 
 # Widths.

@@ -5,19 +5,18 @@ import keras
 from keras import layers as kl
 import numpy as np
 import pytest
-import tensorflow as tf
 import tiny
 import zoo
 
 import rigl_tf
 from rigl_tf import slots
-from rigl_tf import steps
-from rigl_tf import structure
 from rigl_tf import updaters
 
 
-def rigl(method=updaters.RigL):
-    return method(update_interval=4, update_end_step=8, drop_fraction=0.5)
+def rigl():
+    return updaters.RigL(
+        update_interval=4, update_end_step=8, drop_fraction=0.5
+    )
 
 
 def paths(model):
@@ -31,9 +30,9 @@ def assert_sparse(model, sparsity):
         assert not tiny.off_mask(item, item.kernel).any()
 
 
-def compiled(model, updater=None, cls=rigl_tf.SparseModel, optimizer=None):
-    sparse = cls(model, updater or rigl())
-    sparse.compile(optimizer or tiny.sgd(), tiny.LOSS)
+def compiled(model):
+    sparse = rigl_tf.SparseModel(model, rigl())
+    sparse.compile(tiny.sgd(), tiny.LOSS)
     return sparse
 
 
@@ -116,7 +115,9 @@ def test_a_selector_must_match(argument):
     with pytest.raises(ValueError, match=f"{argument}.*regular expr"):
         rigl_tf.sparsify(pictures(), 0.5, **{argument: "(out"})
     with pytest.raises(ValueError, match="at least one kernel"):
-        rigl_tf.sparsify(pictures(), 0.5, masked_layers="out", dense_layers=".*")
+        rigl_tf.sparsify(
+            pictures(), 0.5, masked_layers="out", dense_layers=".*"
+        )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_summary_says_what_is_masked_and_why(capsys):
     assert rows["hidden/kernel"] == {
         "path": "hidden/kernel",
         "type": "Dense",
-        "shape": (36, 8),
+        "shape": (16, 8),
         "sparsity": 0.5,
         "why": "masked",
     }
@@ -165,9 +166,9 @@ def test_summary_says_what_is_masked_and_why(capsys):
     assert "named in masked_layers" in rows["depth/kernel"]["why"]
     assert "as asked for" in rows["out/kernel"]["why"]
     assert all(path in printed for path in rows)
-    assert "36x8" in printed and "0.5000" in printed
-    # Five biases and the four vectors of the normalisation.
-    assert "never masked: 39" in printed  # 4 + 4 + 4 + 8 + 3 + 4 * 4
+    assert "16x8" in printed and "0.5000" in printed
+    # Five biases and four vectors of the normalisation.
+    assert f"never masked: {4 + 4 + 4 + 8 + 3 + 4 * 4}" in printed
 
 
 def test_summary_of_plain_models_and_of_other_weights(capsys):
@@ -177,7 +178,6 @@ def test_summary_of_plain_models_and_of_other_weights(capsys):
     assert why["dense/kernel"] == "not trainable"
     assert why["multi_head_attention/query_dense/bias"] == "no kernel"
     assert "not masked yet" in why["einsum_dense/kernel"]
-    keras.Sequential([keras.Input((3,)), kl.Dropout(0.5), kl.Dense(2)])
     rigl_tf.summary(tiny.dropout_mlp())
     assert "never masked: 12" in capsys.readouterr().out
 
@@ -202,7 +202,7 @@ def test_subclassed_models_fit_and_come_back(tmp_path):
     for again in (loaded, other):
         assert_sparse(again, 0.5)
         assert_same(again.get_weights(), model.get_weights())
-        assert_same([again.predict(x, verbose=0)], [model(x, training=False)])
+        assert_same([again(x, training=False)], [model(x, training=False)])
     assert type(rigl_tf.strip(model)) is zoo.Subclassed
 
 
@@ -243,6 +243,35 @@ def test_constructors_without_kwargs_are_taken():
     assert rigl_tf.masked_kernels(rigl_tf.sparsify(dense, 0.5))[0].size == 30
 
 
+@keras.saving.register_keras_serializable(package="test")
+class Block(kl.Layer):
+    """A layer without `build`, as in most tutorials."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.attention = kl.MultiHeadAttention(2, 4)
+        self.inside = keras.Sequential([kl.Dense(8, "relu"), kl.Dense(8)])
+
+    def call(self, x):
+        return x + self.inside(self.attention(x, x))
+
+
+# Keras warns when it loads such layers, masked or not.
+@pytest.mark.filterwarnings("ignore:.build... was called on layer")
+@pytest.mark.parametrize("selector, n_masked", [(None, 7), ("out", 1)])
+def test_layers_without_build_are_taken(selector, n_masked, tmp_path):
+    inputs = keras.Input((5, 8))
+    outputs = kl.Dense(3, name="out")(Block()(inputs))
+    model = keras.Model(inputs, outputs)
+    model = rigl_tf.sparsify(model, 0.5, masked_layers=selector)
+    assert len(paths(model)) == n_masked
+    model.save(tmp_path / "masked.keras")
+    loaded = keras.models.load_model(tmp_path / "masked.keras")
+    assert_same(loaded.get_weights(), model.get_weights())
+    x = np.ones((2, 5, 8), np.float32)
+    assert_same([rigl_tf.strip(model)(x)], [model(x)])
+
+
 def test_models_that_cannot_be_rebuilt_are_refused():
     x = np.zeros((1, 6))
     one, two = NotSerialisable(kl.Dense(3)), TwoInputs()
@@ -273,6 +302,8 @@ OPTIMIZERS = {
     and issubclass(cls, keras.optimizers.Optimizer)
     and cls is not keras.optimizers.Optimizer
 }
+# Older versions of Muon keep slots by the variables' paths.
+REFUSED = ("Adafactor", "Muon")[: 2 if keras.version() < "3.13" else 1]
 OPTIONS = {
     "accumulation": {"momentum": 0.9, "gradient_accumulation_steps": 2},
     "average": {"use_ema": True, "ema_overwrite_frequency": 3},
@@ -285,7 +316,7 @@ for key, value in OPTIONS.items():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_trains_or_is_refused(name):
-    if name == "Adafactor":
+    if name in REFUSED:
         with pytest.raises(ValueError, match="mirrors none; use e.g. SGD"):
             tiny.trainer(rigl(), OPTIMIZERS[name])
         return
@@ -305,38 +336,3 @@ def test_every_optimizer_trains_or_is_refused(name):
             initial = 0.1 if slot.name == "_accumulators" else 0.0
             off = tiny.off_mask(item, slot.variable)
             assert (off == np.float32(initial)).all(), slot.name
-
-
-def test_clipping_sees_masked_gradients_and_growth_the_dense_ones():
-    model = tiny.masked_mlp(rigl())
-    optimizer = keras.optimizers.SGD(0.5, global_clipnorm=0.1)
-    pair = steps.SparseSteps(model, rigl(), optimizer)
-    rng = np.random.default_rng(0)
-    before = [v.numpy() for v in model.trainable_variables]
-    dense = [rng.normal(size=v.shape).astype(np.float32) for v in before]
-    masks = [1.0, 1.0, 1.0, 1.0]
-    masks[::2] = [k.mask.numpy() for k in pair.kernels]
-    masked = [g * m for g, m in zip(dense, masks)]
-    norm = np.sqrt(sum((g**2).sum() for g in masked))
-    pair.apply_gradients([tf.constant(g) for g in dense])
-    for variable, w, g in zip(model.trainable_variables, before, masked):
-        np.testing.assert_allclose(variable, w - 0.05 * g / norm, atol=1e-6)
-    # Of 24 active connections half move, to where the gradient is large.
-    large = np.flatnonzero(masks[0] == 0)[:12]
-    dense[0].ravel()[large] = 10.0
-    pair.step_variable.assign(0)
-    report = pair.update_masks([tf.constant(g) for g in dense])
-    assert pair.kernels[0].mask.numpy().ravel()[large].all()
-    np.testing.assert_allclose(report[0], [12, 10 * np.sqrt(12)], rtol=1e-6)
-
-
-def test_learning_rate_schedules_count_steps():
-    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([6], [0.1, 0.0])
-    trainer = tiny.trainer(rigl(), lambda: keras.optimizers.SGD(schedule))
-    trainer.train(tiny.batches(), 6)
-    before = trainer.model.get_weights()
-    trainer.train(tiny.batches(), 7)
-    assert any((a != b).any() for a, b in zip(trainer.model.get_weights(), before))
-    before = trainer.model.get_weights()
-    trainer.train(tiny.batches(), 8)
-    assert_same(trainer.model.get_weights(), before)
