@@ -195,15 +195,11 @@ WITH_ARGUMENTS = {
         kl.SpectralNormalization(kl.Dense(3)),
     ],
     (6, 4): [
-        kl.AdaptiveAveragePooling1D(3),
-        kl.AdaptiveMaxPooling1D(3),
         kl.AveragePooling1D(2),
         kl.Permute((2, 1)),
         kl.SpatialDropout1D(0.5),
     ],
     (8, 8, 3): [
-        kl.AdaptiveAveragePooling2D(3),
-        kl.AdaptiveMaxPooling2D(3),
         kl.AveragePooling2D(2),
         kl.CenterCrop(4, 4),
         kl.CenterCrop(9, 9),
@@ -226,14 +222,19 @@ WITH_ARGUMENTS = {
         kl.UpSampling2D(interpolation="lanczos5"),
     ],
     (4, 4, 4, 2): [
-        kl.AdaptiveAveragePooling3D(3),
-        kl.AdaptiveMaxPooling3D(3),
         kl.AveragePooling3D(2),
         kl.SpatialDropout3D(0.5),
     ],
     (400,): [kl.MelSpectrogram(64, 32)],
     (400, 1): [kl.STFTSpectrogram(frame_length=32, frame_step=16)],
 }
+if hasattr(kl, "AdaptiveMaxPooling1D"):  # from Keras 3.13 on
+    for shape in ((6, 4), (8, 8, 3), (4, 4, 4, 2)):
+        rank = len(shape) - 1
+        for kind in ("Average", "Max"):
+            pooling = getattr(kl, f"Adaptive{kind}Pooling{rank}D")
+            WITH_ARGUMENTS[shape].append(pooling(3))
+
 INTEGERS = [
     kl.CategoryEncoding(3),
     kl.CategoryEncoding(3, output_mode="count"),
@@ -251,7 +252,9 @@ ACTIVATIONS = """
 @pytest.mark.parametrize("shape", WITH_ARGUMENTS)
 def test_every_layer_without_kernel_can_be_counted(shape):
     names = WITHOUT_ARGUMENTS.get(shape, "").split()
-    for layer in [getattr(kl, name)() for name in names] + WITH_ARGUMENTS[
+    known = [name for name in names if hasattr(kl, name)]  # Keras grows
+    assert len(known) >= len(names) - 1
+    for layer in [getattr(kl, name)() for name in known] + WITH_ARGUMENTS[
         shape
     ]:
         counted = of_layer(layer, shape)
