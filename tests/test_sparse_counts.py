@@ -4,6 +4,7 @@ import keras
 from keras import layers as kl
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 import rigl_tf
@@ -108,3 +109,26 @@ def test_matrices_that_do_not_follow_each_other_are_refused():
     for shapes in ([], [(2, 3), (4, 2)], [(2, 3), (3,)], [(2,)]):
         with pytest.raises(ValueError, match="consecutive"):
             sizes.remove_dead_units([np.ones(shape) for shape in shapes])
+
+
+class LearnedState(keras.layers.Layer):
+    """A loop whose state begins as a weight and then is none."""
+
+    def build(self, shape):
+        self.state = self.add_weight(name="state", shape=(4, 4))
+
+    def call(self, x):
+        _, state = tf.while_loop(
+            lambda i, state: i < 3,
+            lambda i, state: (i + 1, tf.matmul(x[0], state)),
+            [0, tf.identity(self.state)],
+            maximum_iterations=3,
+        )
+        return x + state
+
+
+def test_a_learned_initial_state_is_no_kernel():
+    model = keras.Sequential([keras.Input((4, 4)), LearnedState()])
+    (layer,) = accounting.count(model).layers
+    assert layer.other_multiplications == 3 * 4**3
+    assert all(kernel.uses == 0 for kernel in layer.kernels)
