@@ -38,6 +38,16 @@ def above(name, value, low):
         )
 
 
+def batch_size(value, n_train, dataset):
+    """Require that the training examples of a data set fill a batch."""
+    at_least("batch_size", value, 1, integer=True)
+    if value > n_train:
+        raise ValueError(
+            f"`batch_size` must be at most {n_train}, the training examples "
+            f"of {dataset!r}. Received: batch_size={value}"
+        )
+
+
 def one_of(name, value, choices):
     """Require one of some strings."""
     if value not in choices:

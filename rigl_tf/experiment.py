@@ -136,11 +136,7 @@ class Experiment:
         if self.updater is not None:
             net = masking.sparsify(
                 net,
-                self.sparsity,
-                self.distribution,
-                custom=self.custom_sparsities,
-                masked_layers=self.masked_layers,
-                dense_layers=self.dense_layers,
+                **self._targets(),
                 first_mask="dense" if self.updater.starts_dense else "random",
                 seed=self.seed,
             )
@@ -243,20 +239,13 @@ class Experiment:
         Returns:
             dictionary with "layers" (name, shape, target, sparsity, n_active),
             "costs", the `accounting.LayerCount` of each layer, and the fields
-            of `exports.accounting_fields`.
+            of `exports.model_fields` and `exports.training_fields`.
         """
         data = self.dataset()
         net = self.model(data.input_shape, data.n_classes)
         targets = {}
         if self.updater is not None:
-            targets = masking.target_sparsities(
-                net,
-                self.sparsity,
-                self.distribution,
-                custom=self.custom_sparsities,
-                masked_layers=self.masked_layers,
-                dense_layers=self.dense_layers,
-            )
+            targets = masking.target_sparsities(net, **self._targets())
         count = accounting.count(net, rule=rule, sparsities=targets)
         return {
             "layers": exports.planned_layers(net, targets),
@@ -265,6 +254,16 @@ class Experiment:
             **exports.training_fields(
                 count, self.updater, self.train_steps, self.batch_size
             ),
+        }
+
+    def _targets(self):
+        """Return what decides the target sparsities, as arguments."""
+        return {
+            "sparsity": self.sparsity,
+            "distribution": self.distribution,
+            "custom": self.custom_sparsities,
+            "masked_layers": self.masked_layers,
+            "dense_layers": self.dense_layers,
         }
 
     def _callbacks(self, workdir, statistics, test):

@@ -45,13 +45,13 @@ def sparsity_report(statistics):
     Returns:
         dictionary with "sparsity_achieved", "itop_rate" and "layers".
     """
-    layers = statistics.layers()
-    size = sum(math.prod(layer["shape"]) for layer in layers)
-    n_active = sum(layer["n_active"] for layer in layers)
+    kernels = statistics.layers()
+    size = sum(math.prod(kernel["shape"]) for kernel in kernels)
+    n_active = sum(kernel["n_active"] for kernel in kernels)
     return {
         "sparsity_achieved": 1 - n_active / size if size else 0.0,
         "itop_rate": statistics.itop_rate() if size else None,
-        "layers": layers,
+        "layers": kernels,
     }
 
 

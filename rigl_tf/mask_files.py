@@ -38,7 +38,7 @@ def load(path):
     """
     with open(path, "rb") as stream, np.load(stream) as archive:
         masks = {
-            name: _unpack(archive[_BITS + name], archive[_SHAPE + name])
+            name: unpack(archive[_BITS + name], archive[_SHAPE + name])
             for name in (
                 entry.removeprefix(_BITS)
                 for entry in archive.files
@@ -53,6 +53,12 @@ def load(path):
     return masks
 
 
-def _unpack(bits, shape):
+def unpack(bits, shape):
+    """Return the boolean array of a packed mask.
+
+    Args:
+        bits: bytes, eight weights each, as `numpy.packbits` makes them.
+        shape: integer array.
+    """
     flat = np.unpackbits(bits, count=math.prod(shape.tolist()))
     return flat.reshape(shape).astype(bool)

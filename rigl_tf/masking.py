@@ -196,16 +196,7 @@ def maskable(model):
         TypeError: it is no Keras model.
         ValueError: it is not built, or has no such kernel.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "`model` must be a Keras 3 model (`import keras`). Received: "
-            f"{model!r} of type {type(model)}"
-        )
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: call it once, or begin it with "
-            f"`keras.Input`. Received: {model.name!r}, which is not"
-        )
+    structure.require_built(model, keras.Model)
     if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
         raise ValueError(
             "`model` must not be masked already: call `rigl_tf.strip` first. "

@@ -5,11 +5,11 @@ as it is. The file is an `.npz` archive with the entries `bits:<path>`,
 `shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
 """
 
-import math
 import zipfile
 
 import numpy as np
 
+from rigl_tf import mask_files
 from rigl_tf import structure
 
 _BITS, _SHAPE, _VALUES, _ARRAY = "bits:", "shape:", "values:", "array:"
@@ -93,12 +93,12 @@ def _array(entries, name, variable):
 
 def _unpacked(bits, shape, values):
     """Return the array of a mask and its active weights, None if they clash."""
-    active = np.unpackbits(bits)[: math.prod(shape.tolist())].astype(bool)
-    if active.sum() != values.size or active.size != math.prod(shape.tolist()):
+    active = mask_files.unpack(bits, shape)
+    if active.sum() != values.size:
         return None
-    array = np.zeros(active.size, values.dtype)
+    array = np.zeros(active.shape, values.dtype)
     array[active] = values
-    return array.reshape(shape)
+    return array
 
 
 def _as_numbers(array):

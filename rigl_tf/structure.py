@@ -36,6 +36,20 @@ def variables_by_path(model):
     return found
 
 
+def require_built(model, kind):
+    """Raise TypeError or ValueError unless `model` is a built `kind`."""
+    if not isinstance(model, kind):
+        raise TypeError(
+            "`model` must be a Keras 3 model (`import keras`). Received: "
+            f"{model!r} of type {type(model)}"
+        )
+    if not model.built:
+        raise ValueError(
+            "`model` must be built: call it once, or begin it with "
+            f"`keras.Input`. Received: {model.name!r}, which is not"
+        )
+
+
 def seed_states(model):
     """Map structural paths to the states of the model's random generators."""
     ids = {

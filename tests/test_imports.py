@@ -44,7 +44,7 @@ EDGES = {
     "checkpoints": {"structure"},
     "workdirs": set(),
     "accounting": {"checks", "layers", "masking", "masks", "structure"},
-    "packed": {"structure"},
+    "packed": {"mask_files", "structure"},
     "exports": {
         "accounting",
         "layers",

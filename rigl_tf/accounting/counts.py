@@ -81,14 +81,16 @@ class LayerCount:
     @property
     def multiplications(self):
         """Multiplications of one inference, without those by zero weights."""
-        products = sum(k.n_active * k.uses for k in self.kernels)
-        return products + self.other_multiplications
+        return self._products + self.other_multiplications
 
     @property
     def additions(self):
         """Additions of one inference, without those for zero weights."""
-        products = sum(k.n_active * k.uses for k in self.kernels)
-        return products + self.other_additions
+        return self._products + self.other_additions
+
+    @property
+    def _products(self):
+        return sum(k.n_active * k.uses for k in self.kernels)
 
     @property
     def flops(self):
@@ -165,16 +167,6 @@ def count(model, *, sparsities=None, input_shapes=None):
 
     Args, result and errors: as `accounting.count`.
     """
-    if not isinstance(model, keras.layers.Layer):
-        raise TypeError(
-            "`model` must be a Keras 3 model (`import keras`). Received: "
-            f"{model!r} of type {type(model)}"
-        )
-    if not model.built:
-        raise ValueError(
-            "`model` must be built: call it once, or begin it with "
-            f"`keras.Input`. Received: {model.name!r}, which is not"
-        )
     uses, _ = trace.trace(model, input_shapes)
     others = collections.defaultdict(operations.Cost)
     products = collections.Counter()
@@ -185,7 +177,12 @@ def count(model, *, sparsities=None, input_shapes=None):
         else:
             others[id(use.layer)] += cost.times(use.repeats)
     active = active_weights(model, sparsities or {}, products)
-    names = {id(v): p for p, v in structure.variables_by_path(model).items()}
+    seeds = structure.seed_states(model)
+    names = {
+        id(variable): path
+        for path, variable in structure.variables_by_path(model).items()
+        if path not in seeds
+    }
     counted = [
         _layer(path, layer, others[id(layer)], products, active, names)
         for path, layer in structure.walk(model)
@@ -216,8 +213,6 @@ def _cost(use, model):
 def _layer(path, layer, other, products, active, names):
     """Count a layer; take its variables out of `names`: each counts once."""
     kernels, parameters, n_bytes = [], 0, 0
-    for generator in layer._seed_generators:
-        names.pop(id(generator.state), None)
     for variable in structure.own_variables(layer):
         name = names.pop(id(variable), None)
         if name is None:

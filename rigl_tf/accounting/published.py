@@ -63,6 +63,11 @@ class LayerShape:
         outputs = self.input_size - size + 1 + 2 * (size // 2)
         return math.ceil(outputs / self.stride) ** 2
 
+    @property
+    def n_outputs(self):
+        """Number of outputs, over all positions and channels."""
+        return self.n_positions * self.n_channels
+
 
 def layer_shapes(model, input_shapes=None):
     """List the `LayerShape` of each kernel of a model, as it is called.
@@ -148,26 +153,6 @@ def widened(shapes, width, first="conv1", last="fc"):
     ]
 
 
-def cost(shape, density=1.0):
-    """Return multiplications, additions and bytes of one layer.
-
-    Args:
-        shape: `LayerShape`.
-        density: share of active weights, in (0, 1].
-
-    Returns:
-        `(multiplications, additions, bytes)`.
-    """
-    size = shape.size
-    n_outputs = shape.n_positions * shape.n_channels
-    products = density * size * shape.n_positions
-    mask = size / 8 if density < 1 else 0
-    n_bytes = _BYTES * (density * size + shape.n_channels) + mask
-    # A ReLU is a multiplication; a bias makes up for the one addition that a
-    # dot product saves.
-    return products + n_outputs, products, n_bytes
-
-
 def totals(shapes, sparsities=None):
     """Return `(flops, bytes)` of a network.
 
@@ -175,12 +160,15 @@ def totals(shapes, sparsities=None):
         shapes: list of `LayerShape`.
         sparsities: optional dictionary from path to sparsity s^l, in [0, 1).
     """
-    sparsities = sparsities or {}
-    costs = [cost(s, 1 - sparsities.get(s.path, 0.0)) for s in shapes]
-    return (
-        sum(multiplied + added for multiplied, added, _ in costs),
-        sum(n_bytes for _, _, n_bytes in costs),
-    )
+    flops = n_bytes = 0
+    for shape in shapes:
+        density = 1 - (sparsities or {}).get(shape.path, 0.0)
+        n_active = density * shape.size
+        flops += 2 * n_active * shape.n_positions + shape.n_outputs
+        n_bytes += _BYTES * (n_active + shape.n_channels)
+        # Not rounded up to whole bytes, unlike `sizes.bitmask_bytes`.
+        n_bytes += shape.size / 8 if density < 1 else 0
+    return flops, n_bytes
 
 
 def count(model, *, sparsities=None, input_shapes=None):
@@ -208,8 +196,6 @@ def count(model, *, sparsities=None, input_shapes=None):
 
 def _layer_count(shape, density):
     """Write the cost of a layer as a `LayerCount`."""
-    products = density * shape.size * shape.n_positions
-    multiplications, additions, _ = cost(shape, density)
     kernel = counts.KernelCount(
         shape.path,
         shape.kernel,
@@ -223,8 +209,9 @@ def _layer_count(shape, density):
         (kernel,),
         shape.n_channels,
         _BYTES * shape.n_channels,
-        multiplications - products,
-        additions - products,
+        # A ReLU is a multiplication; a bias makes up for the one addition
+        # that a dot product saves.
+        other_multiplications=shape.n_outputs,
     )
 
 

@@ -1,6 +1,9 @@
 """The rules by which a model is counted."""
 
+import keras
+
 from rigl_tf import checks
+from rigl_tf import structure
 from rigl_tf.accounting import counts
 from rigl_tf.accounting import published
 
@@ -35,5 +38,6 @@ def count(model, *, rule="exact", sparsities=None, input_shapes=None):
         ValueError: a size is unknown, or what a layer costs; the message names
             the layer.
     """
+    structure.require_built(model, keras.layers.Layer)
     checks.one_of("rule", rule, RULES)
     return RULES[rule](model, sparsities=sparsities, input_shapes=input_shapes)

@@ -58,12 +58,7 @@ class ArrayDataset:
 
     def check(self, batch_size):
         """Read the data, and require that a batch can be filled."""
-        checks.at_least("batch_size", batch_size, 1, integer=True)
-        if batch_size > self.n_train:
-            raise ValueError(
-                f"`batch_size` must be at most {self.n_train}, the training "
-                f"examples of {self.name!r}. Received: batch_size={batch_size}"
-            )
+        checks.batch_size(batch_size, self.n_train, self.name)
 
     def _check(self, name, split):
         inputs, labels = split.inputs, split.labels

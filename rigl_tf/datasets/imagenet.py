@@ -63,12 +63,7 @@ class ImageDataset:
 
     def check(self, batch_size):
         """Require that the data are there and that a batch can be filled."""
-        checks.at_least("batch_size", batch_size, 1, integer=True)
-        if batch_size > self.n_train:
-            raise ValueError(
-                f"`batch_size` must be at most {self.n_train}, the training "
-                f"examples of {self.name!r}. Received: batch_size={batch_size}"
-            )
+        checks.batch_size(batch_size, self.n_train, self.name)
 
     def train(self, batch_size, seed, n_skip=0):
         """Return the endless, shuffled training batches `(inputs, labels)`.
