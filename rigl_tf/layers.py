@@ -6,6 +6,8 @@ import warnings
 
 import keras
 
+from rigl_tf import constraints
+from rigl_tf import shapes
 from rigl_tf import structure
 
 # Weights of these are no kernels.
@@ -17,6 +19,15 @@ _NO_KERNEL_LAYERS = (
     keras.layers.PReLU,
 )
 _NO_KERNEL_NAMES = ("bias", "gamma", "beta")
+# The last axes of these are not inputs and outputs: no mask shapes for them.
+OTHER_AXES = (
+    keras.layers.EinsumDense,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
 # Kernels of these are masked only if somebody asks for it.
 _DENSE_LAYERS = (
     keras.layers.Embedding,
@@ -24,30 +35,6 @@ _DENSE_LAYERS = (
     keras.layers.DepthwiseConv2D,
 )
 _DENSE_NAMES = ("depthwise", "embedding")
-
-
-@keras.saving.register_keras_serializable(package="rigl_tf")
-class MaskConstraint(keras.constraints.Constraint):
-    """Multiply a kernel by its mask whenever an optimizer has changed it.
-
-    This keeps inactive weights at zero under plain `fit` and any other loop
-    that knows nothing of masks. `rigl_tf.SparseTrainer` detaches it, because it
-    masks the gradients instead.
-
-    Attributes:
-        mask: the mask variable.
-        inner: the kernel's own constraint, applied before the mask, or None.
-    """
-
-    def __init__(self, mask, inner=None):
-        self.mask = mask
-        self.inner = inner
-
-    def __call__(self, w):
-        """Return `w`, constrained and masked."""
-        if self.inner is not None:
-            w = self.inner(w)
-        return w * keras.ops.cast(self.mask, w.dtype)
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
@@ -63,17 +50,21 @@ class Masked(keras.layers.Wrapper):
         layer: layer, or whole model, with at least one maskable kernel.
         sparsities: optional dictionary from the path of a kernel inside the
             layer to its target sparsity, kept with the masks.
+        mask_shape: shape of the masks, see `shapes.get`; kept with them.
         **kwargs: as `keras.layers.Layer`; name and dtype default to those of
             `layer`.
     """
 
     transparent_path = True
 
-    def __init__(self, layer, sparsities=None, **kwargs):
+    def __init__(
+        self, layer, sparsities=None, mask_shape="unstructured", **kwargs
+    ):
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
         self.sparsities = dict(sparsities or {})
+        self.mask_shape = shapes.get(mask_shape)
         # Keras reads from signatures which shapes to build with, and whether
         # to pass `training`, `mask` or `initial_state` on.
         self.build.__signature__ = inspect.signature(layer.build)
@@ -113,7 +104,9 @@ class Masked(keras.layers.Wrapper):
                 aggregation="none",
             )
             setattr(self, _mask_attribute(path), mask)
-            kernel.constraint = MaskConstraint(mask, kernel.constraint)
+            kernel.constraint = constraints.MaskConstraint(
+                mask, kernel.constraint
+            )
         self.built = True
 
     def call(self, *args, **kwargs):
@@ -141,7 +134,11 @@ class Masked(keras.layers.Wrapper):
         """Return the configuration, targets included."""
         config = super().get_config()
         config["layer"].pop("build_config", None)  # `build_inside` builds it
-        return {**config, "sparsities": dict(self.sparsities)}
+        return {
+            **config,
+            "sparsities": dict(self.sparsities),
+            "mask_shape": str(self.mask_shape),
+        }
 
     def masked(self):
         """List `(path inside the layer, kernel, mask)` of each kernel."""
@@ -324,25 +321,6 @@ def _call_alike(wrapper, layer):
     wrapper._call_has_training_arg = layer._call_has_training_arg
     wrapper._call_has_mask_arg = layer._call_has_mask_arg
     wrapper.supports_masking = layer.supports_masking
-
-
-def detach_mask_constraints(kernels):
-    """Take the mask constraints off kernels; return what to put back.
-
-    A constraint of the user's own stays, and its mask with it: it may move an
-    inactive weight off zero.
-    """
-    constraints = [kernel.constraint for kernel in kernels]
-    for kernel, constraint in zip(kernels, constraints):
-        if isinstance(constraint, MaskConstraint) and constraint.inner is None:
-            kernel.constraint = None
-    return constraints
-
-
-def attach_constraints(kernels, constraints):
-    """Put constraints back onto kernels."""
-    for kernel, constraint in zip(kernels, constraints):
-        kernel.constraint = constraint
 
 
 def _mask_attribute(path):

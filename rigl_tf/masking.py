@@ -14,6 +14,7 @@ from rigl_tf import layers
 from rigl_tf import masks
 from rigl_tf import reports
 from rigl_tf import selection
+from rigl_tf import shapes
 from rigl_tf import structure
 
 
@@ -26,17 +27,31 @@ class MaskedKernel:
         kernel: `keras.Variable`; zero wherever the mask is.
         mask: `keras.Variable` of zeros and ones, shaped like the kernel.
         sparsity: target fraction of zeros, in [0, 1).
+        mask_shape: `shapes.MaskShape` of the mask.
     """
 
     path: str
     kernel: keras.Variable
     mask: keras.Variable
     sparsity: float
+    mask_shape: shapes.MaskShape = shapes.UNSTRUCTURED
 
     @property
     def size(self):
         """Number of weights."""
         return math.prod(self.kernel.shape)
+
+    def fresh_mask(self, scores, sparsity=None):
+        """Keep the largest scores, as many as a fresh mask has ones.
+
+        Args:
+            scores: tensor shaped like the kernel.
+            sparsity: None for the target.
+        """
+        sparsity = self.sparsity if sparsity is None else sparsity
+        shape = tuple(self.kernel.shape)
+        n_units = self.mask_shape.n_units(shape, sparsity)
+        return self.mask_shape.top(scores, n_units)
 
 
 def sparsify(
@@ -48,15 +63,17 @@ def sparsify(
     count_custom=False,
     masked_layers=None,
     dense_layers=(),
+    mask_shape="unstructured",
     first_mask="random",
     seed=0,
     verbose=False,
 ):
     """Return a copy of `model` with masked kernels at the given sparsity.
 
-    Weights are copied, a mask with exactly `size - floor(s^l * size)` ones is
-    drawn for each kernel, and the inactive weights are set to zero. The model
-    given is left as it is. The copy is not compiled.
+    Weights are copied, a mask with exactly `size - floor(s^l * size)` ones (or
+    active units, see `rigl_tf.shapes`) is drawn for each kernel, and the
+    inactive weights are set to zero. The model given is left as it is. The copy
+    is not compiled.
 
     Args:
         model: built Keras model: Sequential, functional, nested, with shared
@@ -75,6 +92,8 @@ def sparsify(
         dense_layers: selectors of kernels that stay plain and unmasked, after
             all. Outside of the budget; to count them, give them sparsity 0 in
             `custom` with `count_custom=True`.
+        mask_shape: "unstructured", "2:4" (any N:M), "block_4x1", "channel",
+            "constant_fan_in", or a `shapes.MaskShape`; see `shapes.get`.
         first_mask: "random"; "dense" for all ones: the methods that choose
             their mask from dense weights (SNIP) begin so; or "magnitude", the
             largest weights of a trained model.
@@ -88,8 +107,10 @@ def sparsify(
 
     Raises:
         ValueError: nothing to mask, an infeasible sparsity, a selector that
-            matches no kernel, or a model that cannot be copied.
+            matches no kernel, a kernel that cannot have the mask shape, or a
+            model that cannot be copied.
     """
+    mask_shape = shapes.get(mask_shape)
     checks.one_of("first_mask", first_mask, ("random", "dense", "magnitude"))
     sparsities = target_sparsities(
         model,
@@ -101,8 +122,13 @@ def sparsify(
         dense_layers=dense_layers,
     )
     variables = structure.variables_by_path(model)
+    kernel_shapes = {path: tuple(variables[path].shape) for path in sparsities}
+    selection.require_plain_axes(mask_shape, model, kernel_shapes)
+    mask_shape.check_sparsities(kernel_shapes, sparsities)
     masked_model = _wrap(
-        model, {id(variables[path]): s for path, s in sparsities.items()}
+        model,
+        {id(variables[path]): s for path, s in sparsities.items()},
+        mask_shape,
     )
     if first_mask == "random":
         _draw_masks(masked_model, seed)
@@ -110,6 +136,42 @@ def sparsify(
         _keep_largest(masked_model)
     if verbose:
         reports.summary(masked_model)
+    return masked_model
+
+
+def with_masks(model, masks_by_path, mask_shape="unstructured"):
+    """Return a copy of `model` with given masks.
+
+    Args:
+        model: as in `sparsify`.
+        masks_by_path: dictionary from kernel path to an array of zeros and
+            ones, as `mask_files.load` returns it; others stay dense.
+        mask_shape: the shape that the masks have, as in `sparsify`.
+
+    Returns:
+        as `sparsify`; targets are the sparsities of the masks.
+
+    Raises:
+        ValueError: a path names no kernel, or a mask does not fit it.
+    """
+    mask_shape = shapes.get(mask_shape)
+    kernels = {c.path: c.kernel for c in selection.maskable(model)}
+    selection.require_plain_axes(mask_shape, model, masks_by_path)
+    unknown = masks_by_path.keys() - kernels.keys()
+    if unknown or not masks_by_path:
+        raise ValueError(
+            "Masks must be those of kernels of the model. Received: "
+            f"{min(unknown, default='none at all')!r}; the kernels are: "
+            f"{', '.join(kernels)}"
+        )
+    targets = {}
+    for path, mask in masks_by_path.items():
+        mask_shape.check_mask(path, mask, tuple(kernels[path].shape))
+        n_active = max(int(np.count_nonzero(mask)), 1)
+        targets[id(kernels[path])] = masks.sparsity_of(n_active, np.size(mask))
+    masked_model = _wrap(model, targets, mask_shape)
+    for item in masked_kernels(masked_model):
+        set_mask(item, masks_by_path[item.path])
     return masked_model
 
 
@@ -130,7 +192,9 @@ def target_sparsities(
     Returns:
         dictionary from the path of each kernel to its sparsity.
     """
-    kernels = selection.select(maskable(model), masked_layers, dense_layers)
+    kernels = selection.select(
+        selection.maskable(model), masked_layers, dense_layers
+    )
     shapes = {c.path: tuple(c.kernel.shape) for c in kernels}
     return distributions.get(distribution)(
         shapes, sparsity, custom=custom, count_custom=count_custom
@@ -155,6 +219,7 @@ def masked_kernels(model):
             kernel,
             mask,
             layer.sparsities.get(inner, 0.0),
+            layer.mask_shape,
         )
         for path, layer in structure.walk(model)
         if isinstance(layer, layers.Masked)
@@ -166,6 +231,28 @@ def masked_kernels(model):
             f"Received: {model.name!r}"
         )
     return found
+
+
+def require_dense(kernels, method):
+    """Raise ValueError if a method that begins dense finds nothing to drop.
+
+    Args:
+        kernels: list of `MaskedKernel`.
+        method: name of the method, for the message.
+    """
+    sparse = []
+    for item in kernels:
+        shape = tuple(item.kernel.shape)
+        target = item.mask_shape.n_active(shape, item.sparsity)
+        n_active = np.count_nonzero(keras.ops.convert_to_numpy(item.mask))
+        if target < item.size:
+            sparse.append(n_active <= target)
+    if sparse and all(sparse):
+        raise ValueError(
+            f"{method} chooses masks from dense weights: call `sparsify` with "
+            '`first_mask="dense"`. Received: masks that are as sparse as their '
+            "targets already; `updaters.Static()` trains on with these"
+        )
 
 
 def strip(model):
@@ -189,31 +276,7 @@ def strip(model):
     return plain
 
 
-def maskable(model):
-    """List the `layers.Candidate`s of a model: kernels that can be masked.
-
-    Raises:
-        TypeError: it is no Keras model.
-        ValueError: it is not built, or has no such kernel.
-    """
-    structure.require_built(model, keras.Model)
-    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
-        raise ValueError(
-            "`model` must not be masked already: call `rigl_tf.strip` first. "
-            f"Received: {model.name!r}"
-        )
-    kernels = layers.candidates(model)
-    if not kernels:
-        raise ValueError(
-            "`model` has no kernel to mask: masks are for trainable kernels of "
-            "rank 2 or more (Dense, Conv, GRU, ...). Received: "
-            f"{model.name!r} with the layers "
-            f"{', '.join(layer.name for layer in model.layers)}"
-        )
-    return kernels
-
-
-def _wrap(model, sparsities):
+def _wrap(model, sparsities, mask_shape):
     """Copy the model; wrap layers that hold a kernel with a sparsity."""
 
     def wrap(layer):
@@ -223,7 +286,7 @@ def _wrap(model, sparsities):
             if id(variable) in sparsities
         }
         copy = copies.copy_layer(layer)
-        return layers.Masked(copy, sparsities=held) if held else copy
+        return layers.Masked(copy, held, mask_shape) if held else copy
 
     if structure.is_graph(model):
         masked = copies.clone(model, wrap)
@@ -241,19 +304,14 @@ def _inside(layer):
 
 def _draw_masks(model, seed):
     for item in masked_kernels(model):
-        n_active = masks.n_ones(item.size, item.sparsity)
-        mask = masks.random_mask(
-            tuple(item.kernel.shape),
-            n_active,
-            masks.stateless_seed(seed, item.path, "first_mask"),
-        )
-        set_mask(item, mask)
+        draw = masks.stateless_seed(seed, item.path, "first_mask")
+        scores = masks.uniform_scores(tuple(item.kernel.shape), draw)
+        set_mask(item, item.fresh_mask(scores))
 
 
 def _keep_largest(model):
     for item in masked_kernels(model):
-        n_active = masks.n_ones(item.size, item.sparsity)
-        set_mask(item, masks.top_k_mask(tf.abs(item.kernel.value), n_active))
+        set_mask(item, item.fresh_mask(tf.abs(item.kernel.value)))
 
 
 def set_mask(item, mask):
@@ -263,11 +321,6 @@ def set_mask(item, mask):
         item: `MaskedKernel`.
         mask: array or tensor of zeros and ones, shaped like the kernel.
     """
-    mask = np.asarray(mask)
-    if mask.shape != tuple(item.kernel.shape):
-        raise ValueError(
-            f"The mask of {item.path!r} must have shape "
-            f"{tuple(item.kernel.shape)}. Received: {mask.shape}"
-        )
-    item.mask.assign(mask)
+    item.mask_shape.check_mask(item.path, mask, tuple(item.kernel.shape))
+    item.mask.assign(np.asarray(mask))
     item.kernel.assign(item.kernel.value * item.mask.value)

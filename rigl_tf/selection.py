@@ -3,6 +3,58 @@
 import inspect
 import re
 
+import keras
+
+from rigl_tf import layers
+from rigl_tf import shapes
+from rigl_tf import structure
+
+
+def maskable(model):
+    """List the `layers.Candidate`s of a model: kernels that can be masked.
+
+    Raises:
+        TypeError: it is no Keras model.
+        ValueError: it is not built, or has no such kernel.
+    """
+    structure.require_built(model, keras.Model)
+    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+        raise ValueError(
+            "`model` must not be masked already: call `rigl_tf.strip` first. "
+            f"Received: {model.name!r}"
+        )
+    kernels = layers.candidates(model)
+    if not kernels:
+        raise ValueError(
+            "`model` has no kernel to mask: masks are for trainable kernels of "
+            "rank 2 or more (Dense, Conv, GRU, ...). Received: "
+            f"{model.name!r} with the layers "
+            f"{', '.join(layer.name for layer in model.layers)}"
+        )
+    return kernels
+
+
+def require_plain_axes(mask_shape, model, paths):
+    """Raise ValueError if structure would run along the wrong axes.
+
+    Args:
+        mask_shape: `shapes.MaskShape`.
+        model: dense model.
+        paths: paths of the kernels that get masks.
+    """
+    if mask_shape == shapes.UNSTRUCTURED:
+        return
+    for candidate in maskable(model):
+        if candidate.path in paths and isinstance(
+            candidate.layer, layers.OTHER_AXES
+        ):
+            raise ValueError(
+                f"Masks of the shape {mask_shape} need kernels whose last axes "
+                f"are inputs and outputs. Received: {candidate.path!r} of a "
+                f"{type(candidate.layer).__name__}; leave it out with "
+                "`dense_layers`"
+            )
+
 
 def select(candidates, masked=None, dense=()):
     """Choose the kernels that get masks.

@@ -4,6 +4,7 @@ import pytest
 import tiny
 
 import rigl_tf
+from rigl_tf import constraints
 from rigl_tf import layers
 from rigl_tf import masks
 
@@ -62,7 +63,7 @@ def test_saved_models_keep_masks_and_targets(build, shape, n_masks, tmp_path):
         assert (a.path, a.sparsity) == (b.path, b.sparsity) == (a.path, 0.5)
         np.testing.assert_array_equal(a.mask.numpy(), b.mask.numpy())
         np.testing.assert_array_equal(a.kernel.numpy(), b.kernel.numpy())
-        assert isinstance(b.kernel.constraint, layers.MaskConstraint)
+        assert isinstance(b.kernel.constraint, constraints.MaskConstraint)
     x = np.random.default_rng(0).normal(size=(2, *shape))
     np.testing.assert_array_equal(model(x), loaded(x))
 

@@ -15,6 +15,7 @@ import pytest
 import tensorflow as tf
 
 from rigl_tf import masks
+from rigl_tf import shapes
 
 # Compiled once per shape and dtype; eager cases have drawn shapes.
 _COMPILED = (
@@ -38,6 +39,8 @@ _few_values = st.one_of(
 _settings = hypothesis.settings(
     deadline=None, max_examples=40, derandomize=True
 )
+
+drop_and_grow = shapes.UNSTRUCTURED.drop_and_grow
 
 
 @functools.cache
@@ -121,7 +124,7 @@ def test_drop_and_grow_moves_what_stable_sorts_move(mode, data):
     fraction = np.float32(data.draw(_fractions))
 
     new_mask, grown = _call(
-        masks.drop_and_grow,
+        drop_and_grow,
         mode,
         *map(tf.constant, (mask, drop, grow, fraction)),
     )
@@ -165,7 +168,7 @@ def test_float64_scores_that_tie_in_float32_are_ranked(mode):
     scores = tf.constant([1.0, 1.0 + 1e-12, 1.0 - 1e-12], tf.float64)
     best = _call(masks.top_k_mask, mode, scores, tf.constant(1))
     kept, _ = _call(
-        masks.drop_and_grow,
+        drop_and_grow,
         mode,
         tf.constant([0.0, 1.0, 1.0]),
         scores,
@@ -181,7 +184,7 @@ def test_float64_scores_that_tie_in_float32_are_ranked(mode):
 def test_an_active_zero_outranks_inactive_weights():
     mask = tf.constant([0.0, 0.0, 1.0, 1.0])
     drop_scores = tf.constant([0.0, 9.0, 0.0, 0.0])
-    new_mask, grown = masks.drop_and_grow(
+    new_mask, grown = drop_and_grow(
         mask, drop_scores, tf.constant([0.0, 5.0, 9.0, 1.0]), 0.5
     )
     # The kept one is the first active, not a stronger inactive one.
@@ -191,7 +194,7 @@ def test_an_active_zero_outranks_inactive_weights():
 
 def test_a_connection_just_dropped_may_return():
     mask = tf.constant([1.0, 1.0, 0.0, 0.0])
-    new_mask, grown = masks.drop_and_grow(
+    new_mask, grown = drop_and_grow(
         mask,
         tf.constant([2.0, 1.0, 0.0, 0.0]),
         tf.constant([0, 9.0, 1, 1]),
@@ -205,16 +208,14 @@ def test_a_connection_just_dropped_may_return():
 def test_a_fraction_below_one_connection_changes_nothing(fraction):
     mask = tf.constant([[0, 1, 0], [1, 1, 1]], tf.float32)
     scores = tf.zeros([2, 3])
-    new_mask, _ = masks.drop_and_grow(mask, scores, scores, fraction)
+    new_mask, _ = drop_and_grow(mask, scores, scores, fraction)
     np.testing.assert_array_equal(new_mask, mask)
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
 def test_a_dense_mask_stays_dense(fraction):
     scores = tf.reshape(tf.range(12.0), [3, 4])
-    new_mask, grown = masks.drop_and_grow(
-        tf.ones([3, 4]), scores, -scores, fraction
-    )
+    new_mask, grown = drop_and_grow(tf.ones([3, 4]), scores, -scores, fraction)
     assert new_mask.numpy().all()
     assert not grown.numpy().any()
 
@@ -223,7 +224,7 @@ def test_a_dense_mask_stays_dense(fraction):
 def test_masks_of_every_dtype_are_moved(dtype):
     mask = tf.cast(tf.constant([1, 1, 0, 0]), dtype)
     scores = tf.constant([1.0, 2.0, 3.0, 4.0])
-    new_mask, _ = masks.drop_and_grow(mask, scores, scores, 0.5)
+    new_mask, _ = drop_and_grow(mask, scores, scores, 0.5)
     assert new_mask.numpy().tolist() == [0, 1, 0, 1]
 
 
@@ -231,7 +232,7 @@ def test_the_number_of_moves_is_a_truncated_float32_product():
     # 0.29 * 100 is 28.999999999999996 in float64 and 29 in float32.
     mask = tf.constant([1.0] * 100 + [0.0] * 100)
     scores = tf.range(200.0)
-    _, grown = masks.drop_and_grow(mask, scores, scores, 0.29)
+    _, grown = drop_and_grow(mask, scores, scores, 0.29)
     assert np.count_nonzero(grown) == 29
 
 
@@ -343,6 +344,6 @@ def test_density_is_the_fraction_of_ones():
 
 def test_fractions_above_one_move_every_connection_and_no_more():
     mask, scores = tf.constant([1.0, 1, 0, 0, 0, 0]), tf.range(6.0)
-    new, grown = masks.drop_and_grow(mask, scores, scores, 1.5)
+    new, grown = drop_and_grow(mask, scores, scores, 1.5)
     assert new.numpy().tolist() == [0, 0, 0, 0, 1, 1]
     assert grown.numpy().tolist() == [False] * 4 + [True] * 2

@@ -1,0 +1,117 @@
+"""Shapes with a budget for each small group of weights."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf.shapes import base
+
+
+@dataclasses.dataclass(frozen=True)
+class NOfM(base.MaskShape):
+    """N of M neighbouring inputs of an output unit: "2:4".
+
+    Attributes:
+        m: neighbours in a group, at least 2; must divide the number of inputs.
+        n: active ones; None for `M - floor(s^l M)`, whatever the sparsity.
+        axis: axis along which they are neighbours; -2, the inputs that a
+            matrix product sums over, is what sparse hardware reads.
+
+    Reference: Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse
+    Neural Networks From Scratch".
+    """
+
+    m: int = 4
+    n: int | None = None
+    axis: int = -2
+
+    def __post_init__(self):
+        checks.at_least("m", self.m, 2, integer=True)
+        if self.n is not None:
+            checks.at_least("n", self.n, 1, integer=True)
+            if self.n > self.m:
+                raise ValueError(
+                    "N of M: `n` must be at most `m`. Received: "
+                    f"n={self.n}, m={self.m}"
+                )
+
+    def check(self, path, kernel_shape, sparsity):
+        """Require that M divides the axis, and that N fits the sparsity."""
+        if not -len(kernel_shape) <= self.axis < len(kernel_shape):
+            raise ValueError(
+                f"{self}: every kernel must have an axis {self.axis}. "
+                f"Received: {path!r} of shape {tuple(kernel_shape)}"
+            )
+        if kernel_shape[self.axis] % self.m:
+            raise ValueError(
+                f"{self}: {self.m} must divide axis {self.axis} of every "
+                f"kernel. Received: {path!r} of shape {tuple(kernel_shape)}; "
+                "leave it out with `dense_layers`"
+            )
+        n_units = self.n_units(kernel_shape, sparsity)
+        if sparsity and self.n is not None and n_units != self.n:
+            raise ValueError(
+                f"{self} is a sparsity of {1 - self.n / self.m:g} in every "
+                f"kernel. Received: {sparsity:.4g} for {path!r}; use the "
+                f'distribution "uniform", or leave N out ("n:{self.m}")'
+            )
+
+    def n_members(self, kernel_shape):
+        """Return M."""
+        return self.m
+
+    def allows(self, counts):
+        """Say whether groups may have so many active units (array)."""
+        return super().allows(counts) and counts.max() <= (self.n or self.m)
+
+    def rows(self, units):
+        """Return groups of M."""
+        return tf.reshape(_move_last(units, self.axis), [-1, self.m])
+
+    def from_rows(self, rows, unit_shape):
+        """Undo `rows`."""
+        axis = self.axis % len(unit_shape)
+        shape = [*unit_shape[:axis], *unit_shape[axis + 1 :], unit_shape[axis]]
+        return _move_back(tf.reshape(rows, shape), self.axis)
+
+    def __str__(self):
+        axis = "" if self.axis == -2 else f"_axis{self.axis}"
+        return f"{self.n or 'n'}:{self.m}{axis}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ConstantFanIn(base.MaskShape):
+    """As many active inputs for every output unit.
+
+    Reference: Lasby et al. 2024, "Dynamic Sparse Training with Structured
+    Sparsity", section 3.
+    """
+
+    def n_members(self, kernel_shape):
+        """Return the number of inputs of an output unit."""
+        return math.prod(kernel_shape[:-1])
+
+    def rows(self, units):
+        """Return one group per output unit: its inputs."""
+        return tf.transpose(tf.reshape(units, [-1, units.shape[-1]]))
+
+    def from_rows(self, rows, unit_shape):
+        """Undo `rows`."""
+        return tf.reshape(tf.transpose(rows), unit_shape)
+
+    def __str__(self):
+        return "constant_fan_in"
+
+
+def _move_last(values, axis):
+    order = list(range(len(values.shape)))
+    order.append(order.pop(axis))
+    return tf.transpose(values, order)
+
+
+def _move_back(values, axis):
+    order = list(range(len(values.shape) - 1))
+    order.insert(axis % len(values.shape), len(values.shape) - 1)
+    return tf.transpose(values, order)
