@@ -6,6 +6,7 @@ import warnings
 import keras
 import tensorflow as tf
 
+from rigl_tf import clocks
 from rigl_tf import steps
 from rigl_tf import structure
 
@@ -57,6 +58,8 @@ class SparseModel(keras.Model):
             ValueError: the optimizer's slots cannot be mapped to the kernels.
         """
         super().compile(*args, **kwargs)
+        if self.loss is not None:
+            self.updater.check_loss(self.loss)
         self._steps = steps.SparseSteps(
             self.model, self.updater, self.optimizer, self.distribute_strategy
         )
@@ -73,7 +76,7 @@ class SparseModel(keras.Model):
         self._steps.apply_gradients(gradients)
         return self.compute_metrics(x, y, predictions, sample_weight=weights)
 
-    def gradients(self, data):
+    def gradients(self, data, temperature=1.0):
         """Return predictions and dense gradients of one batch.
 
         Override it for a loss of your own; scale the loss with
@@ -81,6 +84,8 @@ class SparseModel(keras.Model):
 
         Args:
             data: batch `x`, `(x, y)` or `(x, y, sample_weight)`.
+            temperature: what logits are divided by; given only if an updater
+                has one (GraSP).
 
         Returns:
             `(predictions, gradients)`, these a list like
@@ -92,7 +97,11 @@ class SparseModel(keras.Model):
             loss = self._compute_loss(
                 x=x,
                 y=y,
-                y_pred=predictions,
+                y_pred=keras.tree.map_structure(
+                    lambda logits: logits / temperature, predictions
+                )
+                if temperature != 1
+                else predictions,
                 sample_weight=weights,
                 training=True,
             )
@@ -161,12 +170,12 @@ class SparseModel(keras.Model):
                 data = tf.data.Dataset.from_tensors(tuple(batch)).repeat()
                 iterator = iter(data)
             if self._clock is None:
-                self._clock = steps.HostClock(self._steps)
+                self._clock = clocks.HostClock(self._steps)
             clock = self._clock
             end = clock.step + self.steps_per_execution
             logs = None
             while clock.step < end:
-                if clock.due(on_batch=True):
+                if clock.due(before_step=True):
                     update(iterator)
                     clock.note_update()
                     continue
@@ -175,7 +184,7 @@ class SparseModel(keras.Model):
                 clock.step += int(n_done)
                 if int(n_done) < n_steps:
                     break
-                if clock.due(on_batch=False):
+                if clock.due(before_step=False):
                     update(iterator)
                     clock.note_update()
             if logs is None or int(n_done) == 0:
@@ -213,7 +222,13 @@ class SparseModel(keras.Model):
         self.distribute_strategy.run(replica_update, batch)
 
     def _update_step(self, data=None):
-        gradients = None if data is None else self.gradients(data)[1]
+        gradients = None
+        if data is not None:
+            temperature = self.updater.temperature
+            extra = {} if temperature == 1 else {"temperature": temperature}
+            gradients = self._steps.update_gradients(
+                lambda: self.gradients(data, **extra)[1]
+            )
         self._steps.update_masks(gradients)
 
     def _compiled(self, function):

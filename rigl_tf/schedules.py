@@ -5,7 +5,10 @@ completed; int or scalar integer tensor) that returns a scalar float32 tensor.
 `UpdateWindow` says at which steps masks are updated.
 """
 
+import bisect
+import collections.abc
 import dataclasses
+import itertools
 import math
 
 import tensorflow as tf
@@ -120,6 +123,69 @@ class UpdateWindow:
         past = max(step - self.begin, 0)
         due = self.begin + -(-past // self.interval) * self.interval
         return None if self.end is not None and due > self.end else due
+
+    def last_due(self, step):
+        """Return the last due step up to `step`, or None."""
+        step = step if self.end is None else min(step, self.end)
+        past = step - self.begin
+        return None if past < 0 else step - past % self.interval
+
+    def steps_to_go(self, step):
+        """Return the steps from `step` (tensor) to the next update after it."""
+        past = tf.cast(step, tf.int64) - self.begin
+        within = self.interval - past % self.interval
+        to_go = tf.where(past < 0, -past, within)
+        if self.end is None:
+            return to_go
+        over = past + self.begin + to_go > self.end
+        return tf.where(over, tf.constant(tf.int64.max), to_go)
+
+
+@dataclasses.dataclass(frozen=True)
+class UpdateSteps:
+    """Steps at which masks are updated, one by one.
+
+    Attributes:
+        steps: increasing steps, at least one.
+        begin: none lies before it.
+        end: none lies after it; None for no end.
+    """
+
+    steps: collections.abc.Sequence
+    begin: int = 0
+    end: int | None = None
+
+    def __post_init__(self):
+        if not isinstance(self.steps, collections.abc.Sequence):
+            raise TypeError(
+                "`update_steps` must be a list of steps, or None. Received: "
+                f"update_steps={self.steps!r}"
+            )
+        for step in self.steps:
+            checks.at_least("update_steps", step, self.begin, integer=True)
+        if not self.steps or any(
+            after <= before for before, after in itertools.pairwise(self.steps)
+        ):
+            raise ValueError(
+                "`update_steps` must be steps in increasing order, at least "
+                f"one. Received: update_steps={self.steps!r}"
+            )
+        if self.end is not None and self.steps[-1] > self.end:
+            raise ValueError(
+                "`update_steps` must not lie after `update_end_step`. "
+                f"Received: {self.steps[-1]} > {self.end}"
+            )
+
+    def next_due(self, step):
+        """Return the first due step at or after `step`, or None."""
+        index = bisect.bisect_left(self.steps, step)
+        return self.steps[index] if index < len(self.steps) else None
+
+    def steps_to_go(self, step):
+        """Return the steps from `step` (tensor) to the next update after it."""
+        ahead = tf.constant(self.steps, tf.int64) - tf.cast(step, tf.int64)
+        never = tf.constant(tf.int64.max)
+        return tf.reduce_min(tf.where(ahead > 0, ahead, never))
 
 
 def _progress(value, begin_step, end_step):

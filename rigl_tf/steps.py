@@ -5,12 +5,15 @@ are masked before the optimizer sees them, the slots of inactive connections
 hold their initial values, and an update zeroes what it drops.
 """
 
-import contextlib
+import dataclasses
 
 import keras
 import tensorflow as tf
 
+from rigl_tf import changes
 from rigl_tf import checks
+from rigl_tf import constraints
+from rigl_tf import dense_weights
 from rigl_tf import layers
 from rigl_tf import masking
 from rigl_tf import slots
@@ -45,30 +48,76 @@ class SparseSteps:
         self.l2 = l2
         self.kernels = []
         self._slots = []
-        self._tracing = 0
         with self.strategy.scope():
             self._build_state()
 
     def _build_state(self):
-        variables = self.model.trainable_variables
-        if not self.optimizer.built:
-            self.optimizer.build(variables)
-        self.step_variable = _counter("step", 0)
-        self.last_update_variable = _counter("last_update_step", -1)
-        self.skipped_updates = _counter("skipped_updates", 0)
+        self.step_variable = updaters.state_variable(
+            tf.constant(0, tf.int64), "step"
+        )
+        self.last_update_variable = updaters.state_variable(
+            tf.constant(-1, tf.int64), "last_update_step"
+        )
+        self._last_done = updaters.state_variable(
+            tf.constant(-1, tf.int64), "last_done_step"
+        )
+        self.skipped_updates = updaters.state_variable(
+            tf.constant(0, tf.int64), "skipped_updates"
+        )
         if self.updater is not None:
             self.kernels = masking.masked_kernels(self.model)
-            for optimizer in slots.elementary(self.optimizer):
-                self.updater.check_optimizer(optimizer)
+            if self.updater.starts_dense:
+                name = type(self.updater).__name__
+                masking.require_dense(self.kernels, name)
+            for item in self.kernels:
+                self.updater.check_mask_shape(item.mask_shape)
             self.updater.build(self.kernels)
-            self._slots = slots.slots_of(
-                self.optimizer, [k.kernel for k in self.kernels]
-            )
-        masks = {id(k.kernel): k.mask for k in self.kernels}
+        self._dense = dense_weights.DenseWeights(self.updater, self.kernels)
+        by_id = {id(item.kernel): item for item in self.kernels}
+        dense = self._dense.by_kernel()
         self._variables = [
-            (v, masks.get(id(v)), bool(self.l2) and layers.decays(v))
-            for v in variables
+            _Trained(
+                variable,
+                dense.get(id(variable), variable),
+                by_id.get(id(variable)),
+                self.l2 if layers.decays(variable) else 0.0,
+            )
+            for variable in self.model.trainable_variables
         ]
+        self._build_optimizer()
+        self._suspended = self._suspension()
+
+    def _build_optimizer(self):
+        trained = [entry.trained for entry in self._variables]
+        if not self.optimizer.built:
+            self.optimizer.build(trained)
+        elif self._dense:
+            raise ValueError(
+                f"{type(self.updater).__name__} trains dense weights of its "
+                "own: `optimizer` must not have been built for the kernels. "
+                "Received: a built one; make a new one"
+            )
+        if self.updater is None:
+            return
+        for optimizer in slots.elementary(self.optimizer):
+            self.updater.check_optimizer(optimizer)
+        kernels = [item.kernel for item in self.kernels]
+        if self._dense:
+            # Slots belong to the dense weights, which no update resets.
+            slots.slots_of(self.optimizer, self._dense.variables())
+            self._slots = [[] for _ in kernels]
+        else:
+            self._slots = slots.slots_of(self.optimizer, kernels)
+
+    def _suspension(self):
+        """Return what switches off constraints and reduction of others."""
+        optimizers = slots.elementary(self.optimizer)
+        kernels = [item.kernel for item in self.kernels]
+        reduced_here = self.strategy.num_replicas_in_sync > 1
+        return constraints.Suspension(
+            kernels if slots.are_elementwise(optimizers) else [],
+            optimizers if reduced_here else [],
+        )
 
     @property
     def step(self):
@@ -81,11 +130,18 @@ class SparseSteps:
         last = int(_first_replica(self.last_update_variable))
         return None if last < 0 else last
 
+    @property
+    def last_done_step(self):
+        """Step of the last that was not skipped, or None; reads the device."""
+        last = int(_first_replica(self._last_done))
+        return None if last < 0 else last
+
     def state(self):
         """Map names to the variables beside model and optimizer."""
         named = {
             "step": self.step_variable,
             "last_update_step": self.last_update_variable,
+            "last_done_step": self._last_done,
             "skipped_updates": self.skipped_updates,
         }
         if self.updater is not None:
@@ -98,7 +154,9 @@ class SparseSteps:
         if self.updater is None:
             return False
         step = self.step
-        return self.updater.next_update(step, self.last_update_step) == step
+        if self.last_update_step == step:
+            return False
+        return self.updater.next_update(step, self.last_done_step) == step
 
     def apply_gradients(self, gradients):
         """Mask the dense gradients and let the optimizer apply them.
@@ -111,12 +169,46 @@ class SparseSteps:
         gradients = self._reduce(gradients)
         self._observe(gradients)
         masked = [
-            self._masked_gradient(gradient, *entry)
+            self._step_gradient(gradient, entry)
             for gradient, entry in zip(gradients, self._variables)
         ]
-        with self._own_masking():
-            self.optimizer.apply(masked, [v for v, _, _ in self._variables])
+        before = self._dense.values()
+        with self._suspended:
+            self.optimizer.apply(masked, [e.trained for e in self._variables])
+        self._dense.settle(before)
         self.step_variable.assign_add(1)
+
+    def update_gradients(self, gradients):
+        """Return what `update_masks` wants to know of a batch.
+
+        Args:
+            gradients: function without arguments that returns the gradients of
+                a batch, as for `apply_gradients`.
+
+        Returns:
+            these, or the Hessian-gradient products `Hg` if the updater is
+            `second_order`: the gradients of `sum(g * stop_gradient(g))`.
+        """
+        if not self.updater.second_order:
+            return gradients()
+        variables = [entry.variable.value for entry in self._variables]
+        kernels = {id(item.kernel) for item in self.kernels}
+        scale = _loss_scale(self.optimizer)
+        with tf.GradientTape() as tape:
+            first = [
+                # The square of a loss scale would overflow.
+                None if g is None else g / tf.cast(scale, g.dtype)
+                for g in gradients()
+            ]
+            products = [
+                tf.reduce_sum(gradient * tf.stop_gradient(reduced))
+                for gradient, reduced, entry in zip(
+                    first, self._reduce(first), self._variables
+                )
+                if gradient is not None and id(entry.variable) in kernels
+            ]
+            product = tf.add_n(products)
+        return tape.gradient(product, variables)
 
     def update_masks(self, gradients=None):
         """Let the updater change the masks; keep weights and slots in order.
@@ -128,7 +220,8 @@ class SparseSteps:
 
         Args:
             gradients: list like `model.trainable_variables`, as for
-                `apply_gradients`, if `updater.updates_on_batch`; else None.
+                `apply_gradients`, or from `update_gradients`, if
+                `updater.updates_on_batch`; else None.
 
         Returns:
             float32 tensor, one row per kernel: the number of connections that
@@ -138,18 +231,21 @@ class SparseSteps:
             gradients = self._kernel_gradients(self._reduce(gradients))
         weights = [kernel.kernel.value for kernel in self.kernels]
         finite = updaters.all_finite(weights + list(gradients or []))
-        changes = self.updater.changes(
+        decided = self.updater.changes(
             self.kernels, gradients, self.step_variable.value
         )
         for kernel, kernel_slots, change in zip(
-            self.kernels, self._slots, changes
+            self.kernels, self._slots, decided
         ):
-            _apply_change(kernel, kernel_slots, change, finite)
-        report = _report(changes, gradients, finite)
+            changes.apply(kernel, kernel_slots, change, finite)
+        self._dense.mask()
+        report = changes.report(decided, gradients, finite)
         self.skipped_updates.assign(
             self.skipped_updates.value + tf.cast(~finite, tf.int64)
         )
-        self.last_update_variable.assign(self.step_variable.value)
+        now = self.step_variable.value
+        self.last_update_variable.assign(now)
+        self._last_done.assign(tf.where(finite, now, self._last_done.value))
         if self.updater.counts_update_steps:
             self.step_variable.assign_add(1)
         return report
@@ -160,6 +256,7 @@ class SparseSteps:
         Changes no bit after our own steps. Weights that were restored from
         elsewhere, without the optimizer, need it.
         """
+        self._dense.adopt()
         for kernel, kernel_slots in zip(self.kernels, self._slots):
             active, weights = kernel.mask.value > 0, kernel.kernel.value
             zeros = tf.zeros_like(weights)
@@ -167,6 +264,12 @@ class SparseSteps:
             for slot in kernel_slots:
                 value, reset = slot.variable.value, slot.initial_values(zeros)
                 slot.variable.assign(tf.where(active, value, reset))
+
+    def finish(self):
+        """Let the optimizer put averaged weights, if it keeps any, in place."""
+        self.optimizer.finalize_variable_values(
+            [entry.trained for entry in self._variables]
+        )
 
     def _reduce(self, gradients):
         """Sum gradients over replicas, once, before masking and clipping."""
@@ -178,15 +281,17 @@ class SparseSteps:
     def _observe(self, gradients):
         if self.updater is not None and self.updater.observes_gradients:
             self.updater.observe(
-                self.kernels, self._kernel_gradients(gradients)
+                self.kernels,
+                self._kernel_gradients(gradients),
+                self.step_variable.value,
             )
 
     def _kernel_gradients(self, gradients):
         """Pick the kernels' gradients, without the scale of the loss."""
         scale = _loss_scale(self.optimizer)
         by_id = {
-            id(v): gradient
-            for gradient, (v, _, _) in zip(gradients, self._variables)
+            id(entry.variable): gradient
+            for gradient, entry in zip(gradients, self._variables)
         }
         found = [by_id[id(kernel.kernel)] for kernel in self.kernels]
         return [
@@ -196,78 +301,36 @@ class SparseSteps:
             for kernel, gradient in zip(self.kernels, found)
         ]
 
-    def _masked_gradient(self, gradient, variable, mask, decays):
+    def _step_gradient(self, gradient, entry):
         if gradient is None:
             return None
-        if mask is not None:
-            gradient = gradient * tf.cast(mask.value, gradient.dtype)
-        if decays:
+        if entry.kernel is not None:
+            gradient = self.updater.step_gradient(entry.kernel, gradient)
+            penalty = self.updater.penalty_gradient(entry.kernel, entry.l2)
+        else:
+            penalty = entry.l2 * entry.variable.value if entry.l2 else None
+        if penalty is not None:
             # Scaled like the loss, in case the optimizer scales it.
-            wd = self.optimizer.scale_loss(tf.constant(self.l2, gradient.dtype))
-            gradient += tf.cast(wd, gradient.dtype) * variable.value
+            penalty = self.optimizer.scale_loss(penalty)
+            gradient += tf.cast(penalty, gradient.dtype)
         return gradient
 
-    @contextlib.contextmanager
-    def _own_masking(self):
-        """Switch off what we do ourselves: constraints and reduction.
 
-        Counted, because the threads of several replicas trace through here
-        alternately.
-        """
-        optimizers = slots.elementary(self.optimizer)
-        kernels = []
-        if slots.are_elementwise(optimizers):
-            kernels = [kernel.kernel for kernel in self.kernels]
-        reduced_here = self.strategy.num_replicas_in_sync > 1
-        if not self._tracing:
-            self._constraints = layers.detach_mask_constraints(kernels)
-            for optimizer in optimizers if reduced_here else ():
-                optimizer._all_reduce_sum_gradients = lambda pairs: pairs
-        self._tracing += 1
-        try:
-            yield
-        finally:
-            self._tracing -= 1
-            if not self._tracing:
-                layers.attach_constraints(kernels, self._constraints)
-                for optimizer in optimizers if reduced_here else ():
-                    del optimizer._all_reduce_sum_gradients
-
-
-class HostClock:
-    """Step counters on the host, so that a loop need not read the device.
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Trained:
+    """A trainable variable of the model, and what the optimizer trains for it.
 
     Attributes:
-        step: optimizer steps completed.
-        last_update_step: step of the last mask update, or None.
+        variable: the model's.
+        trained: the same, or the dense weights of which it is the active part.
+        kernel: its `MaskedKernel`, or None.
+        l2: weight decay of this variable.
     """
 
-    def __init__(self, trainer):
-        self.step = trainer.step
-        self.last_update_step = trainer.last_update_step
-        self._updater = trainer.updater
-
-    def due(self, on_batch):
-        """Say whether an update is due now, of the kind that is asked for."""
-        updater = self._updater
-        if updater is None or updater.updates_on_batch != on_batch:
-            return False
-        due = updater.next_update(self.step, self.last_update_step)
-        return due == self.step
-
-    def note_update(self):
-        """Count an update."""
-        self.last_update_step = self.step
-        self.step += int(self._updater.counts_update_steps)
-
-    def next_stop(self, steps, intervals):
-        """Return the step until which there is nothing but steps to do."""
-        stops = [steps]
-        stops += [(self.step // n + 1) * n for n in intervals]
-        if self._updater is not None:
-            due = self._updater.next_update(self.step, self.step)
-            stops += [due] if due is not None else []
-        return min(stops)
+    variable: keras.Variable
+    trained: keras.Variable
+    kernel: masking.MaskedKernel | None
+    l2: float
 
 
 def _loss_scale(optimizer):
@@ -275,51 +338,7 @@ def _loss_scale(optimizer):
     return optimizer.scale_loss(tf.constant(1.0))
 
 
-def _counter(name, value):
-    """Create an int64 counter that each replica keeps for itself."""
-    return keras.Variable(
-        value,
-        dtype="int64",
-        trainable=False,
-        autocast=False,
-        aggregation="none",
-        name=name,
-    )
-
-
 def _first_replica(variable):
     """Read a variable, under a strategy the first replica's copy."""
     value = variable.value
     return getattr(value, "values", [value])[0].numpy()
-
-
-def _report(changes, gradients, finite):
-    """Count grown connections and take the norm of their gradients."""
-    rows = []
-    for change, gradient in zip(changes, gradients or [None] * len(changes)):
-        grown = tf.cast(change.grown & finite, tf.float32)
-        norm = tf.constant(0.0)
-        if gradient is not None:
-            norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
-        rows.append([tf.reduce_sum(grown), norm])
-    return tf.convert_to_tensor(rows)
-
-
-def _apply_change(kernel, kernel_slots, change, finite):
-    """Assign mask, weights and slots of one kernel, if all is finite."""
-    weights, old_mask = kernel.kernel.value, kernel.mask.value
-    new_mask = tf.cast(change.mask, old_mask.dtype)
-    new_mask = tf.where(finite, new_mask, old_mask)
-    grown = change.grown & finite
-    retained = (new_mask > 0) & ~grown
-    first = change.grow_values
-    first = tf.zeros_like(weights) if first is None else first
-    anew = tf.where(grown, first, tf.zeros_like(weights))
-    kernel.kernel.assign(tf.where(retained, weights, anew))
-    kernel.mask.assign(new_mask)
-    for slot in kernel_slots:
-        value = slot.variable.value
-        reset = slot.initial_values(anew)
-        if change.slot_values is not None:
-            reset += tf.where(grown, change.slot_values, tf.zeros_like(value))
-        slot.variable.assign(tf.where(retained, value, reset))

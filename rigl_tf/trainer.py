@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import clocks
 from rigl_tf import steps
 
 
@@ -46,7 +47,10 @@ class SparseTrainer(steps.SparseSteps):
         self.reset_totals(0)
         self.n_batches = 0
         self.last_update_report = None
-        self._loss = _per_example(loss)
+        loss = keras.losses.get(loss)
+        if updater is not None:
+            updater.check_loss(loss)
+        self._loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
         self._compile(jit_compile)
 
     def _compile(self, jit_compile):
@@ -116,7 +120,7 @@ class SparseTrainer(steps.SparseSteps):
             FloatingPointError: the loss became infinite or NaN; names the step.
         """
         iterator = self._iterator(dataset)
-        clock = steps.HostClock(self)
+        clock = clocks.HostClock(self)
         pace = _Pace()
         self.repair()
         if len(self.totals) != len(callbacks):
@@ -124,7 +128,7 @@ class SparseTrainer(steps.SparseSteps):
         while clock.step < n_steps:
             if should_stop is not None and should_stop():
                 return False
-            if clock.due(on_batch=True):
+            if clock.due(before_step=True):
                 before = clock.step
                 self._update(iterator, clock, callbacks)
                 if clock.step > before:  # it counted as a step
@@ -135,15 +139,10 @@ class SparseTrainer(steps.SparseSteps):
             stop = min(stop, clock.step + pace.n_steps)
             with pace:
                 self._run_steps(iterator, clock, stop)
-            if clock.due(on_batch=False):
+            if clock.due(before_step=False):
                 self._update(iterator, clock, callbacks)
             self._fire(callbacks, stop, n_steps)
         return True
-
-    def finish(self):
-        """Let the optimizer put averaged weights, if it keeps any, in place."""
-        variables = self.model.trainable_variables
-        self.optimizer.finalize_variable_values(variables)
 
     def _fire(self, callbacks, step, n_steps):
         for index, callback in enumerate(callbacks):
@@ -208,24 +207,31 @@ class SparseTrainer(steps.SparseSteps):
         return sums
 
     def _replica_update(self, batch=None):
-        gradients = None if batch is None else self._gradients(batch)[1]
+        gradients = None
+        if batch is not None:
+            temperature = self.updater.temperature
+            gradients = self.update_gradients(
+                lambda: self._gradients(batch, temperature)[1]
+            )
         return self.update_masks(gradients)
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         return tf.stack(self._sums(y, self.model(x, training=False), weights))
 
-    def _gradients(self, batch):
+    def _gradients(self, batch, temperature=1.0):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         replicas = self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
             predictions = self.model(x, training=True)
+            if temperature != 1:
+                predictions = predictions / temperature
             sums = self._sums(y, predictions, weights)
             loss = sums[1] / (sums[0] * replicas)
             if self.model.losses:
                 loss += tf.add_n(self.model.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
-        variables = [variable.value for variable, _, _ in self._variables]
+        variables = [entry.variable.value for entry in self._variables]
         return tf.stack(sums), tape.gradient(loss, variables)
 
     def _sums(self, y, predictions, weights):
@@ -262,9 +268,3 @@ class _Pace:
             self.n_steps = max(self.n_steps // 2, 1)
         elif seconds < 0.25:
             self.n_steps = min(self.n_steps * 2, 4096)
-
-
-def _per_example(loss):
-    """Return `(y, y_pred) -> loss of each example`, unreduced."""
-    loss = keras.losses.get(loss)
-    return loss.call if isinstance(loss, keras.losses.Loss) else loss

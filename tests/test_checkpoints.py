@@ -10,14 +10,24 @@ from rigl_tf import callbacks
 from rigl_tf import checkpoints
 from rigl_tf import updaters
 
-ALL = pytest.mark.parametrize(
-    "method", contracts.METHODS, ids=lambda method: method.name
-)
+_POINTS = (4, 5, 6)
+# Before, at and right after the update of step 5: all three for RigL, one for
+# every other method.
+POINTS = [(contracts.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
+POINTS += [
+    (method, mask_shape, _POINTS[index % 3])
+    for index, (method, mask_shape) in enumerate(contracts.SOME_SHAPE)
+]
 
 
-def with_dropout(method, optimizer=tiny.sgd):
+def with_dropout(method, optimizer=tiny.sgd, mask_shape=None):
     keras.utils.set_random_seed(0)
-    trainer = tiny.trainer(method.build(), optimizer, build=tiny.dropout_mlp)
+    trainer = tiny.trainer(
+        method.build(),
+        optimizer,
+        build=tiny.dropout_mlp,
+        mask_shape=mask_shape,
+    )
     actions = [
         callbacks.Callback(7),
         callbacks.MaskStatistics(trainer.kernels),
@@ -38,28 +48,31 @@ def assert_same_state(a, b):
         np.testing.assert_array_equal(array, b[name], err_msg=name)
 
 
-@ALL
-@pytest.mark.parametrize("at", [4, 5, 6])
+@pytest.mark.parametrize(
+    "method, mask_shape, at",
+    POINTS,
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
-    method, at, tmp_path
+    method, mask_shape, at, tmp_path
 ):
-    """Abandon before, at and right after the update of step 5."""
-    whole, actions = with_dropout(method)
+    whole, actions = with_dropout(method, mask_shape=mask_shape)
     train(whole, actions, 12)
     expected = checkpoints.arrays_of(whole, actions)
     store = checkpoints.Checkpoints(tmp_path)
-    first, actions = with_dropout(method)
+    first, actions = with_dropout(method, mask_shape=mask_shape)
     train(first, actions, at)
+    assert first.step == at
     store.save(at, checkpoints.arrays_of(first, actions))
     keras.utils.set_random_seed(99)  # what a new process would differ in
-    second, actions = with_dropout(method)
+    second, actions = with_dropout(method, mask_shape=mask_shape)
     assert checkpoints.resume(second, store, actions) == at
     train(second, actions, 12)
     assert_same_state(expected, checkpoints.arrays_of(second, actions))
 
 
 def test_bfloat16_weights_come_back(tmp_path):
-    rigl = contracts.METHODS[2]
+    rigl = contracts.BY_NAME["rigl"]
     keras.config.set_dtype_policy("bfloat16")
     try:
         trainer, actions = with_dropout(rigl)
@@ -178,7 +191,7 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
 
 
 def test_statistics_count_what_moves():
-    method = contracts.METHODS[2]
+    method = contracts.BY_NAME["rigl"]
     trainer = tiny.trainer(method.build())
     statistics = callbacks.MaskStatistics(trainer.kernels)
     first = [item.mask.numpy() for item in trainer.kernels]

@@ -15,15 +15,18 @@ import oracle
 import pytest
 import tensorflow as tf
 
+from rigl_tf import changes
 from rigl_tf import distributions
 from rigl_tf import masking
 from rigl_tf import masks
 from rigl_tf import schedules
+from rigl_tf import shapes
 from rigl_tf import slots
-from rigl_tf import steps
 from rigl_tf import updaters
 
 _DIRECTORY = pathlib.Path(__file__).parent / "golden"
+
+drop_and_grow = shapes.UNSTRUCTURED.drop_and_grow
 
 
 @functools.cache
@@ -160,11 +163,9 @@ def test_masks_move_as_the_original_ones(name):
     weights, gradients = np.float32(case["weights"]), np.float32(case["grads"])
     fraction = case["drop_fraction"]
 
-    ours, _ = masks.drop_and_grow(
-        mask, tf.abs(weights), tf.abs(gradients), fraction
-    )
+    ours, _ = drop_and_grow(mask, tf.abs(weights), tf.abs(gradients), fraction)
     # Where all inactive positions grow first, as many grow as are moved.
-    _, moved = masks.drop_and_grow(mask, tf.abs(weights), 1 - mask, fraction)
+    _, moved = drop_and_grow(mask, tf.abs(weights), 1 - mask, fraction)
 
     np.testing.assert_array_equal(ours, wanted_mask(case))
     assert np.count_nonzero(ours) == case["n_ones"]
@@ -190,7 +191,7 @@ def update(updater, kernel, gradients, slot_before):
     (change,) = updater.changes(
         [kernel], [tf.constant(gradients)], tf.constant(0, tf.int64)
     )
-    steps._apply_change(kernel, [slot], change, tf.constant(True))
+    changes.apply(kernel, [slot], change, tf.constant(True))
     return momentum.numpy()
 
 
@@ -273,7 +274,7 @@ def test_snfs_averages_gradients_as_the_original():
     (average,) = updater.variables().values()
     np.testing.assert_array_equal(average, np.zeros([3, 4]))
     for expected in data["ema_after_each_call"]:
-        updater.observe([kernel], [tf.constant(data["grad"], tf.float32)])
+        updater.observe([kernel], [tf.constant(data["grad"], tf.float32)], 0)
         np.testing.assert_allclose(average, expected, rtol=1e-6)
         scores = updater.grow_scores(kernel, None, 0)
         np.testing.assert_allclose(scores, expected, rtol=1e-6)

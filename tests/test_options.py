@@ -6,9 +6,10 @@ import oracle
 import pytest
 import tensorflow as tf
 
+from rigl_tf import changes
+from rigl_tf import config
 from rigl_tf import masking
 from rigl_tf import schedules
-from rigl_tf import steps
 from rigl_tf import updaters
 
 
@@ -38,7 +39,7 @@ def grown_weights(grow_init, divisor=1.0):
         grow_init_divisor=divisor,
     )
     (change,) = method.changes([item], [gradient_like(item)], tf.constant(0))
-    steps._apply_change(item, [], change, tf.constant(True))
+    changes.apply(item, [], change, tf.constant(True))
     return before[before != 0], item.kernel.numpy()[change.grown.numpy()]
 
 
@@ -104,3 +105,104 @@ def test_global_snip_keeps_the_largest_saliencies_of_all_kernels():
 def test_unknown_scopes_are_refused():
     with pytest.raises(ValueError, match="one of layer, global.*'all'"):
         updaters.SNIP(scope="all")
+
+
+def test_first_weights_can_be_drawn_from_the_initial_ones():
+    item = kernel()
+    before = item.kernel.numpy()
+    initial = before[item.mask.numpy() > 0]
+    method = updaters.SET(
+        drop_fraction=schedules.constant(0.5),
+        grow_init="initial_dist",
+        grow_init_divisor=2.0,
+    )
+    method.build([item])
+    item.kernel.assign(before * 0.1)  # training has gone on
+    (change,) = method.changes([item], None, tf.constant(0))
+    changes.apply(item, [], change, tf.constant(True))
+    grown = 2 * item.kernel.numpy()[change.grown.numpy()]
+    assert len(grown) > 100
+    assert np.isin(grown, initial).all()
+    assert len(np.unique(grown)) > 0.5 * len(grown)
+
+
+def test_gradients_are_averaged_over_the_batches_before_an_update():
+    item = kernel()
+    method = updaters.RigL(
+        update_interval=10,
+        update_end_step=100,
+        drop_fraction=schedules.constant(0.3),
+        gradient_batches=3,
+    )
+    method.build([item])
+    gradients = [gradient_like(item, seed) for seed in range(12)]
+    seen = []
+    grow_scores = method.grow_scores
+    method.grow_scores = lambda k, g, t: seen.append(g) or grow_scores(k, g, t)
+    for step in range(10):
+        method.observe([item], [gradients[step]], tf.constant(step, tf.int64))
+    method.changes([item], [gradients[10]], tf.constant(10, tf.int64))
+    mean = np.mean([g.numpy() for g in gradients[8:11]], axis=0)
+    np.testing.assert_allclose(seen[-1], mean, rtol=1e-5, atol=1e-6)
+    # The next mean begins anew.
+    method.changes([item], [gradients[11]], tf.constant(20, tf.int64))
+    np.testing.assert_array_equal(seen[-1], gradients[11])
+
+
+def test_batches_that_are_averaged_cost_dense_gradients():
+    one, three = (
+        updaters.RigL(update_end_step=100, gradient_batches=n) for n in (1, 3)
+    )
+    assert three.update_flops(0.2, 1.0) - one.update_flops(
+        0.2, 1.0
+    ) == pytest.approx(2 * (1.0 - 0.2))
+
+
+@pytest.mark.parametrize("method", [updaters.SET, updaters.RigL])
+def test_updates_happen_at_explicit_steps(method):
+    updater = method(
+        update_steps=(3, 4, 9), update_end_step=20, drop_fraction=0.5
+    )
+    due, step, last = [], 0, None
+    while (found := updater.next_update(step, last)) is not None:
+        due.append(found)
+        step = last = found
+    assert due == [3, 4, 9]
+
+
+@pytest.mark.parametrize("steps", [(), (4, 4), (5, 3), (-1, 2), (3, 21)])
+def test_explicit_steps_must_increase_within_the_window(steps):
+    with pytest.raises(ValueError, match="update_steps"):
+        updaters.SET(update_steps=steps, update_end_step=20)
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        schedules.UpdateWindow(5, 3, 20),
+        schedules.UpdateWindow(4),
+        schedules.UpdateSteps((2, 3, 11)),
+    ],
+)
+def test_steps_to_go_lead_to_the_next_update(window):
+    for step in range(25):
+        due = window.next_due(step + 1)
+        to_go = int(window.steps_to_go(tf.constant(step, tf.int64)))
+        assert to_go > 10**9 if due is None else to_go == due - step
+
+
+def test_gin_binds_schedules_to_the_learning_rate():
+    words = [
+        "tasks/digits_mlp",
+        "methods/rigl",
+        "SPARSITY=0.9",
+        "DROP_FRACTION=@schedules.like_learning_rate()",
+        "schedules.like_learning_rate.value=0.4",
+        "schedules.like_learning_rate.learning_rate="
+        "@keras.optimizers.schedules.CosineDecay()",
+    ]
+    updater = config.parse(config.read(words))().updater
+    steps = [0, 500, 1000, 2000]
+    expected = [0.2 * (1 + np.cos(np.pi * t / 2000)) for t in steps]
+    found = [float(updater._drop_fraction(t)) for t in steps]
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -163,8 +163,8 @@ def test_snfs_averages_survive_a_non_finite_step():
     updater = updaters.SNFS(drop_fraction=schedules.constant(0.3))
     trainer = tiny.trainer(updater)
     good = [tf.ones(k.kernel.shape) for k in trainer.kernels]
-    updater.observe(trainer.kernels, good)
-    updater.observe(trainer.kernels, [g * np.nan for g in good])
+    updater.observe(trainer.kernels, good, 0)
+    updater.observe(trainer.kernels, [g * np.nan for g in good], 0)
     for average in updater.variables().values():
         np.testing.assert_allclose(average.numpy(), 0.1, rtol=1e-6)
 
@@ -262,3 +262,17 @@ def test_a_plain_model_is_refused():
         rigl_tf.SparseTrainer(
             tiny.mlp(), updaters.Static(), tiny.sgd(), tiny.LOSS
         )
+
+
+@pytest.mark.parametrize(
+    "updater", [updaters.SNIP(), updaters.Pruning(schedule="constant")]
+)
+def test_methods_that_begin_dense_refuse_sparse_masks(updater):
+    model = rigl_tf.sparsify(tiny.mlp(), 0.5, "uniform")
+    with pytest.raises(ValueError, match='first_mask="dense"'):
+        rigl_tf.SparseTrainer(model, updater, tiny.sgd(), tiny.LOSS)
+    dense = rigl_tf.sparsify(tiny.mlp(), 0.5, first_mask="dense")
+    rigl_tf.SparseTrainer(dense, updater, tiny.sgd(), tiny.LOSS)
+    # At sparsity 0 there is nothing to choose.
+    whole = rigl_tf.sparsify(tiny.mlp(), 0.0, "uniform")
+    rigl_tf.SparseTrainer(whole, updater, tiny.sgd(), tiny.LOSS)

@@ -85,19 +85,35 @@ def sgd():
     return keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
 
 
-def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp):
+def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp, mask_shape=None):
     """Build a network with the first masks that the updater wants."""
-    first = "dense" if updater.starts_dense else "random"
-    return rigl_tf.sparsify(build(dtype), sparsity, "uniform", first_mask=first)
+    if mask_shape is None:
+        constant = isinstance(updater, rigl_tf.updaters.SRigL)
+        mask_shape = "constant_fan_in" if constant else "unstructured"
+    return rigl_tf.sparsify(
+        build(dtype),
+        sparsity,
+        "uniform",
+        mask_shape=mask_shape,
+        first_mask="dense" if updater.starts_dense else "random",
+    )
 
 
 def trainer(
-    updater, optimizer=None, strategy=None, dtype=None, build=mlp, **kwargs
+    updater,
+    optimizer=None,
+    strategy=None,
+    dtype=None,
+    build=mlp,
+    mask_shape=None,
+    **kwargs,
 ):
     """Build a trainer of the masked `mlp`."""
     scope = (strategy or tf.distribute.get_strategy()).scope()
     with scope:
-        model = masked_mlp(updater, dtype=dtype, build=build)
+        model = masked_mlp(
+            updater, dtype=dtype, build=build, mask_shape=mask_shape
+        )
         optimizer = optimizer() if optimizer else sgd()
     return rigl_tf.SparseTrainer(
         model, updater, optimizer, LOSS, strategy, **kwargs

@@ -7,18 +7,26 @@ once for gradients of activations, once for those of weights (appendix H).
 from rigl_tf import checks
 
 
-def step_flops(updater, sparse, dense):
+def step_flops(updater, sparse, dense, n_steps):
     """Return the mean cost of a batch by the paper's formula for a method.
 
-    The formulas of appendix H, as if masks were updated throughout.
+    The formulas of appendix H, as if masks were updated throughout; where the
+    sparsity varies over time, the mean over the batches of the run.
 
     Args:
         updater: `updaters.MaskUpdater`, or None for dense training.
         sparse: FLOPs f_S of the sparse network's forward pass.
         dense: FLOPs f_D of the dense network's forward pass.
+        n_steps: optimizer steps of the run.
     """
     if updater is None:
         return 3 * dense
+    # Formulas are for updates at intervals.
+    if updater.sparsity_varies or getattr(updater, "update_steps", None):
+        n_batches = n_steps
+        if updater.updates_on_batch and not updater.counts_update_steps:
+            n_batches += len(update_steps(updater, n_steps))
+        return run_flops(updater, sparse, dense, n_steps) / n_batches
     return updater.training_flops(sparse, dense)
 
 
@@ -26,33 +34,44 @@ def run_flops(updater, sparse, dense, n_steps):
     """Return the cost of a whole run, one batch after the other.
 
     Every optimizer step and every mask update that the run holds: updates end
-    at T_end, and those on a batch of their own cost extra.
+    at T_end, those on a batch of their own cost extra, and between two updates
+    the network is as sparse as the method says (f_D minus the zeros in place).
 
-    Args:
-        updater: as in `step_flops`.
-        sparse: as in `step_flops`.
-        dense: as in `step_flops`.
-        n_steps: optimizer steps of the run.
+    Args: as in `step_flops`.
     """
     checks.at_least("n_steps", n_steps, 1, integer=True)
     if updater is None:
         return 3 * dense * n_steps
-    n_updates = count_updates(updater, n_steps)
-    if updater.counts_update_steps:
-        n_steps -= n_updates
-    return n_steps * updater.step_flops(sparse, dense) + (
-        n_updates * updater.update_flops(sparse, dense)
-    )
+
+    def forward(progress):
+        return dense - progress * (dense - sparse)
+
+    now = forward(0.0 if updater.starts_dense else 1.0)
+    total = step = 0
+    for due in update_steps(updater, n_steps):
+        total += (due - step) * updater.step_flops(now, dense)
+        total += updater.update_flops(now, dense)
+        now = forward(updater.sparsity_progress(due))
+        step = due + updater.counts_update_steps
+    return total + (n_steps - step) * updater.step_flops(now, dense)
 
 
-def count_updates(updater, n_steps):
-    """Return how many times a run of `n_steps` updates its masks."""
-    step, last, n_updates = 0, None, 0
+def final_progress(updater, n_steps):
+    """Return the share of the final zeros that a run of `n_steps` reaches."""
+    if not updater.sparsity_varies:
+        return 1.0
+    steps = update_steps(updater, n_steps)
+    return updater.sparsity_progress(steps[-1]) if steps else 0.0
+
+
+def update_steps(updater, n_steps):
+    """List the steps at which a run of `n_steps` updates its masks."""
+    step, last, steps = 0, None, []
     while True:
         due = updater.next_update(step, last)
         # An update on a batch of its own comes before the step.
         if due is None or due > n_steps - updater.updates_on_batch:
-            return n_updates
-        n_updates += 1
+            return steps
+        steps.append(due)
         last = due
         step = due + 1 if updater.counts_update_steps else due

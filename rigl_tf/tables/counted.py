@@ -9,7 +9,6 @@ from rigl_tf import distributions
 from rigl_tf import models
 from rigl_tf import updaters
 from rigl_tf.accounting import published
-from rigl_tf.accounting import training
 
 IMAGE = (224, 224, 3)
 DELTA_T = 100
@@ -102,7 +101,9 @@ def training_ratio(method, sparse, dense):
         "RigL": updaters.RigL(update_interval=DELTA_T, update_end_step=25_000),
         "SNFS": updaters.SNFS(update_end_step=25_000),
     }[method]
-    return training.step_flops(updater, sparse, dense) / (3 * dense)
+    if updater is None:
+        return 1.0
+    return updater.training_flops(sparse, dense) / (3 * dense)
 
 
 def big_sparse_ratio(net, width, sparse, dense):

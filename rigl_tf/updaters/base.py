@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
+
+from rigl_tf import shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,7 +14,8 @@ class MaskChange:
 
     Attributes:
         mask: new mask, float tensor of zeros and ones.
-        grown: boolean tensor of the connections that were inactive before.
+        grown: boolean tensor of the active connections that begin anew: those
+            that were inactive before.
         grow_values: weights that grown connections begin with, or None for 0.
         slot_values: values that are added to the initial slots of grown
             connections, or None.
@@ -32,17 +36,28 @@ class MaskUpdater:
         updates_on_batch: whether an update looks at the dense gradients of a
             batch of its own, before a step (RigL, SNIP), or only at weights
             and state, after a step (SET, SNFS).
+        second_order: whether these are Hessian-gradient products (GraSP).
+        temperature: what logits are divided by on the update's batch.
         starts_dense: whether first masks are all ones (see `masking.sparsify`).
         observes_gradients: whether `observe` wants every step's gradients.
         counts_update_steps: whether an update on a batch counts as a step.
+        trains_inactive: whether the optimizer trains dense weights that the
+            updater keeps (`dense_weights`), of which kernels are the active
+            part (DNW, Top-KAST).
+        sparsity_varies: whether the number of active weights changes during
+            training.
     """
 
     seed: int = 0
 
     updates_on_batch = False
+    second_order = False
+    temperature = 1.0
     starts_dense = False
     observes_gradients = False
     counts_update_steps = False
+    trains_inactive = False
+    sparsity_varies = False
 
     def build(self, kernels):
         """Create the state; called once, before training.
@@ -60,21 +75,45 @@ class MaskUpdater:
         """Raise ValueError if the method cannot work with the optimizer."""
         del optimizer
 
+    def check_mask_shape(self, mask_shape):
+        """Raise ValueError if the method cannot work with a mask shape."""
+        del mask_shape
+
+    def check_loss(self, loss):
+        """Raise ValueError if the method cannot work with the loss.
+
+        Args:
+            loss: Keras loss, its name, a function `(y, y_pred) -> loss`, or a
+                structure of these.
+        """
+        del loss
+
     def next_update(self, step, last_update_step):
         """Return the next step (int) at which an update is due, or None.
 
         Args:
             step: optimizer steps completed, int.
-            last_update_step: step of the last update, or None.
+            last_update_step: step of the last update that was carried out,
+                or None.
         """
         del step, last_update_step
         return None
+
+    def sparsity_progress(self, step):
+        """Return the share of the final zeros that are in place, in [0, 1].
+
+        Args:
+            step: optimizer steps completed, int; updates due then are done.
+        """
+        del step
+        return 1.0
 
     def step_flops(self, sparse, dense):
         """Return the FLOPs of an ordinary step, per example: `3 f_S`.
 
         Args:
-            sparse: FLOPs f_S of a forward pass of the sparse network.
+            sparse: FLOPs f_S of a forward pass of the sparse network, as
+                sparse as it is at the time.
             dense: FLOPs f_D of a forward pass of the dense network.
         """
         del dense
@@ -91,27 +130,91 @@ class MaskUpdater:
     def training_flops(self, sparse, dense):
         """Return the mean FLOPs of a batch, per example (paper, appendix H).
 
+        Not asked for if `sparsity_varies`: then the mean is over the run.
+
         Args: as `step_flops`.
         """
         return self.step_flops(sparse, dense)
 
-    def observe(self, kernels, gradients):
-        """Take note of a step's dense gradients, reduced over replicas."""
-        del kernels, gradients
+    def dense_weights(self, kernel):
+        """Return the variable that is trained, if `trains_inactive`.
+
+        Args:
+            kernel: `masking.MaskedKernel`.
+        """
+        raise TypeError(f"{type(self).__name__} trains active weights only")
+
+    def trained_positions(self, kernel):
+        """Return which dense weights a step may move, boolean; None for all."""
+        del kernel
+
+    def step_gradient(self, kernel, gradient):
+        """Return what the optimizer gets of a dense gradient: the active part.
+
+        Args:
+            kernel: `masking.MaskedKernel`.
+            gradient: dense gradient, reduced over replicas.
+        """
+        return gradient * tf.cast(kernel.mask.value, gradient.dtype)
+
+    def penalty_gradient(self, kernel, l2):
+        """Return the gradient of `wd/2 |w|^2` and other penalties, or None.
+
+        Args:
+            kernel: `masking.MaskedKernel`.
+            l2: weight decay wd; 0 for a kernel without.
+        """
+        return l2 * kernel.kernel.value if l2 else None
+
+    def observe(self, kernels, gradients, step):
+        """Take note of a step's dense gradients, reduced over replicas.
+
+        Args:
+            kernels: list of `masking.MaskedKernel`.
+            gradients: list of dense gradients, one per kernel.
+            step: optimizer steps completed, scalar int64 tensor.
+        """
+        del kernels, gradients, step
 
     def changes(self, kernels, gradients, step):
         """Decide the new masks.
 
         Args:
             kernels: list of `masking.MaskedKernel`.
-            gradients: list of dense gradients, one per kernel, if
-                `updates_on_batch`; otherwise None.
+            gradients: list of dense gradients (Hessian-gradient products if
+                `second_order`), one per kernel, if `updates_on_batch`;
+                otherwise None.
             step: optimizer steps completed, scalar int64 tensor.
 
         Returns:
             list of `MaskChange`, one per kernel.
         """
         raise TypeError(f"{type(self).__name__} never updates masks")
+
+
+def state_variable(value, name):
+    """Create a state variable that each replica keeps for itself.
+
+    Updates are computed from reduced gradients and stateless randomness alone,
+    so that the copies agree.
+
+    Args:
+        value: first value, tensor or array.
+        name: name of the variable.
+    """
+    return keras.Variable(
+        value, trainable=False, autocast=False, aggregation="none", name=name
+    )
+
+
+def require_unstructured(mask_shape, what):
+    """Raise ValueError unless masks are made of single weights."""
+    if mask_shape != shapes.UNSTRUCTURED:
+        raise ValueError(
+            f"{what} counts single weights over all kernels: the mask shape "
+            'must be "unstructured" (MASK_SHAPE). Received: '
+            f'mask_shape="{mask_shape}"'
+        )
 
 
 def all_finite(tensors):

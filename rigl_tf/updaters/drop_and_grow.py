@@ -10,9 +10,11 @@ from rigl_tf import checks
 from rigl_tf import masks
 from rigl_tf import schedules
 from rigl_tf.updaters import base
+from rigl_tf.updaters import redistribution
 
 _GROW_INITS = (
     "zeros",
+    "initial_dist",
     "random_normal",
     "random_uniform",
     "grad_scale",
@@ -28,29 +30,44 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         update_interval: steps between two updates (Delta T), at least 1.
         update_begin_step: first step at which masks may change.
         update_end_step: last such step, inclusive (T_end); None never stops.
+        update_steps: the steps at which masks change, instead of an interval.
         drop_fraction: share of active connections that an update moves: alpha
             in [0, 1], annealed by a cosine from begin to end, or a schedule
             (see `rigl_tf.schedules`).
         drop_noise: standard deviation of noise on the drop scores.
-        grow_init: first weight of a grown connection: "zeros", "random_normal"
-            (with the deviation of the active weights), "random_uniform" (within
-            their mean magnitude), "grad_scale" (the dense gradient) or
-            "grad_sign" (its sign); the last two need `updates_on_batch`.
+        grow_init: first weight of a grown connection: "zeros", "initial_dist"
+            (drawn from the first active weights), "random_normal" (with the
+            deviation of the active weights), "random_uniform" (within their
+            mean magnitude), "grad_scale" (the dense gradient) or "grad_sign"
+            (its sign); the last two need `updates_on_batch`.
         grow_init_divisor: divides the first weight.
+        redistribution: None keeps the number of connections of each kernel.
+            Else all that are dropped are grown again where the active weights
+            of a kernel have the largest mean |averaged gradient| ("momentum"),
+            mean |gradient| ("gradient"), or are the most ("nonzero"); the total
+            stays.
+        momentum: decay beta of averaged gradients, in [0, 1).
     """
 
     update_interval: int = 100
     update_begin_step: int = 0
     update_end_step: int | None = None
     drop_fraction: float | collections.abc.Callable = 0.3
+    update_steps: collections.abc.Sequence | None = None
     drop_noise: float = 0.0
     grow_init: str = "zeros"
     grow_init_divisor: float = 1.0
+    redistribution: str | None = None
+    momentum: float = 0.9
 
     def __post_init__(self):
         self._window = schedules.UpdateWindow(
             self.update_interval, self.update_begin_step, self.update_end_step
         )
+        if self.update_steps is not None:
+            self._window = schedules.UpdateSteps(
+                self.update_steps, self.update_begin_step, self.update_end_step
+            )
         self._drop_fraction = self.drop_fraction
         if not callable(self.drop_fraction):
             self._drop_fraction = schedules.cosine(
@@ -65,6 +82,41 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             )
         checks.at_least("drop_noise", self.drop_noise, 0)
         checks.above("grow_init_divisor", self.grow_init_divisor, 0)
+        checks.fraction("momentum", self.momentum, include_one=False)
+        self._redistribution = redistribution.get(self)
+        if self._redistribution is not None:
+            self.observes_gradients |= self._redistribution.observes_gradients
+        self._initial = {}
+
+    def check_mask_shape(self, mask_shape):
+        """Require single weights, if they move from kernel to kernel."""
+        if self.redistribution is not None:
+            what = f"`redistribution={self.redistribution!r}`"
+            base.require_unstructured(mask_shape, what)
+
+    def build(self, kernels):
+        """Create the state that growing needs."""
+        if self._redistribution is not None:
+            self._redistribution.build(kernels)
+        if self.grow_init == "initial_dist":
+            self._initial = {
+                kernel.path: base.state_variable(
+                    tf.boolean_mask(kernel.kernel, kernel.mask), "initial"
+                )
+                for kernel in kernels
+            }
+
+    def variables(self):
+        """Map names to the first weights and the redistribution's state."""
+        named = {f"{path}/initial": v for path, v in self._initial.items()}
+        if self._redistribution is not None:
+            named |= self._redistribution.variables()
+        return named
+
+    def observe(self, kernels, gradients, step):
+        """Let the redistribution take note."""
+        if self._redistribution is not None:
+            self._redistribution.observe(kernels, gradients)
 
     def next_update(self, step, last_update_step):
         """Return the next due step that had no update yet."""
@@ -79,9 +131,26 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         if gradients is None:
             gradients = [None] * len(kernels)
         fraction = self._drop_fraction(step)
+        before = self._masks_to_move(kernels, step)
+        kept = [
+            kernel.mask_shape.drop(
+                mask, self.drop_scores(kernel, gradient, step), fraction
+            )
+            for kernel, mask, gradient in zip(kernels, before, gradients)
+        ]
+        n_lost = [
+            kernel.mask_shape.counts(mask) - kernel.mask_shape.counts(rest)
+            for kernel, mask, rest in zip(kernels, before, kept)
+        ]
+        if self._redistribution is not None:
+            n_lost = self._redistribution.share_out(
+                n_lost, kernels, kept, gradients
+            )
         return [
-            self._change(kernel, gradient, fraction, step)
-            for kernel, gradient in zip(kernels, gradients)
+            self._grow(kernel, rest, gradient, n_units, step)
+            for kernel, rest, gradient, n_units in zip(
+                kernels, kept, gradients, n_lost
+            )
         ]
 
     def drop_scores(self, kernel, gradient, step):
@@ -110,12 +179,18 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         Args and Returns: as `drop_scores`.
         """
 
-    def _change(self, kernel, gradient, fraction, step):
-        mask, grown = masks.drop_and_grow(
+    def _masks_to_move(self, kernels, step):
+        """Return the masks of which a fraction is moved: the present ones."""
+        del step
+        return [kernel.mask.value for kernel in kernels]
+
+    def _grow(self, kernel, kept, gradient, n_units, step):
+        """Grow `n_units` units in each group of a kernel."""
+        mask, grown = kernel.mask_shape.grow(
             kernel.mask.value,
-            self.drop_scores(kernel, gradient, step),
+            kept,
             self.grow_scores(kernel, gradient, step),
-            fraction,
+            n_units,
         )
         return base.MaskChange(
             mask, grown, self._grow_values(kernel, gradient, step)
@@ -135,6 +210,12 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     def _random_values(self, kernel, step):
         weights, mask = kernel.kernel.value, kernel.mask.value
         seed = masks.stateless_seed(self.seed, kernel.path, "grow_init", step)
+        if self.grow_init == "initial_dist":
+            values = self._initial[kernel.path].value
+            draws = masks.uniform_scores(weights.shape, seed)
+            # A product with a power-of-two fraction: below the length.
+            indices = tf.cast(draws * values.shape[0], tf.int32)
+            return tf.gather(values, indices)
         n_active = tf.maximum(tf.reduce_sum(mask), 1)
         if self.grow_init == "random_normal":
             values = masks.normal_values(weights.shape, seed)

@@ -5,6 +5,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from rigl_tf import checks
+from rigl_tf.updaters import averages
 from rigl_tf.updaters import drop_and_grow
 
 
@@ -13,7 +15,7 @@ class RigL(drop_and_grow.DropAndGrow):
     """Drop the smallest weights, grow where the dense gradient is largest.
 
     Drop: the smallest |w| of the active connections.
-    Grow: the largest |dL/dw| of the dense gradient on one global batch, L2
+    Grow: the largest |dL/dw|: of the dense gradient on one global batch, L2
         excluded, averaged over replicas before ranking.
     First mask: random, with the counts of the distribution.
     Cost: (3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1) per step (appendix H).
@@ -22,18 +24,59 @@ class RigL(drop_and_grow.DropAndGrow):
     Deviations: an update takes a batch of its own and leaves the step count
         where it is, as the original code; `counts_update_steps=True` counts it
         as a step, as Algorithm 1 of the paper.
-    Reference: Evci et al. 2020, section 3, Algorithm 1.
+    Reference: Evci et al. 2020, section 3, Algorithm 1. RigL-SM and RigL-SG,
+        with `redistribution` "momentum" and "gradient": Sundar & Dwaraknath
+        2021, "[Reproducibility Report] Rigging the Lottery".
 
     Attributes:
         counts_update_steps: whether an update counts as a step.
+        gradient_batches: over how many batches dense gradients are averaged:
+            those of the steps just before the update, and its own (a remedy
+            for small batches, by the authors of rigl-torch).
         initial_accumulator_scale: momentum of a grown connection, in multiples
             of its gradient; SGD only.
     """
 
     counts_update_steps: bool = False
+    gradient_batches: int = 1
     initial_accumulator_scale: float = 0.0
 
     updates_on_batch = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.at_least(
+            "gradient_batches", self.gradient_batches, 1, integer=True
+        )
+        self._sums = None
+        if self.gradient_batches > 1:
+            self.observes_gradients = True
+            self._sums = averages.GradientSums(
+                self.gradient_batches, self._window
+            )
+
+    def build(self, kernels):
+        """Create the state, sums of gradients included."""
+        super().build(kernels)
+        if self._sums is not None:
+            self._sums.build(kernels)
+
+    def variables(self):
+        """Map names to the state, sums of gradients included."""
+        sums = {} if self._sums is None else self._sums.variables()
+        return {**super().variables(), **sums}
+
+    def observe(self, kernels, gradients, step):
+        """Add up gradients just before an update."""
+        super().observe(kernels, gradients, step)
+        if self._sums is not None:
+            self._sums.observe(kernels, gradients, step)
+
+    def changes(self, kernels, gradients, step):
+        """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""
+        if self._sums is not None:
+            gradients = self._sums.means(kernels, gradients)
+        return super().changes(kernels, gradients, step)
 
     def check_optimizer(self, optimizer):
         """Require SGD for `initial_accumulator_scale`."""
@@ -47,8 +90,12 @@ class RigL(drop_and_grow.DropAndGrow):
             )
 
     def update_flops(self, sparse, dense):
-        """Return `2 f_S + f_D`: the update's batch, with dense gradients."""
-        return 2 * sparse + dense
+        """Return `2 f_S + f_D` per batch with dense gradients.
+
+        Steps whose gradients are averaged too cost `f_D - f_S` more than usual.
+        """
+        earlier = (self.gradient_batches - 1) * (dense - sparse)
+        return 2 * sparse + dense + earlier
 
     def training_flops(self, sparse, dense):
         """Return `(3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1)`."""
@@ -61,10 +108,32 @@ class RigL(drop_and_grow.DropAndGrow):
         del kernel, step
         return tf.abs(gradient)
 
-    def _change(self, kernel, gradient, fraction, step):
-        change = super()._change(kernel, gradient, fraction, step)
+    def _grow(self, kernel, kept, gradient, n_units, step):
+        change = super()._grow(kernel, kept, gradient, n_units, step)
+        return self._with_momentum(change, gradient)
+
+    def _with_momentum(self, change, gradient):
         if not self.initial_accumulator_scale:
             return change
         return dataclasses.replace(
             change, slot_values=gradient * self.initial_accumulator_scale
         )
+
+
+@dataclasses.dataclass(kw_only=True)
+class RigLInverted(RigL):
+    """Grow where the dense gradient is smallest: a control for RigL.
+
+    Drop: the smallest |w| of the active connections.
+    Grow: the smallest |dL/dw|.
+    First mask: random, with the counts of the distribution.
+    Cost: (3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1) per step, as RigL.
+    Hyper-parameters: as RigL.
+    Deviations: none known; the original code calls it `rigl_inverted`.
+    Reference: Evci et al. 2022, "Gradient Flow in Sparse Neural Networks and
+        How Lottery Tickets Win" (code only).
+    """
+
+    def grow_scores(self, kernel, gradient, step):
+        """Return the negative magnitude of the dense gradient."""
+        return -super().grow_scores(kernel, gradient, step)

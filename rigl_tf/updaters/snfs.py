@@ -2,11 +2,9 @@
 
 import dataclasses
 
-import keras
 import tensorflow as tf
 
-from rigl_tf import checks
-from rigl_tf.updaters import base
+from rigl_tf.updaters import averages
 from rigl_tf.updaters import drop_and_grow
 
 
@@ -20,57 +18,39 @@ class SNFS(drop_and_grow.DropAndGrow):
     First mask: random, with the counts of the distribution.
     Cost: 2 f_S + f_D per step (paper, appendix H).
     Hyper-parameters: beta 0.9; Delta T and alpha as RigL (paper, 4.1).
-    Deviations: no redistribution across layers, as the original code. A step
-        with non-finite gradients leaves the average as it is.
-    Reference: Dettmers & Zettlemoyer 2019; as in Evci et al. 2020, table 1.
-
-    Attributes:
-        momentum: decay beta of the average, in [0, 1).
+    Deviations: redistribution across kernels is an option (`redistribution`),
+        off as in the original code; the SNFS paper's is "momentum", its other
+        details (a smaller drop rate for dense layers) are left out. A step with
+        non-finite gradients leaves the average as it is.
+    Reference: Dettmers & Zettlemoyer 2019, "Sparse Networks from Scratch",
+        section 3; as in Evci et al. 2020, table 1.
     """
-
-    momentum: float = 0.9
 
     observes_gradients = True
 
     def __post_init__(self):
         super().__post_init__()
-        checks.fraction("momentum", self.momentum, include_one=False)
-        self._averages = {}
+        self._averages = averages.GradientAverages(self.momentum)
 
     def step_flops(self, sparse, dense):
         """Return `2 f_S + f_D`: every step needs dense gradients."""
         return 2 * sparse + dense
 
     def build(self, kernels):
-        """Create one average of zeros per kernel."""
-        self._averages = {
-            kernel.path: keras.Variable(
-                keras.ops.zeros(kernel.kernel.shape, kernel.kernel.dtype),
-                trainable=False,
-                autocast=False,
-                aggregation="none",
-                name="gradient_average",
-            )
-            for kernel in kernels
-        }
+        """Create the averages."""
+        super().build(kernels)
+        self._averages.build(kernels)
 
     def variables(self):
-        """Map kernel paths to the averages."""
-        return {
-            f"{path}/gradient_average": average
-            for path, average in self._averages.items()
-        }
+        """Map names to the averages and other state."""
+        return {**super().variables(), **self._averages.variables()}
 
-    def observe(self, kernels, gradients):
-        """Update the averages: `m <- beta m + (1 - beta) g`."""
-        finite = base.all_finite(gradients)
-        for kernel, gradient in zip(kernels, gradients):
-            average = self._averages[kernel.path]
-            old = average.value
-            new = self.momentum * old + (1 - self.momentum) * gradient
-            average.assign(tf.where(finite, new, old))
+    def observe(self, kernels, gradients, step):
+        """Update the averages."""
+        super().observe(kernels, gradients, step)
+        self._averages.update(kernels, gradients)
 
     def grow_scores(self, kernel, gradient, step):
         """Return the magnitude of the averaged gradient."""
         del gradient, step
-        return tf.abs(self._averages[kernel.path].value)
+        return tf.abs(self._averages.value(kernel))

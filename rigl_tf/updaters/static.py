@@ -1,19 +1,58 @@
-"""Static: a fixed random mask."""
+"""Static masks: fixed at random, with or without new starts of weak weights."""
 
 import dataclasses
 
+import tensorflow as tf
+
 from rigl_tf.updaters import base
+from rigl_tf.updaters import drop_and_grow
 
 
 @dataclasses.dataclass(kw_only=True)
 class Static(base.MaskUpdater):
-    """Train with a fixed random mask.
+    """Train with a fixed mask.
 
-    Drop: never. Grow: never.
-    First mask: random, with the counts of the distribution.
+    Drop: never.
+    Grow: never.
+    First mask: random, with the counts of the distribution; or the masks of
+        another run (Scratch, Lottery).
     Cost: 3 f_S per step (paper, appendix H).
     Hyper-parameters: none.
     Deviations: this is the paper's Static; the original code calls it
         `scratch`, and its `static` re-initialises weak weights.
     Reference: Evci et al. 2020, section 4, "Static".
     """
+
+
+@dataclasses.dataclass(kw_only=True)
+class StaticReinit(drop_and_grow.DropAndGrow):
+    """Keep the mask, but let the smallest weights begin anew.
+
+    Drop: never; the smallest |w| are reset to `grow_init`, their slots too.
+    Grow: never.
+    First mask: random, with the counts of the distribution.
+    Cost: 3 f_S per step.
+    Hyper-parameters: as SET.
+    Deviations: updates after steps Delta T, 2 Delta T, ...; the original code
+        after 1, Delta T + 1, ...
+    Reference: `static` of the original code of Evci et al. 2020.
+    """
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.redistribution is not None:
+            raise ValueError(
+                "`StaticReinit` moves no connection. Received: "
+                f"redistribution={self.redistribution!r}"
+            )
+
+    def grow_scores(self, kernel, gradient, step):
+        """Return the mask: what was active stays so."""
+        del gradient, step
+        return kernel.mask.value
+
+    def _grow(self, kernel, kept, gradient, n_units, step):
+        mask = kernel.mask.value
+        weak = (mask > 0) & ~(kept > 0)
+        values = self._grow_values(kernel, gradient, step)
+        return base.MaskChange(tf.cast(mask, tf.float32), weak, values)

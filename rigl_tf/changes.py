@@ -1,0 +1,51 @@
+"""Carry out what an updater decided: masks, weights, optimizer slots."""
+
+import tensorflow as tf
+
+
+def report(decided, gradients, finite):
+    """Count grown connections and take the norm of their gradients.
+
+    Args:
+        decided: list of `updaters.MaskChange`.
+        gradients: list of dense gradients, or None.
+        finite: scalar boolean tensor: whether the changes are carried out.
+
+    Returns:
+        float32 tensor, one row per kernel.
+    """
+    rows = []
+    for change, gradient in zip(decided, gradients or [None] * len(decided)):
+        grown = tf.cast(change.grown & finite, tf.float32)
+        norm = tf.constant(0.0)
+        if gradient is not None:
+            norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
+        rows.append([tf.reduce_sum(grown), norm])
+    return tf.convert_to_tensor(rows)
+
+
+def apply(kernel, kernel_slots, change, finite):
+    """Assign mask, weights and slots of one kernel, if all is finite.
+
+    Args:
+        kernel: `masking.MaskedKernel`.
+        kernel_slots: its list of `slots.Slot`.
+        change: its `updaters.MaskChange`.
+        finite: as in `report`.
+    """
+    weights, old_mask = kernel.kernel.value, kernel.mask.value
+    new_mask = tf.cast(change.mask, old_mask.dtype)
+    new_mask = tf.where(finite, new_mask, old_mask)
+    grown = change.grown & finite
+    retained = (new_mask > 0) & ~grown
+    first = change.grow_values
+    first = tf.zeros_like(weights) if first is None else first
+    anew = tf.where(grown, first, tf.zeros_like(weights))
+    kernel.kernel.assign(tf.where(retained, weights, anew))
+    kernel.mask.assign(new_mask)
+    for slot in kernel_slots:
+        value = slot.variable.value
+        reset = slot.initial_values(anew)
+        if change.slot_values is not None:
+            reset += tf.where(grown, change.slot_values, tf.zeros_like(value))
+        slot.variable.assign(tf.where(retained, value, reset))

@@ -1,0 +1,48 @@
+"""When masks are updated, as a loop on the host knows it."""
+
+
+class HostClock:
+    """Step counters on the host, so that a loop need not read the device.
+
+    Attributes:
+        step: optimizer steps completed.
+        last_tried: step of the last mask update, carried out or skipped, or
+            None.
+        last_done: step of the last that was carried out, or None.
+    """
+
+    def __init__(self, trainer):
+        self.step = trainer.step
+        self.last_tried = trainer.last_update_step
+        self.last_done = trainer.last_done_step
+        self._trainer = trainer
+        self._updater = trainer.updater
+
+    def due(self, before_step):
+        """Say whether an update is due now.
+
+        Args:
+            before_step: whether a step is to come (updates that look at a
+                batch, and the very first ones) or has just been made.
+        """
+        updater = self._updater
+        if updater is None or self.last_tried == self.step:
+            return False
+        if not before_step and updater.updates_on_batch:
+            return False
+        return updater.next_update(self.step, self.last_done) == self.step
+
+    def note_update(self):
+        """Count an update; ask the device whether it was skipped."""
+        self.last_tried = self.step
+        self.last_done = self._trainer.last_done_step
+        self.step += int(self._updater.counts_update_steps)
+
+    def next_stop(self, steps, intervals):
+        """Return the step until which there is nothing but steps to do."""
+        stops = [steps]
+        stops += [(self.step // n + 1) * n for n in intervals]
+        if self._updater is not None:
+            due = self._updater.next_update(self.step + 1, self.last_done)
+            stops += [due] if due is not None else []
+        return min(stops)

@@ -1,0 +1,60 @@
+"""Dense weights beside masked kernels, for methods that train inactive ones."""
+
+import tensorflow as tf
+
+
+class DenseWeights:
+    """The weights that the optimizer trains instead of the kernels.
+
+    Kernels are their active part, at all times. Empty unless the updater
+    `trains_inactive`.
+
+    Args:
+        updater: `updaters.MaskUpdater`, built; or None.
+        kernels: list of `masking.MaskedKernel`.
+    """
+
+    def __init__(self, updater, kernels):
+        self._updater = updater
+        self._pairs = []
+        if updater is not None and updater.trains_inactive:
+            self._pairs = [(k, updater.dense_weights(k)) for k in kernels]
+
+    def __bool__(self):
+        return bool(self._pairs)
+
+    def variables(self):
+        """List the variables, in the order of the kernels."""
+        return [dense for _, dense in self._pairs]
+
+    def by_kernel(self):
+        """Map ids of kernel variables to the variables trained for them."""
+        return {id(item.kernel): dense for item, dense in self._pairs}
+
+    def values(self):
+        """Return copies of the values, for `settle`."""
+        return [tf.identity(dense.value) for _, dense in self._pairs]
+
+    def settle(self, before):
+        """After a step: take back what only slots moved; set the kernels.
+
+        Args:
+            before: `values` before the step.
+        """
+        for (item, dense), old in zip(self._pairs, before):
+            trained = self._updater.trained_positions(item)
+            if trained is not None:
+                dense.assign(tf.where(trained, dense.value, old))
+        self.mask()
+
+    def mask(self):
+        """Set the kernels to the active part."""
+        for item, dense in self._pairs:
+            mask = tf.cast(item.mask.value, dense.value.dtype)
+            item.kernel.assign(dense.value * mask)
+
+    def adopt(self):
+        """Take over kernels that somebody has assigned, where active."""
+        for item, dense in self._pairs:
+            active, weights = item.mask.value > 0, item.kernel.value
+            dense.assign(tf.where(active, weights, dense.value))

@@ -1,0 +1,93 @@
+"""AC/DC: train compressed and decompressed by turns."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf import masks
+from rigl_tf import schedules
+from rigl_tf.updaters import base
+
+
+@dataclasses.dataclass(kw_only=True)
+class ACDC(base.MaskUpdater):
+    """Alternate sparse and dense phases; end with a sparse one.
+
+    Drop: all but the largest |w|, at the begin of a compressed phase.
+    Grow: everything, from zero, at the begin of a decompressed phase.
+    First mask: dense.
+    Cost: 3 f_S per step in compressed phases, 3 f_D in others.
+    Hyper-parameters: a tenth of the run dense, phases of a twentieth, and the
+        last compressed phase of 15 to 25 % (paper, section 4: 10, 5 and 15 or
+        25 of 100 epochs).
+    Deviations: the counts of the distribution, per kernel, by default; the
+        paper's is `scope="global"`.
+    Reference: Peste et al. 2021, "AC/DC: Alternating Compressed/DeCompressed
+        Training of Deep Neural Networks", algorithm 1.
+
+    Attributes:
+        update_begin_step: end of the first, dense phase.
+        update_interval: steps of a phase.
+        update_end_step: from the last turn up to here on, masks stay; if that
+            turn would be a decompression, the phase before it goes on instead.
+        scope: "layer" gives each kernel the count of the distribution, "global"
+            ranks the weights of all kernels together.
+    """
+
+    update_begin_step: int = 0
+    update_interval: int = 100
+    update_end_step: int | None = None
+    scope: str = "layer"
+
+    starts_dense = True
+    sparsity_varies = True
+
+    def __post_init__(self):
+        checks.one_of("scope", self.scope, ("layer", "global"))
+        if self.update_end_step is None:
+            raise ValueError(
+                "The last phase of AC/DC is compressed: `update_end_step` must "
+                "say when turns end (PRUNE_END_STEP). Received: None"
+            )
+        self._window = schedules.UpdateWindow(
+            self.update_interval, self.update_begin_step, self.update_end_step
+        )
+
+    def check_mask_shape(self, mask_shape):
+        """Require single weights, if they are ranked over all kernels."""
+        if self.scope == "global":
+            base.require_unstructured(mask_shape, '`scope="global"`')
+
+    def next_update(self, step, last_update_step):
+        """Return the next turn that has not been made yet."""
+        return self._window.next_due(step + (step == last_update_step))
+
+    def sparsity_progress(self, step):
+        """Return 1 in compressed phases, 0 in others."""
+        due = self._window.last_due(step)
+        return 0.0 if due is None else float(self._compresses(due))
+
+    def changes(self, kernels, gradients, step):
+        """Keep the largest `|w|`, or everything."""
+        del gradients
+        compress = self._compresses(tf.cast(step, tf.int64))
+        scores = [tf.abs(kernel.kernel.value) for kernel in kernels]
+        if self.scope == "layer":
+            chosen = [k.fresh_mask(s) for k, s in zip(kernels, scores)]
+        else:
+            total = sum(masks.n_ones(k.size, k.sparsity) for k in kernels)
+            chosen = masks.global_top_k_masks(scores, total)
+        changes = []
+        for kernel, mask in zip(kernels, chosen):
+            mask = tf.where(compress, mask, tf.ones_like(mask))
+            grown = (mask > 0) & ~(kernel.mask.value > 0)
+            changes.append(base.MaskChange(mask, grown))
+        return changes
+
+    def _compresses(self, step):
+        """Say whether the turn at a due step, int or tensor, compresses."""
+        turn = (step - self.update_begin_step) // self.update_interval
+        last = self._window.last_due(self.update_end_step)
+        n_last = (last - self.update_begin_step) // self.update_interval
+        return (turn % 2 == 0) | (turn == n_last)

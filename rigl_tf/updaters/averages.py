@@ -1,0 +1,104 @@
+"""Dense gradients over several batches, as state of an updater."""
+
+import tensorflow as tf
+
+from rigl_tf.updaters import base
+
+
+class GradientAverages:
+    """Exponential moving averages: `m <- beta m + (1 - beta) g` from zero.
+
+    No bias correction. A step with a non-finite gradient changes nothing.
+
+    Args:
+        momentum: decay beta.
+        name: name of the variables.
+    """
+
+    def __init__(self, momentum, name="gradient_average"):
+        self._momentum = momentum
+        self._name = name
+        self._averages = {}
+
+    def build(self, kernels):
+        """Create one average of zeros per kernel."""
+        self._averages = {
+            kernel.path: base.state_variable(
+                tf.zeros_like(kernel.kernel.value), self._name
+            )
+            for kernel in kernels
+        }
+
+    def variables(self):
+        """Map names to the averages."""
+        return {f"{p}/{self._name}": v for p, v in self._averages.items()}
+
+    def update(self, kernels, gradients):
+        """Take in the gradients of a step."""
+        finite = base.all_finite(gradients)
+        for kernel, gradient in zip(kernels, gradients):
+            average = self._averages[kernel.path]
+            old = average.value
+            new = self._momentum * old + (1 - self._momentum) * gradient
+            average.assign(tf.where(finite, new, old))
+
+    def value(self, kernel):
+        """Return the average of a kernel."""
+        return self._averages[kernel.path].value
+
+
+class GradientSums:
+    """Sums of the dense gradients of the last steps before an update.
+
+    Args:
+        n_batches: how many batches a mean is over, that of the update included.
+        window: `schedules` window of the updates.
+    """
+
+    def __init__(self, n_batches, window):
+        self._n_batches = n_batches
+        self._window = window
+        self._sums = {}
+        self._count = None
+
+    def build(self, kernels):
+        """Create one sum of zeros per kernel, and their count."""
+        self._sums = {
+            kernel.path: base.state_variable(
+                tf.zeros_like(kernel.kernel.value), "gradient_sum"
+            )
+            for kernel in kernels
+        }
+        self._count = base.state_variable(0.0, "gradient_count")
+
+    def variables(self):
+        """Map names to the sums and their count."""
+        named = {f"{p}/gradient_sum": v for p, v in self._sums.items()}
+        return {**named, "gradient_count": self._count}
+
+    def observe(self, kernels, gradients, step):
+        """Add the gradients of a step, if an update is near."""
+        to_go = self._window.steps_to_go(step)
+        near = (to_go < self._n_batches) & base.all_finite(gradients)
+
+        def add():
+            for kernel, gradient in zip(kernels, gradients):
+                self._sums[kernel.path].assign_add(gradient)
+            self._count.assign_add(1.0)
+            return tf.constant(True)
+
+        # Assignments that each replica makes for itself: allowed in here.
+        tf.cond(near, add, lambda: tf.constant(False))
+
+    def means(self, kernels, gradients):
+        """Return the means with an update's own gradients; begin anew."""
+        n_batches = self._count.value + 1.0
+        means = []
+        for kernel, gradient in zip(kernels, gradients):
+            total = self._sums[kernel.path]
+            means.append(
+                (total.value + gradient) / tf.cast(n_batches, gradient.dtype)
+            )
+            total.assign(tf.zeros_like(total.value))
+        self._count.assign(0.0)
+        return means

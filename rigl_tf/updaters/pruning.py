@@ -1,0 +1,137 @@
+"""Gradual magnitude pruning."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf import masks
+from rigl_tf import schedules
+from rigl_tf import shapes
+from rigl_tf.updaters import base
+from rigl_tf.updaters import pruning_schedules
+
+
+@dataclasses.dataclass(kw_only=True)
+class Pruning(base.MaskUpdater):
+    """Prune the smallest weights of a dense network, little by little.
+
+    Drop: the smallest |w| of the active connections; so many that the sparsity
+        follows s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_n - t_0))^3, with
+        s_f the target of each kernel. max(1, round(size (1 - s_t))) are left.
+    Grow: never.
+    First mask: dense.
+    Cost: 3 E_t[f_St] per step: f_S falls as training goes on (paper, H).
+    Hyper-parameters: for ResNet-50 t_0 10,000, t_n 25,000 of 32,000 steps,
+        every 1,000 steps (paper, 4.1 and the original code).
+    Deviations: pruned weights are zero and never come back (in the original
+        code all weights compete at each update). The schedule is that of
+        tensorflow-model-optimization, the masks are ours: of equal weights the
+        lower index is kept, and counts are exact.
+    Reference: Zhu & Gupta 2018, "To prune, or not to prune", equation 1;
+        Evci et al. 2020, section 4, "Pruning".
+
+    Attributes:
+        update_begin_step: t_0.
+        update_end_step: t_n; with the constant schedule None goes on.
+        update_interval: steps between two prunings.
+        initial_share: s_i / s_f, in [0, 1).
+        power: the exponent, above 0.
+        schedule: "polynomial", or "constant": at once, at t_0.
+        scope: "layer", or "global": the weights of all kernels are ranked
+            together.
+    """
+
+    update_begin_step: int = 0
+    update_end_step: int | None = None
+    update_interval: int = 100
+    initial_share: float = 0.0
+    power: float = 3.0
+    schedule: str = "polynomial"
+    scope: str = "layer"
+
+    starts_dense = True
+    sparsity_varies = True
+
+    def __post_init__(self):
+        self._window = schedules.UpdateWindow(
+            self.update_interval, self.update_begin_step, self.update_end_step
+        )
+        checks.one_of("scope", self.scope, ("layer", "global"))
+        checks.one_of("schedule", self.schedule, ("polynomial", "constant"))
+        if self.schedule == "constant":
+            self._progress = pruning_schedules.constant(
+                self.update_begin_step, self.update_interval
+            )
+        else:
+            self._progress = pruning_schedules.polynomial(
+                self.update_begin_step,
+                self.update_end_step,
+                self.update_interval,
+                self.initial_share,
+                self.power,
+            )
+
+    def check_mask_shape(self, mask_shape):
+        """Require single weights, if they are ranked over all kernels."""
+        if self.scope == "global":
+            base.require_unstructured(mask_shape, '`scope="global"`')
+
+    def next_update(self, step, last_update_step):
+        """Return the next due step that had no update yet."""
+        return self._window.next_due(step + (step == last_update_step))
+
+    def sparsity_progress(self, step):
+        """Return s_t / s_f at the last pruning."""
+        due = self._window.last_due(step)
+        return 0.0 if due is None else float(self._progress(due))
+
+    def changes(self, kernels, gradients, step):
+        """Keep the largest active `|w|`, as many as the schedule says."""
+        del gradients
+        chosen = prune(kernels, self._progress(step), self.scope)
+        return [base.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen]
+
+
+def prune(kernels, progress, scope):
+    """Prune active weights until a share of the final zeros is in place.
+
+    Args:
+        kernels: list of `masking.MaskedKernel`.
+        progress: the share, float32 tensor in [0, 1].
+        scope: "layer" or "global".
+
+    Returns:
+        list of float32 masks. With single weights max(1, round(n (1 - progress
+        s))) of n are left, per kernel or in all, as in
+        tensorflow-model-optimization; with other mask shapes those of
+        `MaskShape.left`.
+    """
+    scores = [tf.abs(kernel.kernel.value) for kernel in kernels]
+    if scope == "layer":
+        return [
+            kernel.mask_shape.top(
+                score, _n_left(kernel, progress), kernel.mask.value
+            )
+            for kernel, score in zip(kernels, scores)
+        ]
+    size = sum(kernel.size for kernel in kernels)
+    zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
+    active = [kernel.mask.value > 0 for kernel in kernels]
+    return masks.global_top_k_masks(
+        scores, _rounded(size, zeros / size * progress), active
+    )
+
+
+def _n_left(kernel, progress):
+    sparsity = kernel.sparsity * progress
+    if kernel.mask_shape == shapes.UNSTRUCTURED:
+        return _rounded(kernel.size, sparsity)
+    return kernel.mask_shape.left(tuple(kernel.kernel.shape), sparsity)
+
+
+def _rounded(size, sparsity):
+    """Count what is left, as tensorflow-model-optimization: in float32."""
+    left = tf.round(tf.cast(size, tf.float32) * (1 - sparsity))
+    return tf.cast(tf.maximum(left, 1), tf.int32)

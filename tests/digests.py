@@ -1,0 +1,62 @@
+"""What every method decides in one scene, as digests; run as a script too."""
+
+import hashlib
+import json
+
+import contracts
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rigl_tf import masking
+from rigl_tf import masks
+from rigl_tf import shapes
+
+
+def scene(method, mask_shape, dtype="float32"):
+    """Build an updater, two kernels in mid-training, and their gradients."""
+    updater, shape = method.build(), shapes.get(mask_shape)
+    kernels, gradients = [], []
+    for number, size in enumerate([(12, 8), (2, 4, 6)]):
+        rng = np.random.default_rng(number)
+        path = f"layer{number}/kernel"
+        mask = np.ones(size, "float32")
+        if not updater.starts_dense:
+            draw = masks.stateless_seed(0, path, "first_mask")
+            scores = masks.uniform_scores(size, draw)
+            mask = shape.top(scores, shape.n_units(size, 0.5)).numpy()
+        weights = (rng.normal(size=size) * mask).astype(dtype)
+        kernels.append(
+            masking.MaskedKernel(
+                path,
+                keras.Variable(weights),
+                keras.Variable(mask, trainable=False),
+                0.5,
+                shape,
+            )
+        )
+        gradients.append(tf.constant(rng.normal(size=size).astype(dtype)))
+    updater.build(kernels)
+    updater.observe(kernels, gradients, tf.constant(4, tf.int64))
+    return updater, kernels, gradients if updater.updates_on_batch else None
+
+
+def digests():
+    """Map method and mask shape to a digest of the new masks."""
+    found = {}
+    for method, mask_shape in contracts.EACH_SHAPE:
+        # What a method draws depends on paths, not on the mask shape.
+        others = method.name not in ("set", "rigl")
+        if not method.updates or (others and mask_shape != method.shapes[0]):
+            continue
+        updater, kernels, gradients = scene(method, mask_shape)
+        step = tf.constant(5, tf.int64)
+        changes = updater.changes(kernels, gradients, step)
+        data = b"".join(change.mask.numpy().tobytes() for change in changes)
+        key = f"{method.name} {mask_shape}"
+        found[key] = hashlib.sha256(data).hexdigest()
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(digests()))
