@@ -102,6 +102,34 @@ class Checkpoints:
             )
         return None
 
+    def load(self, step, expected):
+        """Read the checkpoint of a step, or the newest; others are allowed.
+
+        Args:
+            step: its step; None for the newest.
+            expected: as in `load_newest`.
+
+        Returns:
+            dictionary of arrays.
+
+        Raises:
+            FileNotFoundError: there is no such checkpoint.
+            CheckpointError: it cannot be used.
+        """
+        steps = self.steps()
+        if not steps or (step is not None and step not in steps):
+            raise FileNotFoundError(
+                f"{str(self._directory)!r} has checkpoints of the steps "
+                f"{', '.join(map(str, steps)) or '(none)'} "
+                "(KEEP_CHECKPOINT_EVERY keeps more of them). "
+                f"Received: step={step}"
+            )
+        path = self._path(steps[-1] if step is None else step)
+        try:
+            return _read(path, expected, others=True)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from None
+
     def _path(self, step):
         return self._directory / f"{step:08d}{_SUFFIX}"
 
@@ -182,14 +210,19 @@ def resume(trainer, checkpoints, callbacks=None):
         return None
     step, arrays = found
     for name, variable in variables_of(trainer).items():
-        kind = tf.as_dtype(variable.dtype).as_numpy_dtype
-        variable.assign(arrays[name].view(kind))
+        assign(variable, arrays[name])
     if callbacks is not None:
         trainer.totals = arrays["loop/totals"]
         trainer.n_batches = int(arrays["loop/n_batches"])
     for index, callback in enumerate(callbacks or []):
         callback.restore(_below(f"callback/{index}/", arrays))
     return step
+
+
+def assign(variable, array):
+    """Assign an array of a checkpoint to a variable."""
+    kind = tf.as_dtype(variable.dtype).as_numpy_dtype
+    variable.assign(array.view(kind))
 
 
 def _below(prefix, arrays):

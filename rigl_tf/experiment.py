@@ -12,7 +12,10 @@ from rigl_tf import callbacks
 from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import exports
-from rigl_tf import masking
+from rigl_tf import networks
+from rigl_tf import shapes
+from rigl_tf import sizing
+from rigl_tf import starts
 from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
@@ -34,13 +37,20 @@ class Experiment:
         dataset: function that returns a data set, see `rigl_tf.datasets`.
         updater: `updaters.MaskUpdater`, or None for dense training.
         optimizer: function that returns a Keras optimizer.
-        sparsity: overall fraction of zeros S, in [0, 1); 0 for dense training.
+        sparsity: overall fraction of zeros S, in [0, 1); 0 for dense training;
+            None for that of the masks to begin with.
         distribution: name or function, see `rigl_tf.distributions`.
         train_steps: optimizer steps, at least 1.
         batch_size: examples in a global batch.
         custom_sparsities: fixed sparsities, see `masking.sparsify`.
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
+        mask_shape: see `masking.sparsify`.
+        width: width multiplier of the network, above 0, if `model` takes one;
+            "small_dense" for a dense network of the sparse one's size,
+            "big_sparse" for a sparse one of the dense one's, see
+            `sizing.find_width`.
+        start: weights and masks to begin with, see `starts.Start`.
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         log_interval: steps between two lines of metrics.jsonl.
         evaluate_interval: steps between two evaluations; None for the end only.
@@ -58,13 +68,16 @@ class Experiment:
     dataset: collections.abc.Callable
     updater: updaters.MaskUpdater | None
     optimizer: collections.abc.Callable
-    sparsity: float
+    sparsity: float | None
     distribution: str | collections.abc.Callable
     train_steps: int
     batch_size: int
     custom_sparsities: dict | None = None
     masked_layers: collections.abc.Sequence | None = None
     dense_layers: collections.abc.Sequence = ()
+    mask_shape: str | shapes.MaskShape = "unstructured"
+    width: float | str = 1.0
+    start: starts.Start = starts.Start()
     l2: float = 0.0
     log_interval: int = 100
     evaluate_interval: int | None = None
@@ -90,37 +103,18 @@ class Experiment:
                 checks.at_least(name, value, 1, integer=True)
         checks.at_least("seed", self.seed, 0, integer=True)
         checks.at_least("l2", self.l2, 0)
-        checks.fraction("sparsity", self.sparsity, include_one=False)
+        if self.sparsity is not None:
+            checks.fraction("sparsity", self.sparsity, include_one=False)
+        if self.width not in sizing.RULES:
+            checks.above("width", self.width, 0)
+        shapes.get(self.mask_shape)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
         for name in ("record_masks", "tensorboard"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
             callbacks.TensorBoard.require_installed()
-        self._check_updater()
-
-    def _check_updater(self):
-        if self.updater is None:
-            if self.sparsity:
-                raise ValueError(
-                    "Dense training has no masks: leave SPARSITY at 0, or name "
-                    "a method such as methods/rigl. Received: "
-                    f"sparsity={self.sparsity}"
-                )
-            return
-        if not isinstance(self.updater, updaters.MaskUpdater):
-            raise TypeError(
-                "`updater` must be None or a `MaskUpdater`, in gin "
-                f"@module.Method(). Received: updater={self.updater!r}"
-            )
-        end = getattr(self.updater, "update_end_step", None)
-        if end is not None and end > self.train_steps:
-            raise ValueError(
-                "`update_end_step` must not lie after the last step, or the "
-                "drop fraction is never annealed to 0. Received: "
-                f"update_end_step={end}, train_steps={self.train_steps} "
-                "(set UPDATE_END_STEP and TRAIN_STEPS)"
-            )
+        networks.check(self)
 
     def build(self):
         """Build data set and trainer; mistakes show here, nothing is written.
@@ -130,16 +124,7 @@ class Experiment:
         """
         data = self.dataset()
         data.check(self.batch_size)
-        keras.utils.set_random_seed(self.seed)
-        net = self.model(data.input_shape, data.n_classes)
-        _require_logits(net, data)
-        if self.updater is not None:
-            net = masking.sparsify(
-                net,
-                **self._targets(),
-                first_mask="dense" if self.updater.starts_dense else "random",
-                seed=self.seed,
-            )
+        net = networks.build(self, data)
         optimizer = self.optimizer()
         _require_rate(optimizer)
         trainer = trainers.SparseTrainer(
@@ -242,28 +227,22 @@ class Experiment:
             of `exports.model_fields` and `exports.training_fields`.
         """
         data = self.dataset()
-        net = self.model(data.input_shape, data.n_classes)
-        targets = {}
-        if self.updater is not None:
-            targets = masking.target_sparsities(net, **self._targets())
+        width = networks.find_width(self, data)
+        net = networks.plain(self, data, width)
+        targets = networks.planned_sparsities(self, net)
         count = accounting.count(net, rule=rule, sparsities=targets)
+        reference = networks.reference(self, data, width, rule)
         return {
             "layers": exports.planned_layers(net, targets),
             "costs": exports.cost_rows(count),
-            **exports.model_fields(count),
+            **exports.model_fields(count, reference),
             **exports.training_fields(
-                count, self.updater, self.train_steps, self.batch_size
+                count,
+                self.updater,
+                self.train_steps,
+                self.batch_size,
+                reference,
             ),
-        }
-
-    def _targets(self):
-        """Return what decides the target sparsities, as arguments."""
-        return {
-            "sparsity": self.sparsity,
-            "distribution": self.distribution,
-            "custom": self.custom_sparsities,
-            "masked_layers": self.masked_layers,
-            "dense_layers": self.dense_layers,
         }
 
     def _callbacks(self, workdir, statistics, test):
@@ -293,20 +272,35 @@ class Experiment:
     def _result(self, data, trainer, statistics, test, seconds):
         n_examples = trainer.step * self.batch_size
         distribution = self.distribution
+        if self.start.gives_masks(self.updater):
+            shuffled = self.start.shuffle_masks
+            distribution = "shuffled_masks" if shuffled else "initial_masks"
+        report = exports.sparsity_report(statistics)
+        width = networks.find_width(self, data)
         return {
             "task": self.task,
             "method": self.method,
             "updater": type(self.updater).__name__ if self.updater else None,
             "distribution": getattr(distribution, "__name__", distribution),
-            "sparsity": self.sparsity,
+            "sparsity": self.sparsity
+            if self.sparsity is not None
+            else round(report["sparsity_achieved"], 4),
+            "mask_shape": str(shapes.get(self.mask_shape)),
+            "width": width,
             "input_shape": list(data.input_shape),
-            **exports.sparsity_report(statistics),
+            **report,
             "steps": trainer.step,
             "train_examples": n_examples,
             **trainer.evaluate(test),
             "skipped_updates": int(trainer.skipped_updates.numpy()),
-            **exports.accounting_fields(trainer, self.updater, self.batch_size),
+            **exports.accounting_fields(
+                trainer,
+                self.updater,
+                self.batch_size,
+                networks.reference(self, data, width),
+            ),
             "seed": self.seed,
+            "start": self.start.describe(),
             "wall_seconds": round(seconds, 3),
             "examples_per_second": round(n_examples / seconds, 1),
             "versions": exports.versions(),
@@ -323,11 +317,3 @@ def _require_rate(optimizer):
             f"Received: {optimizer.get_config()['learning_rate']}"
         ) from error
     checks.at_least("learning_rate", rate, 0)
-
-
-def _require_logits(net, data):
-    if net.output_shape[-1] != data.n_classes:
-        raise ValueError(
-            f"`model` must give one logit per class, {data.n_classes}. "
-            f"Received: outputs of shape {net.output_shape}"
-        )

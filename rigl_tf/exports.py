@@ -82,7 +82,7 @@ def planned_layers(model, targets):
     return planned
 
 
-def accounting_fields(trainer, updater, batch_size):
+def accounting_fields(trainer, updater, batch_size, reference=None):
     """Report what inference and training of a trained model cost.
 
     A model with an operation that nobody can count is no reason to lose its
@@ -92,6 +92,7 @@ def accounting_fields(trainer, updater, batch_size):
         trainer: `SparseTrainer` at the end of its run.
         updater: `updaters.MaskUpdater` or None.
         batch_size: examples in a batch.
+        reference: as in `model_fields`.
 
     Returns:
         dictionary.
@@ -101,22 +102,24 @@ def accounting_fields(trainer, updater, batch_size):
     except ValueError as error:
         return {"not_counted": str(error)}
     return {
-        **model_fields(count),
-        **training_fields(count, updater, trainer.step, batch_size),
+        **model_fields(count, reference),
+        **training_fields(count, updater, trainer.step, batch_size, reference),
         **without_dead_units(trainer),
     }
 
 
-def model_fields(count):
+def model_fields(count, reference=None):
     """Report what a model costs: FLOPs of an inference, parameters, bytes.
 
     Args:
         count: `accounting.ModelCount`.
+        reference: `ModelCount` of the dense network of width 1, with which
+            costs are compared; None for that of the same width.
 
     Returns:
         dictionary of numbers.
     """
-    dense = count.dense
+    dense = reference or count.dense
     return {
         "parameters": count.parameters,
         "active_parameters": count.active,
@@ -128,7 +131,7 @@ def model_fields(count):
     }
 
 
-def training_fields(count, updater, steps, batch_size):
+def training_fields(count, updater, steps, batch_size, reference=None):
     """Report what training costs, as multiples of dense training.
 
     "published" is the paper's formula for the method; "run" adds up the steps
@@ -139,17 +142,19 @@ def training_fields(count, updater, steps, batch_size):
         updater: `updaters.MaskUpdater` or None.
         steps: optimizer steps of the run.
         batch_size: examples in a batch.
+        reference: as in `model_fields`.
 
     Returns:
         dictionary of numbers; "train_flops" are those of the whole run.
     """
     sparse, dense = count.flops, count.dense.flops
     run = training.run_flops(updater, sparse, dense, steps)
+    rival = reference.flops if reference else dense
     return {
         "train_flops": run * batch_size,
-        "train_flops_ratio_run": _ratio(run, 3 * dense * steps),
+        "train_flops_ratio_run": _ratio(run, 3 * rival * steps),
         "train_flops_ratio_published": _ratio(
-            training.step_flops(updater, sparse, dense), 3 * dense
+            training.step_flops(updater, sparse, dense, steps), 3 * rival
         ),
     }
 

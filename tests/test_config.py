@@ -23,7 +23,39 @@ def test_all_shipped_tasks_and_methods_are_found():
     ]
     assert METHODS == [
         f"methods/{name}"
-        for name in ("dense", "rigl", "set", "snfs", "snip", "static")
+        for name in (
+            "acdc",
+            "big_sparse",
+            "dense",
+            "dnw",
+            "granet",
+            "grasp",
+            "lottery",
+            "mest",
+            "one_shot_magnitude",
+            "one_shot_random",
+            "one_shot_saliency",
+            "pruning",
+            "pruning_global",
+            "rigl",
+            "rigl_inverted",
+            "rigl_itop",
+            "rigl_sg",
+            "rigl_sm",
+            "scratch",
+            "set",
+            "set_itop",
+            "small_dense",
+            "snfs",
+            "snfs_momentum",
+            "snip",
+            "sr_ste",
+            "srigl",
+            "static",
+            "static_reinit",
+            "straight_through",
+            "top_kast",
+        )
     ]
 
 
@@ -103,19 +135,3 @@ def test_what_gin_refuses_is_told_on_one_line(binding, message):
 def test_a_missing_method_is_named():
     with pytest.raises(config.ConfigError, match="sets `method`"):
         config.parse(config.read(["tasks/digits_mlp", "SPARSITY=0.9"]))
-
-
-def test_sweeps_are_read_line_by_line(tmp_path):
-    file = tmp_path / "mine.txt"
-    file.write_text("# three words\n\na b C=1\n  d e\n")
-    assert config.read_sweep(str(file)) == [["a", "b", "C=1"], ["d", "e"]]
-    for words in config.read_sweep("sweeps/mnist_mlp"):
-        config.read(words)
-
-
-def test_unknown_and_empty_sweeps_are_refused(tmp_path):
-    with pytest.raises(config.ConfigError, match="did you mean sweeps/mnist"):
-        config.read_sweep("sweeps/mnist_ml")
-    (tmp_path / "empty.txt").write_text("# nothing\n")
-    with pytest.raises(config.ConfigError, match="at least one run"):
-        config.read_sweep(str(tmp_path / "empty.txt"))

@@ -1,0 +1,141 @@
+"""First weights that suit a sparse network.
+
+A dense initialisation gives each weight a variance that fits the number of
+inputs of its unit; with most of them inactive, signals shrink from layer to
+layer. Draws are stateless: they depend on seed and path alone.
+"""
+
+import abc
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf import masks
+
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS = ("normal", "uniform")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Scaled(abc.ABC):
+    mode: str = "fan_in"
+    distribution: str = "normal"
+    scale: float = 2.0
+
+    def __post_init__(self):
+        checks.one_of("mode", self.mode, _MODES)
+        checks.one_of("distribution", self.distribution, _DISTRIBUTIONS)
+        checks.above("scale", self.scale, 0)
+
+    def __call__(self, mask, seed):
+        """Return weights for a mask; inactive ones are zero.
+
+        Args:
+            mask: float tensor of zeros and ones.
+            seed: `[2]` integer seed, see `masks.stateless_seed`.
+
+        Returns:
+            float32 tensor shaped like `mask`.
+        """
+        mask = tf.cast(mask, tf.float32)
+        if self.distribution == "normal":
+            values = masks.normal_values(mask.shape, seed)
+        else:  # of variance 1
+            draws = masks.uniform_scores(mask.shape, seed)
+            values = math.sqrt(3) * (2 * draws - 1)
+        fan = {
+            "fan_in": self.fan_in,
+            "fan_out": self.fan_out,
+            "fan_avg": lambda m: (self.fan_in(m) + self.fan_out(m)) / 2,
+        }[self.mode](mask)
+        return mask * values * tf.sqrt(self.scale / tf.maximum(fan, 1.0))
+
+    @abc.abstractmethod
+    def fan_in(self, mask):
+        """Return the inputs that count for each weight."""
+
+    @abc.abstractmethod
+    def fan_out(self, mask):
+        """Return the outputs that count for each weight."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnitScaled(_Scaled):
+    """Draw each weight with the variance `scale / fan` of its own unit.
+
+    The fan-in of a weight is the number of active inputs of its output unit
+    (over all positions of a convolution), the fan-out that of active outputs of
+    its input unit.
+
+    Attributes:
+        mode: "fan_in" (default), "fan_out" or "fan_avg", their mean.
+        distribution: "normal" (default, not truncated) or "uniform".
+        scale: 2 (default) for ReLU.
+
+    Reference: Evci et al. 2022, "Gradient Flow in Sparse Neural Networks and
+    How Lottery Tickets Win", section 3.1, equation 3.
+    """
+
+    def fan_in(self, mask):
+        """Count active inputs of the output unit."""
+        axes = list(range(len(mask.shape) - 1))
+        return tf.reduce_sum(mask, axes, keepdims=True)
+
+    def fan_out(self, mask):
+        """Count active outputs of the input unit."""
+        axes = [a for a in range(len(mask.shape)) if a != len(mask.shape) - 2]
+        return tf.reduce_sum(mask, axes, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerScaled(_Scaled):
+    """Draw all weights of a kernel with the variance `scale / (fan d)`.
+
+    The fans are those of the dense kernel, d is its density: the same for all
+    units, which is right on average.
+
+    Attributes: as `UnitScaled`.
+
+    Reference: Liu et al. 2019, "Rethinking the Value of Network Pruning"; as in
+    Evci et al. 2022.
+    """
+
+    def fan_in(self, mask):
+        """Return the mean number of active inputs."""
+        size = math.prod(mask.shape[:-1])
+        return size * tf.reduce_mean(mask)
+
+    def fan_out(self, mask):
+        """Return the mean number of active outputs."""
+        size = math.prod(mask.shape) / mask.shape[-2]
+        return size * tf.reduce_mean(mask)
+
+
+BY_NAME = {"unit_scaled": UnitScaled(), "layer_scaled": LayerScaled()}
+
+
+def get(initializer):
+    """Return an initializer from its name, or itself."""
+    if callable(initializer):
+        return initializer
+    checks.one_of("sparse_init", initializer, tuple(BY_NAME))
+    return BY_NAME[initializer]
+
+
+def initialize(kernels, initializer, seed=0):
+    """Draw the first weights of masked kernels anew.
+
+    Args:
+        kernels: list of `masking.MaskedKernel`.
+        initializer: "unit_scaled", "layer_scaled", or a function
+            `(mask, seed) -> weights`.
+        seed: seed of the draws.
+    """
+    draw = get(initializer)
+    for item in kernels:
+        values = draw(
+            item.mask.value, masks.stateless_seed(seed, item.path, "init")
+        )
+        item.kernel.assign(tf.cast(values, item.kernel.dtype))

@@ -1,0 +1,215 @@
+"""The network of an experiment: width, first weights, masks."""
+
+import math
+
+import keras
+
+from rigl_tf import accounting
+from rigl_tf import initializers
+from rigl_tf import masking
+from rigl_tf import masks
+from rigl_tf import shapes
+from rigl_tf import sizing
+from rigl_tf import structure
+from rigl_tf import updaters
+from rigl_tf.accounting import training
+
+# How far the density of masks may be from the one that was asked for beside
+# them, relative to it: structured masks round.
+_TOLERANCE = 0.1
+
+
+def check(job):
+    """Raise ValueError or TypeError if method, network and run do not fit.
+
+    Args:
+        job: `experiment.Experiment`.
+    """
+    updater = job.updater
+    if updater is None:
+        if job.sparsity != 0 and job.width != "small_dense":
+            raise ValueError(
+                "Dense training has no masks: leave SPARSITY at 0, or name a "
+                "method such as methods/rigl. Received: "
+                f"sparsity={job.sparsity}"
+            )
+        job.start.check(None, job.sparsity)
+        return
+    if job.width == "small_dense":
+        raise ValueError(
+            "A Small-Dense network is trained without masks (updater None). "
+            f"Received: updater={updater!r}"
+        )
+    if not isinstance(updater, updaters.MaskUpdater):
+        raise TypeError(
+            "`updater` must be None or a `MaskUpdater`, in gin "
+            f"@module.Method(). Received: updater={updater!r}"
+        )
+    job.start.check(updater, job.sparsity)
+    updater.check_mask_shape(shapes.get(job.mask_shape))
+    _check_window(updater, job.train_steps)
+
+
+def _check_window(updater, n_steps):
+    """Raise ValueError if a method does not get done before training ends."""
+    end = getattr(updater, "update_end_step", None)
+    if end is not None and end > n_steps:
+        raise ValueError(
+            "`update_end_step` must not lie after the last step, or what ends "
+            f"there never ends. Received: update_end_step={end}, "
+            f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
+            "and TRAIN_STEPS)"
+        )
+    reached = training.final_progress(updater, n_steps)
+    if reached < 1:
+        raise ValueError(
+            "Pruning must be done before training ends. Received: settings "
+            f"that leave out {1 - reached:.0%} of the zeros within "
+            f"train_steps={n_steps} (set PRUNE_BEGIN_STEP, PRUNE_END_STEP, "
+            "PRUNE_INTERVAL, UPDATE_INTERVAL)"
+        )
+
+
+def build(job, data):
+    """Build the network that a job trains, masked unless it trains densely.
+
+    Args:
+        job: `experiment.Experiment`.
+        data: its data set.
+
+    Returns:
+        Keras model.
+    """
+    width = find_width(job, data)
+    keras.utils.set_random_seed(job.start.weights_seed(job.seed))
+    net = plain(job, data, width)
+    job.start.restore_weights(net)
+    if job.updater is None:
+        return net
+    given = _given_masks(job)
+    mask_shape = shapes.get(job.mask_shape)
+    if given is None:
+        net = masking.sparsify(
+            net,
+            **_targets(job),
+            mask_shape=mask_shape,
+            first_mask="dense" if job.updater.starts_dense else "random",
+            seed=job.seed,
+        )
+    else:
+        net = masking.with_masks(net, given, mask_shape)
+    if job.start.sparse_init is not None:
+        kernels = masking.masked_kernels(net)
+        initializers.initialize(kernels, job.start.sparse_init, job.seed)
+    return net
+
+
+def plain(job, data, width):
+    """Build the dense network of a job at a width.
+
+    Raises:
+        ValueError: it does not give one logit per class.
+    """
+    scaled = {} if width == 1 else {"width": width}
+    net = job.model(data.input_shape, data.n_classes, **scaled)
+    if net.output_shape[-1] != data.n_classes:
+        raise ValueError(
+            f"`model` must give one logit per class, {data.n_classes}. "
+            f"Received: outputs of shape {net.output_shape}"
+        )
+    return net
+
+
+def find_width(job, data):
+    """Return the width of a job's network as a number."""
+    if job.width not in sizing.RULES:
+        return job.width
+
+    def count_zeros(net):
+        targets = masking.target_sparsities(net, **_targets(job))
+        return sum(
+            math.prod(shape) - n_active
+            for shape, n_active in _planned(net, targets, job.mask_shape)
+        )
+
+    return sizing.find_width(
+        job.width, lambda width: plain(job, data, width), count_zeros
+    )
+
+
+def reference(job, data, width, rule="exact"):
+    """Count the dense network of width 1; None if that is ours."""
+    if width == 1:
+        return None
+    return accounting.count(plain(job, data, 1), rule=rule)
+
+
+def planned_sparsities(job, net):
+    """Return the sparsities that the masks of a job will have, drawing none.
+
+    Args:
+        job: `experiment.Experiment`.
+        net: its dense network.
+
+    Returns:
+        dictionary from kernel path to sparsity; empty for dense training.
+    """
+    if job.updater is None:
+        return {}
+    given = _given_masks(job)
+    if given is not None:
+        return {
+            path: masks.sparsity_of(max(mask.sum(), 1), mask.size)
+            for path, mask in given.items()
+        }
+    targets = masking.target_sparsities(net, **_targets(job))
+    mask_shape = shapes.get(job.mask_shape)
+    if mask_shape == shapes.UNSTRUCTURED:
+        return targets
+    planned = _planned(net, targets, mask_shape)
+    return {
+        path: masks.sparsity_of(n_active, math.prod(shape))
+        for path, (shape, n_active) in zip(targets, planned)
+    }
+
+
+def _planned(net, targets, mask_shape):
+    """List `(kernel shape, active weights)` of each target."""
+    mask_shape = shapes.get(mask_shape)
+    variables = structure.variables_by_path(net)
+    kernel_shapes = {path: tuple(variables[path].shape) for path in targets}
+    mask_shape.check_sparsities(kernel_shapes, targets)
+    return [
+        (shape, mask_shape.n_active(shape, targets[path]))
+        for path, shape in kernel_shapes.items()
+    ]
+
+
+def _given_masks(job):
+    """Return the masks to begin with, or None for fresh ones."""
+    if not job.start.gives_masks(job.updater):
+        return None
+    given = job.start.read_masks(shapes.get(job.mask_shape), job.seed)
+    if job.sparsity is None:
+        return given
+    size = sum(mask.size for mask in given.values())
+    density = sum(int(mask.sum()) for mask in given.values()) / size
+    wanted = 1 - job.sparsity
+    if abs(density - wanted) > _TOLERANCE * wanted:
+        raise ValueError(
+            "`sparsity` must be that of the masks to begin with: leave it to "
+            f"them (SPARSITY=None). Received: sparsity={job.sparsity}, masks "
+            f"of {1 - density:.4f}"
+        )
+    return given
+
+
+def _targets(job):
+    """Return what decides the target sparsities, as arguments."""
+    return {
+        "sparsity": job.sparsity,
+        "distribution": job.distribution,
+        "custom": job.custom_sparsities,
+        "masked_layers": job.masked_layers,
+        "dense_layers": job.dense_layers,
+    }

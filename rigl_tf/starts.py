@@ -1,0 +1,224 @@
+"""What a run begins with: weights and masks of others, or fresh ones."""
+
+import dataclasses
+import json
+import pathlib
+
+import tensorflow as tf
+
+from rigl_tf import checkpoints
+from rigl_tf import checks
+from rigl_tf import initializers
+from rigl_tf import mask_files
+from rigl_tf import masks as masks_
+from rigl_tf import structure
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Weights and masks that a run begins with; fresh ones unless said so.
+
+    `run` alone goes on from a finished run, with its weights and masks, fresh
+    slots and step 0. `masks` alone trains a given mask from fresh weights
+    (Scratch). `masks` with `run` and `step` is a lottery ticket: masks of one
+    run on the first (step 0) or early weights of the same or of another.
+
+    Attributes:
+        run: work directory whose weights are taken, or None.
+        step: step of the checkpoint from which they are taken; None for the
+            last. For 0 no checkpoint is needed: the first weights are drawn
+            again from the run's seed.
+        masks: mask file, or work directory of a finished run, or None for those
+            of `run`, if it is sparse and `step` is None.
+        shuffle_masks: whether to permute each mask, within each kernel.
+        sparse_init: draws the first weights anew, to suit the masks:
+            "unit_scaled", "layer_scaled" or a function, see
+            `rigl_tf.initializers`.
+    """
+
+    run: str | None = None
+    step: int | None = None
+    masks: str | None = None
+    shuffle_masks: bool = False
+    sparse_init: object = None
+
+    def __post_init__(self):
+        checks.one_of("shuffle_masks", self.shuffle_masks, (True, False))
+        if self.step is not None:
+            checks.at_least("step", self.step, 0, integer=True)
+        if self.step is not None and self.run is None:
+            raise ValueError(
+                "`step` says from which step of a run weights are taken: name "
+                f"the run (INITIAL_RUN). Received: step={self.step}, run=None"
+            )
+        if self.sparse_init is not None:
+            initializers.get(self.sparse_init)
+            if self.run is not None:
+                raise ValueError(
+                    "`sparse_init` draws the weights that `run` would bring: "
+                    "leave one out (SPARSE_INIT, INITIAL_RUN). Received: "
+                    f"sparse_init={self.sparse_init!r}, run={self.run!r}"
+                )
+        if self.run is not None and not _is_run(self.run):
+            raise FileNotFoundError(
+                "`run` must be the work directory of a run (INITIAL_RUN). "
+                f"Received: {str(self.run)!r}, which has no config.gin"
+            )
+
+    def check(self, updater, sparsity):
+        """Raise ValueError if a method cannot begin so.
+
+        Args:
+            updater: `updaters.MaskUpdater`, or None for dense training.
+            sparsity: overall sparsity, or None for that of the masks.
+        """
+        if updater is None:
+            if self.masks is not None or self.sparse_init is not None:
+                raise ValueError(
+                    "Dense training has no masks: it can begin with the "
+                    "weights of a run (INITIAL_RUN) alone. Received: "
+                    f"masks={self.masks!r}, sparse_init={self.sparse_init!r}"
+                )
+            return
+        if self.shuffle_masks and not self.gives_masks(updater):
+            raise ValueError(
+                "`shuffle_masks` needs masks of another run to begin with "
+                "(INITIAL_MASKS, or a sparse INITIAL_RUN without "
+                f"INITIAL_STEP). Received: none for {type(updater).__name__}"
+            )
+        if updater.starts_dense and self.masks is not None:
+            raise ValueError(
+                f"{type(updater).__name__} chooses its masks from dense "
+                "weights: it cannot begin with others (INITIAL_MASKS). "
+                f"Received: masks={self.masks!r}"
+            )
+        if sparsity is None and not self.gives_masks(updater):
+            raise ValueError(
+                "`sparsity` must be a number unless masks are given to begin "
+                "with: set SPARSITY, or INITIAL_MASKS to a run or mask file "
+                "(a sparse INITIAL_RUN does, too). Received: sparsity=None"
+            )
+
+    def gives_masks(self, updater):
+        """Say whether training begins with masks of another run.
+
+        Args:
+            updater: `updaters.MaskUpdater`, or None.
+        """
+        if updater is None or updater.starts_dense:
+            return False
+        return self.mask_file() is not None
+
+    def mask_file(self):
+        """Return the path of the mask file, or None for fresh masks.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        if self.masks is None:
+            if self.run is None or self.step is not None:
+                return None
+            _require_finished(self.run)
+            file = pathlib.Path(self.run) / "masks.npz"
+            return file if file.exists() else None  # the run was dense
+        file = pathlib.Path(self.masks)
+        if file.is_dir():
+            _require_finished(file)
+            file = file / "masks.npz"
+        if not file.is_file():
+            raise FileNotFoundError(
+                "`masks` must be a mask file, or the work directory of a "
+                "finished sparse run (INITIAL_MASKS). Received: "
+                f"{str(self.masks)!r}"
+            )
+        return file
+
+    def read_masks(self, mask_shape, seed):
+        """Read the masks, and shuffle them if they are to be.
+
+        Args:
+            mask_shape: `shapes.MaskShape`, which shuffling keeps.
+            seed: seed of the permutations.
+
+        Returns:
+            dictionary from kernel path to boolean array, or None for fresh
+            masks.
+        """
+        file = self.mask_file()
+        if file is None:
+            return None
+        try:
+            masks = mask_files.load(file)
+        except Exception as error:  # whatever a damaged archive raises
+            raise ValueError(
+                f"The mask file {str(file)!r} cannot be read: {error}"
+            ) from error
+        if self.shuffle_masks:
+            for path, mask in masks.items():
+                draw = masks_.stateless_seed(seed, path, "shuffle")
+                scores = masks_.uniform_scores(mask.shape, draw)
+                counts = mask_shape.counts(tf.constant(mask))
+                masks[path] = mask_shape.top(scores, counts).numpy() > 0
+        return masks
+
+    def weights_seed(self, seed):
+        """Return the seed of the first weights: that of `run` for step 0."""
+        if self.run is None or self.step != 0:
+            return seed
+        _require_finished(self.run)
+        path = pathlib.Path(self.run) / "result.json"
+        result = json.loads(path.read_text())
+        start = result.get("start") or {}
+        if start.get("run") or start.get("sparse_init"):
+            raise ValueError(
+                "First weights can be drawn again only where a run drew them "
+                "itself (INITIAL_STEP=0). Received: "
+                f"{str(self.run)!r}, which began with {start}; name a step "
+                "that it kept"
+            )
+        return result["seed"]
+
+    def describe(self):
+        """Return what is not fresh, for a result: a dictionary of words."""
+        return {
+            field.name: str(getattr(self, field.name))
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) not in (None, False)
+        }
+
+    def restore_weights(self, model):
+        """Assign the weights of the run to a model without masks.
+
+        Raises:
+            FileNotFoundError: it has no checkpoint of the step.
+            checkpoints.CheckpointError: that is of another network.
+        """
+        if self.run is None or self.step == 0:
+            return
+        if self.step is None:
+            _require_finished(self.run)
+        seeds = structure.seed_states(model)
+        variables = {
+            f"model/{path}": variable
+            for path, variable in structure.variables_by_path(model).items()
+            if path not in seeds
+        }
+        store = checkpoints.Checkpoints(pathlib.Path(self.run) / "checkpoints")
+        arrays = store.load(
+            self.step, {n: tuple(v.shape) for n, v in variables.items()}
+        )
+        for name, variable in variables.items():
+            checkpoints.assign(variable, arrays[name])
+
+
+def _is_run(directory):
+    return (pathlib.Path(directory) / "config.gin").exists()
+
+
+def _require_finished(directory):
+    if not (pathlib.Path(directory) / "result.json").exists():
+        raise FileNotFoundError(
+            "A run that another begins with must be finished. Received: "
+            f"{str(directory)!r}, which has no result.json; finish it, or name "
+            "a step of it (INITIAL_STEP)"
+        )

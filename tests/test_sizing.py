@@ -1,0 +1,77 @@
+"""Small-Dense and Big-Sparse networks of a job."""
+
+import math
+
+import pytest
+
+from rigl_tf import config
+from rigl_tf import networks
+from rigl_tf import sizing
+
+
+def job(*words):
+    return config.parse(config.read(["tasks/digits_mlp", *words]))()
+
+
+def parameters(width):
+    """Count those of 64-300-100-10 at a width, biases included."""
+    a, b = math.ceil(300 * width), math.ceil(100 * width)
+    return 64 * a + a + a * b + b + b * 10 + 10
+
+
+def test_small_dense_is_the_narrowest_of_the_size():
+    small = job("methods/small_dense", "SPARSITY=0.9")
+    width = networks.find_width(small, small.dataset())
+    rival = job("methods/rigl", "SPARSITY=0.9").count()
+    net = networks.plain(small, small.dataset(), width)
+    narrower = networks.plain(small, small.dataset(), width - 0.001)
+    assert net.count_params() >= rival["active_parameters"]
+    assert narrower.count_params() < rival["active_parameters"]
+    counts = small.count()
+    assert counts["active_parameters"] == net.count_params()
+    # Ratios are those over the network of width 1.
+    dense = job("methods/dense").count()
+    ratio = counts["inference_flops"] / dense["inference_flops"]
+    assert counts["inference_flops_ratio"] == pytest.approx(ratio)
+    assert counts["train_flops_ratio_run"] == pytest.approx(ratio)
+
+
+def test_big_sparse_is_the_widest_of_the_size():
+    big = job("methods/big_sparse", "SPARSITY=0.8")
+    counts = big.count()
+    dense = job("methods/dense").count()
+    width = networks.find_width(big, big.dataset())
+    assert width > 1.5
+    assert counts["active_parameters"] <= dense["parameters"]
+    assert counts["active_parameters"] > 0.99 * dense["parameters"]
+
+
+def test_finding_a_width_allocates_nothing():
+    sizes = []
+
+    def build(width):
+        net = networks.plain(job("methods/dense"), DATA, width)
+        sizes.append(net.trainable_variables[0]._value)
+        return net
+
+    sizing.find_width("big_sparse", build, lambda net: 0)
+    assert sizes and all(value is None for value in sizes)
+
+
+DATA = job("methods/dense").dataset()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            ["methods/rigl", "SPARSITY=0.9", "WIDTH=small_dense"],
+            "without masks",
+        ),
+        (["methods/dense", "WIDTH=0"], "width"),
+        (["methods/dense", "SPARSITY=0.5"], "no masks"),
+    ],
+)
+def test_bad_widths_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        job(*words)
