@@ -93,6 +93,10 @@ def _parser():
     report.add_argument("directory", help="directory above the runs")
     report.set_defaults(run=commands.report)
 
+    methods = subparsers.add_parser("methods", help="list methods, show cards")
+    methods.add_argument("name", nargs="?", help="show its card, e.g. rigl")
+    methods.set_defaults(run=commands.methods)
+
     for name, run, text in (
         (
             "evaluate",

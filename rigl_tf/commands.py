@@ -4,7 +4,6 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -13,8 +12,10 @@ import sys
 import tempfile
 import zipfile
 
+from rigl_tf import cards
 from rigl_tf import config
 from rigl_tf import results
+from rigl_tf import sweeps
 from rigl_tf import workdirs
 
 TABLES = (
@@ -45,7 +46,7 @@ def train(arguments):
     words = arguments.words
     with _mistakes():
         settings = config.read(words, arguments.imports)
-    workdir = arguments.workdir or pathlib.Path("runs") / _run_name(words)
+    workdir = arguments.workdir or pathlib.Path("runs") / sweeps.run_name(words)
     _run(settings, pathlib.Path(workdir))
     return 0
 
@@ -53,12 +54,13 @@ def train(arguments):
 def sweep(arguments):
     """Train every line of a file."""
     with _mistakes():
-        lines = config.read_sweep(arguments.name)
         runs = [
-            (words, config.read(words, arguments.imports)) for words in lines
+            (words, workdir, config.read(words, arguments.imports))
+            for words, workdir in sweeps.resolve(
+                sweeps.read(arguments.name), arguments.workdir
+            )
         ]
-    for number, (words, settings) in enumerate(runs, start=1):
-        workdir = pathlib.Path(arguments.workdir) / _run_name(words)
+    for number, (words, workdir, settings) in enumerate(runs, start=1):
         print(f"[{number}/{len(runs)}] {' '.join(words)}")
         if not arguments.dry_run:
             _run(settings, workdir)
@@ -70,6 +72,18 @@ def report(arguments):
     with _mistakes():
         rows = results.rows(arguments.directory)
     print(results.markdown(rows))
+    return 0
+
+
+def methods(arguments):
+    """List all methods, or show the card of one."""
+    with _mistakes():
+        if arguments.name is None:
+            print(cards.markdown())
+        else:
+            card = cards.find(arguments.name)
+            print(f"methods/{card.name}: {card.summary}.")
+            print(f"\n{card.text or 'Dense training, without a mask updater.'}")
     return 0
 
 
@@ -259,10 +273,3 @@ def _quiet_start():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
-
-
-def _run_name(words):
-    """Name a run after its files, with a hash of all its words."""
-    names = [pathlib.PurePath(w).stem for w in words if config.names_file(w)]
-    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
-    return "-".join([*names, digest])

@@ -22,8 +22,11 @@ import keras
 import rigl_tf.datasets as datasets
 import rigl_tf.distributions as distributions
 import rigl_tf.experiment as experiment
+import rigl_tf.initializers as initializers
 import rigl_tf.models as models
 import rigl_tf.schedules as schedules
+import rigl_tf.shapes as shapes
+import rigl_tf.starts as starts
 import rigl_tf.updaters as updaters
 """
 
@@ -97,29 +100,17 @@ def names_file(word):
     return "=" not in word or pathlib.Path(word).is_file()
 
 
-def read_sweep(name):
-    """Read a sweep file: one run per line, as words of a command line.
+def sweep_file(name):
+    """Return the path of a sweep file.
 
     Args:
-        name: path, or name of a shipped file such as "sweeps/digits_mlp";
-            lines that are empty or begin with # are skipped.
-
-    Returns:
-        list with one list of words per run.
+        name: path, or name of a shipped file such as "sweeps/digits_mlp".
     """
-    path = pathlib.Path(name)
-    for candidate in (path, directory() / f"{name}.txt"):
+    for candidate in (pathlib.Path(name), directory() / f"{name}.txt"):
         if candidate.is_file():
-            lines = candidate.read_text().splitlines()
-            break
-    else:
-        known = [f"sweeps/{p.stem}" for p in directory().glob("sweeps/*.txt")]
-        raise ConfigError(f"No sweep {name!r}: {_nearest(name, known)}")
-    runs = [line.split() for line in lines if line.strip()]
-    runs = [words for words in runs if not words[0].startswith("#")]
-    if not runs:
-        raise ConfigError(f"A sweep needs at least one run. Received: {name!r}")
-    return runs
+            return candidate
+    known = [f"sweeps/{p.stem}" for p in directory().glob("sweeps/*.txt")]
+    raise ConfigError(f"No sweep {name!r}: {_nearest(name, known)}")
 
 
 def parse(config):
@@ -202,6 +193,10 @@ def _find(name):
     )
 
 
+# Words, paths and "2:4" are strings without quotation marks.
+_BARE_WORD = r"(?:[A-Za-z/.~][\w/.:+~-]*|\d+:\d+\w*)"
+
+
 def _binding(word, macros):
     """Turn NAME=value or function.parameter=value into a line of gin."""
     name, value = word.split("=", 1)
@@ -213,8 +208,8 @@ def _binding(word, macros):
             "A setting must read NAME=value or module.function.parameter=value."
             f" Received: {word!r}"
         )
-    if re.fullmatch(r"[A-Za-z][\w/.-]*", value) and not _is_literal(value):
-        value = repr(value)  # a bare word is a string
+    if re.fullmatch(_BARE_WORD, value) and not _is_literal(value):
+        value = repr(value)
     if not value.startswith(("@", "%")) and not _is_literal(value):
         raise ConfigError(
             f"The value of {name} must be a Python literal, a word or an "

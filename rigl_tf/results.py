@@ -6,7 +6,8 @@ import json
 import pathlib
 import statistics
 
-_GROUP = ("task", "method", "distribution", "sparsity")
+_GROUP = ("task", "method", "distribution", "sparsity", "mask_shape")
+_COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
 def rows(directory):
@@ -16,9 +17,10 @@ def rows(directory):
         directory: directory above work directories.
 
     Returns:
-        list of dictionaries: task, method, distribution, sparsity, n (number
-        of runs), mean and standard deviation of the test accuracy, and mean
-        shares of input connections at the edge, first and last, if
+        list of dictionaries: task, method, distribution, sparsity, mask_shape,
+        n (number of runs), mean and standard deviation of the test accuracy,
+        mean FLOPs of inference and training as multiples of dense ones, and
+        mean shares of input connections at the edge, first and last, if
         `rigl_tf connectivity` has drawn all of these runs.
 
     Raises:
@@ -32,7 +34,7 @@ def rows(directory):
         )
     groups = collections.defaultdict(list)
     for file in files:
-        result = json.loads(file.read_text())
+        result = {"mask_shape": "unstructured", **json.loads(file.read_text())}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
             result.update(json.loads(drawn.read_text()))
@@ -54,7 +56,9 @@ def rows(directory):
 def markdown(table_rows):
     """Format rows as a Markdown table; accuracies in per cent."""
     header = ["task", "method", "distribution", "sparsity"]
-    header += ["test accuracy, %", "runs"]
+    structured = any(r["mask_shape"] != "unstructured" for r in table_rows)
+    header += ["mask shape"] * structured
+    header += ["test accuracy, %", "runs", "inference FLOPs", "training FLOPs"]
     edges = any("edge" in row for row in table_rows)
     if edges:
         header.append("input connections at the edge")
@@ -66,7 +70,11 @@ def markdown(table_rows):
         # Dense training has no distribution.
         distribution = row["distribution"] if row["sparsity"] else "–"
         cells = [row["task"], row["method"], distribution]
-        cells += [f"{row['sparsity']:g}", accuracy, str(row["n"])]
+        cells.append(f"{row['sparsity']:g}")
+        cells += [row["mask_shape"]] * structured
+        cells += [accuracy, str(row["n"])]
+        costs = (row.get(name) for name in _COSTS)
+        cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
         if edges:
             edge = row.get("edge")
             cells.append(f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–")
@@ -217,6 +225,9 @@ def _statistics(group):
         "accuracy": statistics.fmean(accuracies),
         "accuracy_std": statistics.stdev(accuracies) if len(group) > 1 else 0.0,
     }
+    for name in _COSTS:
+        if all(name in result for result in group):
+            row[name] = statistics.fmean(result[name] for result in group)
     if all("edge_shares" in result for result in group):
         shares = [result["edge_shares"] for result in group]
         row["edge"] = [statistics.fmean(s[i] for s in shares) for i in (0, -1)]

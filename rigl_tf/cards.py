@@ -1,0 +1,126 @@
+"""The methods' cards: what each does, from its file and its docstring.
+
+Reads sources, imports nothing: `rigl_tf methods` answers at once.
+"""
+
+import ast
+import dataclasses
+import inspect
+import pathlib
+import re
+
+from rigl_tf import config
+
+HEADINGS = (
+    "Drop",
+    "Grow",
+    "First mask",
+    "Cost",
+    "Hyper-parameters",
+    "Deviations",
+    "Reference",
+)
+_UPDATERS = pathlib.Path(__file__).parent / "updaters"
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """A method as its gin file and its class describe it.
+
+    Attributes:
+        name: name of the gin file.
+        summary: first line of the gin file.
+        updater: name of the class, or None for dense training.
+        source: file of the class below rigl_tf/updaters, or None.
+        text: docstring of the class, or "".
+        fields: dictionary from each of `HEADINGS` to its text.
+    """
+
+    name: str
+    summary: str
+    updater: str | None
+    source: str | None
+    text: str
+    fields: dict
+
+
+def read_all():
+    """List the cards of all shipped methods, by name."""
+    classes = _classes()
+    return [_read(name, classes) for name in config.shipped("methods")]
+
+
+def find(name):
+    """Return the card of a method.
+
+    Args:
+        name: as in `methods/<name>`, with or without the folder.
+
+    Raises:
+        config.ConfigError: there is no such method.
+    """
+    cards = {card.name: card for card in read_all()}
+    name = name.removeprefix("methods/")
+    if name not in cards:
+        raise config.ConfigError(
+            f"No method {name!r}; there are {', '.join(cards)}"
+        )
+    return cards[name]
+
+
+def markdown():
+    """Return the table of all methods as Markdown."""
+    header = ["method", "what it does", "drops", "grows"]
+    header += ["training FLOPs", "class"]
+    lines = [header, ["---"] * len(header)]
+    for card in read_all():
+        cells = [f"`methods/{card.name}`", card.summary]
+        if card.updater is None:
+            cells += ["–", "–", "3 f_D per step", "–"]
+        else:
+            cells += [
+                _first_clause(card.fields[heading])
+                for heading in ("Drop", "Grow", "Cost")
+            ]
+            link = f"rigl_tf/updaters/{card.source}"
+            cells.append(f"[`{card.updater}`]({link})")
+        lines.append([cell.replace("|", "\\|") for cell in cells])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _read(word, classes):
+    """Read one card."""
+    text = (config.directory() / f"{word}.gin").read_text()
+    summary = text.splitlines()[0].removeprefix("# ").rstrip(".")
+    name = word.removeprefix("methods/")
+    found = re.search(r"updater = @updaters\.(\w+)\(\)", text)
+    if not found:
+        return Card(name, summary, None, None, "", {})
+    source, doc = classes[found[1]]
+    return Card(name, summary, found[1], source, doc, _fields(doc))
+
+
+def _classes():
+    """Map class names to their file and docstring."""
+    found = {}
+    for file in sorted(_UPDATERS.glob("*.py")):
+        for node in ast.parse(file.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                doc = inspect.cleandoc(ast.get_docstring(node) or "")
+                found[node.name] = (file.name, doc)
+    return found
+
+
+def _fields(doc):
+    """Map the headings of a card to their text, on one line each."""
+    names = "|".join(HEADINGS)
+    pattern = rf"(?ms)^({names}): (.*?)(?=^(?:{names}|Attributes): ?|^$|\Z)"
+    return {
+        name: " ".join(text.split()) for name, text in re.findall(pattern, doc)
+    }
+
+
+def _first_clause(text):
+    """Return a text up to its first stop, without remarks on its source."""
+    text = re.sub(r" \((?:paper|appendix)[^)]*\)", "", text)
+    return re.split(r"[.;:](?: |$)", text)[0].replace("Delta T", "ΔT")

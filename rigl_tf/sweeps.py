@@ -1,0 +1,136 @@
+"""Sweep files: one run per line, as words of a command line.
+
+Lines that are empty or begin with # are skipped. `SEED={0,1,2}` stands for
+three runs, in each of which `{SEED}` stands for the number. A line may begin
+with a label, `pruned-{SEED}:`; from then on INITIAL_RUN=@pruned-0, or
+INITIAL_MASKS, names the work directory of that run.
+"""
+
+import dataclasses
+import hashlib
+import itertools
+import pathlib
+import re
+
+from rigl_tf import config
+
+# Not a dictionary, which begins with a quotation mark.
+_CHOICES = re.compile(r"^([A-Za-z_][\w.]*)=\{([^{}'\"][^{}]*,[^{}]*)\}$")
+_LABEL = re.compile(r"^(INITIAL_[A-Z]+)=@([\w.-]+)$")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of a sweep.
+
+    Attributes:
+        words: its words; "@label" for the work directory of another run.
+        label: what others call it, or "".
+    """
+
+    words: tuple[str, ...]
+    label: str = ""
+
+
+def read(name):
+    """Read a sweep file.
+
+    Args:
+        name: path, or name of a shipped file such as "sweeps/digits_mlp".
+
+    Returns:
+        list of `Run`.
+
+    Raises:
+        config.ConfigError: there is no such file, no run in it, or a label
+            that no earlier line has.
+    """
+    lines = config.sweep_file(name).read_text().splitlines()
+    runs = [
+        run
+        for line in map(str.split, lines)
+        if line and not line[0].startswith("#")
+        for run in _expand(line)
+    ]
+    if not runs:
+        raise config.ConfigError(
+            f"A sweep needs at least one run. Received: {name!r}"
+        )
+    labels = set()
+    for run in runs:
+        _require_labels(run, labels)
+        labels.add(run.label)
+    return runs
+
+
+def run_name(words):
+    """Name a run after its files, with a hash of all its words."""
+    names = [pathlib.PurePath(w).stem for w in words if config.names_file(w)]
+    digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
+    return "-".join([*names, digest])
+
+
+def resolve(runs, directory):
+    """Return the words and the work directory of each run.
+
+    Args:
+        runs: list of `Run`.
+        directory: parent of the work directories.
+
+    Returns:
+        list of `(words, work directory)`, labels replaced.
+    """
+    places = {}
+    resolved = []
+    for run in runs:
+        words = [
+            _LABEL.sub(lambda m: f"{m[1]}={str(places[m[2]])!r}", word)
+            for word in run.words
+        ]
+        workdir = pathlib.Path(directory) / run_name(run.words)
+        if run.label:
+            places[run.label] = workdir.resolve()
+        resolved.append((words, workdir))
+    return resolved
+
+
+def _expand(words):
+    """List the runs that a line stands for."""
+    choices = {}
+    for word in words:
+        found = _CHOICES.match(word)
+        if found:
+            choices[found[1]] = found[2].split(",")
+    runs = []
+    for values in itertools.product(*choices.values()):
+        chosen = dict(zip(choices, values))
+        filled = [_fill(word, chosen) for word in words]
+        if filled[0].endswith(":"):
+            runs.append(Run(tuple(filled[1:]), filled[0][:-1]))
+        else:
+            runs.append(Run(tuple(filled)))
+    return runs
+
+
+def _fill(word, chosen):
+    found = _CHOICES.match(word)
+    if found:
+        return f"{found[1]}={chosen[found[1]]}"
+    for name, value in chosen.items():
+        word = word.replace(f"{{{name}}}", value)
+    return word
+
+
+def _require_labels(run, labels):
+    if run.label in labels - {""}:
+        raise config.ConfigError(
+            f"A label names one run of a sweep. Received: {run.label!r} twice"
+        )
+    for word in run.words:
+        found = _LABEL.match(word)
+        if found and found[2] not in labels:
+            known = ", ".join(sorted(labels - {""})) or "none"
+            raise config.ConfigError(
+                f"@{found[2]} names no earlier line of the sweep; the labels "
+                f"are: {known}. Received: {word!r}"
+            )

@@ -1,0 +1,85 @@
+"""Sweep files: choices, labels."""
+
+import pytest
+
+from rigl_tf import config
+from rigl_tf import sweeps
+
+
+def read(tmp_path, text):
+    file = tmp_path / "mine.txt"
+    file.write_text(text)
+    return sweeps.read(str(file))
+
+
+def test_lines_are_runs(tmp_path):
+    runs = read(tmp_path, "# three words\n\na b C=1\n  d e\n")
+    assert [run.words for run in runs] == [("a", "b", "C=1"), ("d", "e")]
+
+
+def test_choices_are_multiplied_out(tmp_path):
+    runs = read(tmp_path, "a B={1,2} C={x,y} D=[1,2] E={SEED}\n")
+    assert [" ".join(run.words) for run in runs] == [
+        f"a B={b} C={c} D=[1,2] E={{SEED}}" for b in "12" for c in "xy"
+    ]
+
+
+def test_dictionaries_are_no_choices(tmp_path):
+    (run,) = read(tmp_path, "a MAP={'x':1,'y':2}\n")
+    assert run.words == ("a", "MAP={'x':1,'y':2}")
+    runs = read(tmp_path, "a L2={0,1e-4}\n")
+    assert [run.words[1] for run in runs] == ["L2=0", "L2=1e-4"]
+
+
+def test_labels_stand_for_work_directories(tmp_path):
+    runs = read(
+        tmp_path,
+        "run-{SEED}: tasks/a SEED={0,1}\n"
+        "tasks/b INITIAL_RUN=@run-{SEED} SEED={0,1}\n",
+    )
+    resolved = sweeps.resolve(runs, "all")
+    first = [str(workdir.resolve()) for words, workdir in resolved[:2]]
+    assert [words for words, _ in resolved] == [
+        ["tasks/a", "SEED=0"],
+        ["tasks/a", "SEED=1"],
+        ["tasks/b", f"INITIAL_RUN={first[0]!r}", "SEED=0"],
+        ["tasks/b", f"INITIAL_RUN={first[1]!r}", "SEED=1"],
+    ]
+    assert len({workdir for _, workdir in resolved}) == 4
+    # The name of a run does not depend on where the sweep is.
+    moved = sweeps.resolve(runs, "elsewhere")
+    assert [w.name for _, w in moved] == [w.name for _, w in resolved]
+
+
+def test_references_of_gin_are_left_alone(tmp_path):
+    (run,) = read(tmp_path, "a x.Y.model=@net MINE=@net\n")
+    assert run.words == ("a", "x.Y.model=@net", "MINE=@net")
+    ((words, _),) = sweeps.resolve([run], "runs")
+    assert words == list(run.words)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("# nothing\n", "at least one run"),
+        ("a INITIAL_RUN=@later\nlater: b\n", "names no earlier line"),
+        ("same: a\nsame: b\n", "twice"),
+    ],
+)
+def test_bad_sweeps_are_refused(text, message, tmp_path):
+    with pytest.raises(config.ConfigError, match=message):
+        read(tmp_path, text)
+
+
+def test_an_unknown_sweep_is_refused():
+    with pytest.raises(config.ConfigError, match="did you mean sweeps/mnist"):
+        sweeps.read("sweeps/mnist_ml")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"sweeps/{p.stem}" for p in config.directory().glob("sweeps/*.txt")],
+)
+def test_shipped_sweeps_are_commands(name):
+    for words, _ in sweeps.resolve(sweeps.read(name), "runs"):
+        config.read(words)
