@@ -43,3 +43,12 @@ def test_tables_go_between_their_markers():
         r"`cmd`, \d+ CPU cores \(\w+\), \d{4}-\d\d-\d\d\.",
         readme_table.caption("cmd"),
     )
+
+
+def test_the_benchmark_of_methods_runs_all_of_them(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    bench = load("bench_methods")
+    rows = bench.bench(lambda: (tiny.mlp(), 8), 2)
+    assert [name for name, _, _ in rows] == ["dense again", *bench.METHODS]
+    assert all(step > 0 for _, step, _ in rows)
+    assert all(update > 0 for _, _, update in rows[1:])
