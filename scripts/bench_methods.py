@@ -41,7 +41,13 @@ def candidates(build, name):
     updater = None if name is None else METHODS[name]()
     if updater is not None:
         shape = "constant_fan_in" if name == "srigl" else "unstructured"
-        model = rigl_tf.sparsify(model, 0.9, "uniform", mask_shape=shape)
+        model = rigl_tf.sparsify(
+            model,
+            0.9,
+            "uniform",
+            mask_shape=shape,
+            first_mask="dense" if updater.starts_dense else "random",
+        )
     trainer = rigl_tf.SparseTrainer(
         model, updater, bench_step.optimizer(), bench_step._LOSS
     )
