@@ -31,20 +31,28 @@ class DenseWeights:
         """Map ids of kernel variables to the variables trained for them."""
         return {id(item.kernel): dense for item, dense in self._pairs}
 
-    def values(self):
-        """Return copies of the values, for `settle`."""
-        return [tf.identity(dense.value) for _, dense in self._pairs]
+    def frozen(self):
+        """Before a step: copy weights that it must not move, for `settle`.
 
-    def settle(self, before):
+        Returns:
+            list of (variable, boolean tensor of what may move, copy), of the
+            kernels of which not all positions are trained.
+        """
+        found = []
+        for item, dense in self._pairs:
+            trained = self._updater.trained_positions(item)
+            if trained is not None:
+                found.append((dense, trained, tf.identity(dense.value)))
+        return found
+
+    def settle(self, frozen):
         """After a step: take back what only slots moved; set the kernels.
 
         Args:
-            before: `values` before the step.
+            frozen: what `frozen` returned before the step.
         """
-        for (item, dense), old in zip(self._pairs, before):
-            trained = self._updater.trained_positions(item)
-            if trained is not None:
-                dense.assign(tf.where(trained, dense.value, old))
+        for dense, trained, old in frozen:
+            dense.assign(tf.where(trained, dense.value, old))
         self.mask()
 
     def mask(self):

@@ -124,6 +124,10 @@ class UpdateWindow:
         due = self.begin + -(-past // self.interval) * self.interval
         return None if self.end is not None and due > self.end else due
 
+    def next_after(self, step, last):
+        """Return the first due step from `step` on that is not `last`."""
+        return self.next_due(step + (step == last))
+
     def last_due(self, step):
         """Return the last due step up to `step`, or None."""
         step = step if self.end is None else min(step, self.end)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from rigl_tf import changes
 from rigl_tf import checks
+from rigl_tf import clocks
 from rigl_tf import constraints
 from rigl_tf import dense_weights
 from rigl_tf import layers
@@ -151,12 +152,7 @@ class SparseSteps:
 
     def update_due(self):
         """Say whether a mask update is due now; ask on the host."""
-        if self.updater is None:
-            return False
-        step = self.step
-        if self.last_update_step == step:
-            return False
-        return self.updater.next_update(step, self.last_done_step) == step
+        return clocks.HostClock(self).due(before_step=True)
 
     def apply_gradients(self, gradients):
         """Mask the dense gradients and let the optimizer apply them.
@@ -172,10 +168,10 @@ class SparseSteps:
             self._step_gradient(gradient, entry)
             for gradient, entry in zip(gradients, self._variables)
         ]
-        before = self._dense.values()
+        frozen = self._dense.frozen()
         with self._suspended:
             self.optimizer.apply(masked, [e.trained for e in self._variables])
-        self._dense.settle(before)
+        self._dense.settle(frozen)
         self.step_variable.assign_add(1)
 
     def update_gradients(self, gradients):

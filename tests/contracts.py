@@ -55,18 +55,14 @@ METHODS = [
     Method("set", _moving(updaters.SET), _FIVES),
     Method(
         "set_itop",
-        lambda: updaters.SET(
-            update_interval=5, update_end_step=22, drop_fraction=0.5
-        ),
+        _moving(updaters.SET, update_end_step=22),
         _FIVES,
     ),
     Method("mest", _moving(updaters.MEST), _FIVES_AND_0),
     Method("rigl", _moving(updaters.RigL), _FIVES_AND_0),
     Method(
         "rigl_itop",
-        lambda: updaters.RigL(
-            update_interval=5, update_end_step=22, drop_fraction=0.5
-        ),
+        _moving(updaters.RigL, update_end_step=22),
         _FIVES_AND_0,
     ),
     Method("rigl_inverted", _moving(updaters.RigLInverted), _FIVES_AND_0),

@@ -47,6 +47,7 @@ EDGES = {
     "steps": {
         "changes",
         "checks",
+        "clocks",
         "constraints",
         "dense_weights",
         "layers",

@@ -4,14 +4,13 @@ import dataclasses
 
 import tensorflow as tf
 
-from rigl_tf import checks
-from rigl_tf import masks
 from rigl_tf import schedules
 from rigl_tf.updaters import base
+from rigl_tf.updaters import ranking
 
 
 @dataclasses.dataclass(kw_only=True)
-class ACDC(base.MaskUpdater):
+class ACDC(ranking.Ranking):
     """Alternate sparse and dense phases; end with a sparse one.
 
     Drop: all but the largest |w|, at the begin of a compressed phase.
@@ -31,20 +30,16 @@ class ACDC(base.MaskUpdater):
         update_interval: steps of a phase.
         update_end_step: from the last turn up to here on, masks stay; if that
             turn would be a decompression, the phase before it goes on instead.
-        scope: "layer" gives each kernel the count of the distribution, "global"
-            ranks the weights of all kernels together.
     """
 
     update_begin_step: int = 0
     update_interval: int = 100
     update_end_step: int | None = None
-    scope: str = "layer"
 
-    starts_dense = True
     sparsity_varies = True
 
     def __post_init__(self):
-        checks.one_of("scope", self.scope, ("layer", "global"))
+        super().__post_init__()
         if self.update_end_step is None:
             raise ValueError(
                 "The last phase of AC/DC is compressed: `update_end_step` must "
@@ -54,14 +49,9 @@ class ACDC(base.MaskUpdater):
             self.update_interval, self.update_begin_step, self.update_end_step
         )
 
-    def check_mask_shape(self, mask_shape):
-        """Require single weights, if they are ranked over all kernels."""
-        if self.scope == "global":
-            base.require_unstructured(mask_shape, '`scope="global"`')
-
     def next_update(self, step, last_update_step):
         """Return the next turn that has not been made yet."""
-        return self._window.next_due(step + (step == last_update_step))
+        return self._window.next_after(step, last_update_step)
 
     def sparsity_progress(self, step):
         """Return 1 in compressed phases, 0 in others."""
@@ -73,13 +63,8 @@ class ACDC(base.MaskUpdater):
         del gradients
         compress = self._compresses(tf.cast(step, tf.int64))
         scores = [tf.abs(kernel.kernel.value) for kernel in kernels]
-        if self.scope == "layer":
-            chosen = [k.fresh_mask(s) for k, s in zip(kernels, scores)]
-        else:
-            total = sum(masks.n_ones(k.size, k.sparsity) for k in kernels)
-            chosen = masks.global_top_k_masks(scores, total)
         changes = []
-        for kernel, mask in zip(kernels, chosen):
+        for kernel, mask in zip(kernels, self.fresh_masks(kernels, scores)):
             mask = tf.where(compress, mask, tf.ones_like(mask))
             grown = (mask > 0) & ~(kernel.mask.value > 0)
             changes.append(base.MaskChange(mask, grown))

@@ -59,6 +59,9 @@ class MaskUpdater:
     trains_inactive = False
     sparsity_varies = False
 
+    def __post_init__(self):
+        """Check the attributes; here so that bases can be combined."""
+
     def build(self, kernels):
         """Create the state; called once, before training.
 

@@ -9,34 +9,19 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf import masks
 from rigl_tf.updaters import base
+from rigl_tf.updaters import ranking
 
 
 @dataclasses.dataclass(kw_only=True)
-class ChooseOnce(base.MaskUpdater, abc.ABC):
-    """Base of the methods that choose the mask from dense weights, once.
+class ChooseOnce(ranking.Ranking, abc.ABC):
+    """Base of the methods that choose the mask from dense weights, once."""
 
-    Attributes:
-        scope: "layer" gives each kernel the count of the distribution, "global"
-            ranks the weights of all kernels together.
-    """
-
-    scope: str = "layer"
-
-    starts_dense = True
     prune_step = 0
-
-    def __post_init__(self):
-        checks.one_of("scope", self.scope, ("layer", "global"))
 
     @property
     def sparsity_varies(self):
         """Say whether steps are made before the mask is chosen."""
         return self.prune_step > 0
-
-    def check_mask_shape(self, mask_shape):
-        """Require single weights, if they are ranked over all kernels."""
-        if self.scope == "global":
-            base.require_unstructured(mask_shape, '`scope="global"`')
 
     def next_update(self, step, last_update_step):
         """Return the step at which the mask is chosen, until it has been."""
@@ -70,11 +55,7 @@ class ChooseOnce(base.MaskUpdater, abc.ABC):
             self.scores(kernel, gradient, step)
             for kernel, gradient in zip(kernels, gradients)
         ]
-        if self.scope == "global":
-            total = sum(masks.n_ones(k.size, k.sparsity) for k in kernels)
-            chosen = masks.global_top_k_masks(scores, total)
-        else:
-            chosen = [k.fresh_mask(s) for k, s in zip(kernels, scores)]
+        chosen = self.fresh_masks(kernels, scores)
         return [base.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen]
 
 

@@ -11,10 +11,44 @@ from rigl_tf import schedules
 from rigl_tf import shapes
 from rigl_tf.updaters import base
 from rigl_tf.updaters import pruning_schedules
+from rigl_tf.updaters import ranking
 
 
 @dataclasses.dataclass(kw_only=True)
-class Pruning(base.MaskUpdater):
+class Gradual(ranking.Ranking):
+    """Base of the methods that prune by a schedule.
+
+    They have a `_window`, and `_progress`, a function from a step to the share
+    of the final zeros.
+
+    Attributes:
+        initial_share: share of the final zeros that are in place at the first
+            update, s_i / s_f, in [0, 1).
+        power: exponent of the schedule, above 0.
+    """
+
+    initial_share: float = 0.0
+    power: float = 3.0
+
+    sparsity_varies = True
+
+    def _follow_polynomial(self):
+        self._progress = pruning_schedules.polynomial(
+            self.update_begin_step,
+            self.update_end_step,
+            self.update_interval,
+            self.initial_share,
+            self.power,
+        )
+
+    def sparsity_progress(self, step):
+        """Return s_t / s_f at the last pruning."""
+        due = self._window.last_due(step)
+        return 0.0 if due is None else float(self._progress(due))
+
+
+@dataclasses.dataclass(kw_only=True)
+class Pruning(Gradual):
     """Prune the smallest weights of a dense network, little by little.
 
     Drop: the smallest |w| of the active connections; so many that the sparsity
@@ -36,56 +70,30 @@ class Pruning(base.MaskUpdater):
         update_begin_step: t_0.
         update_end_step: t_n; with the constant schedule None goes on.
         update_interval: steps between two prunings.
-        initial_share: s_i / s_f, in [0, 1).
-        power: the exponent, above 0.
         schedule: "polynomial", or "constant": at once, at t_0.
-        scope: "layer", or "global": the weights of all kernels are ranked
-            together.
     """
 
     update_begin_step: int = 0
     update_end_step: int | None = None
     update_interval: int = 100
-    initial_share: float = 0.0
-    power: float = 3.0
     schedule: str = "polynomial"
-    scope: str = "layer"
-
-    starts_dense = True
-    sparsity_varies = True
 
     def __post_init__(self):
+        super().__post_init__()
         self._window = schedules.UpdateWindow(
             self.update_interval, self.update_begin_step, self.update_end_step
         )
-        checks.one_of("scope", self.scope, ("layer", "global"))
         checks.one_of("schedule", self.schedule, ("polynomial", "constant"))
         if self.schedule == "constant":
             self._progress = pruning_schedules.constant(
                 self.update_begin_step, self.update_interval
             )
         else:
-            self._progress = pruning_schedules.polynomial(
-                self.update_begin_step,
-                self.update_end_step,
-                self.update_interval,
-                self.initial_share,
-                self.power,
-            )
-
-    def check_mask_shape(self, mask_shape):
-        """Require single weights, if they are ranked over all kernels."""
-        if self.scope == "global":
-            base.require_unstructured(mask_shape, '`scope="global"`')
+            self._follow_polynomial()
 
     def next_update(self, step, last_update_step):
         """Return the next due step that had no update yet."""
-        return self._window.next_due(step + (step == last_update_step))
-
-    def sparsity_progress(self, step):
-        """Return s_t / s_f at the last pruning."""
-        due = self._window.last_due(step)
-        return 0.0 if due is None else float(self._progress(due))
+        return self._window.next_after(step, last_update_step)
 
     def changes(self, kernels, gradients, step):
         """Keep the largest active `|w|`, as many as the schedule says."""

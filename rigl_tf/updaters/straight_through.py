@@ -78,7 +78,7 @@ class StraightThrough(base.MaskUpdater):
 
     def next_update(self, step, last_update_step):
         """Return the next due step that had no update yet; the first is 0."""
-        return self._window.next_due(step + (step == last_update_step))
+        return self._window.next_after(step, last_update_step)
 
     def step_flops(self, sparse, dense):
         """Return `2 f_S + f_D`: every step needs dense gradients."""

@@ -1,0 +1,46 @@
+"""What methods share that choose the best weights of a kernel, or of all."""
+
+import dataclasses
+
+from rigl_tf import checks
+from rigl_tf import masks
+from rigl_tf.updaters import base
+
+
+@dataclasses.dataclass(kw_only=True)
+class Ranking(base.MaskUpdater):
+    """Base of the methods that begin dense and keep the best weights.
+
+    Attributes:
+        scope: "layer" gives each kernel the count of the distribution, "global"
+            ranks the weights of all kernels together.
+    """
+
+    scope: str = "layer"
+
+    starts_dense = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.one_of("scope", self.scope, ("layer", "global"))
+
+    def check_mask_shape(self, mask_shape):
+        """Require single weights, if they are ranked over all kernels."""
+        super().check_mask_shape(mask_shape)
+        if self.scope == "global":
+            base.require_unstructured(mask_shape, '`scope="global"`')
+
+    def fresh_masks(self, kernels, scores):
+        """Keep the largest scores, as many as fresh masks have ones.
+
+        Args:
+            kernels: list of `masking.MaskedKernel`.
+            scores: list of tensors shaped like the kernels.
+
+        Returns:
+            list of float32 masks.
+        """
+        if self.scope == "layer":
+            return [k.fresh_mask(s) for k, s in zip(kernels, scores)]
+        total = sum(masks.n_ones(k.size, k.sparsity) for k in kernels)
+        return masks.global_top_k_masks(scores, total)
