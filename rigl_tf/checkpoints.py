@@ -8,8 +8,6 @@ file is complete or absent, because it is renamed into place after it has
 reached the disk.
 """
 
-import os
-import pathlib
 import zipfile
 import zlib
 
@@ -17,6 +15,7 @@ from absl import logging
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import files
 from rigl_tf import structure
 
 _SUFFIX = ".npz"
@@ -36,14 +35,14 @@ class Checkpoints:
     """
 
     def __init__(self, directory, keep_last=2, keep_every=None):
-        self._directory = pathlib.Path(directory)
+        self._directory = files.path(directory)
         self._keep_last = keep_last
         self._keep_every = keep_every
 
     def steps(self):
         """List the steps that have a file, oldest first."""
-        files = self._directory.glob(f"*{_SUFFIX}")
-        return sorted(int(f.stem) for f in files if f.stem.isdigit())
+        found = self._directory.glob(f"*{_SUFFIX}")
+        return sorted(int(f.stem) for f in found if f.stem.isdigit())
 
     def save(self, step, arrays):
         """Write a checkpoint, then delete those that need not be kept.
@@ -57,16 +56,11 @@ class Checkpoints:
                 checkpoints are left as they are.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        temporary = self._directory / f".{step:08d}.tmp"
-        try:
-            with open(temporary, "wb") as stream:
-                np.savez(stream, **{f":{n}": a for n, a in arrays.items()})
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, self._path(step))
-        finally:
-            temporary.unlink(missing_ok=True)
-        _sync_directory(self._directory)
+        with (
+            files.replacing(self._path(step)) as temporary,
+            open(temporary, "wb") as stream,
+        ):
+            np.savez(stream, **{f":{n}": a for n, a in arrays.items()})
         self._delete_old(step)
 
     def load_newest(self, expected, others=False):
@@ -84,7 +78,7 @@ class Checkpoints:
             CheckpointError: there are checkpoints, and all are bad.
         """
         if not others:  # another process may be writing
-            for leftover in self._directory.glob(".*.tmp"):
+            for leftover in self._directory.glob(f"{files.TEMPORARY}*"):
                 leftover.unlink()
         steps = self.steps()
         problem = ""
@@ -205,7 +199,9 @@ def resume(trainer, checkpoints, callbacks=None):
         for name, array in arrays_of(trainer, callbacks or []).items()
         if callbacks is not None or not name.startswith("loop/")
     }
-    found = checkpoints.load_newest(expected, others=callbacks is None)
+    found = trainer.workers.from_chief(
+        lambda: checkpoints.load_newest(expected, others=callbacks is None)
+    )
     if found is None:
         return None
     step, arrays = found
@@ -242,7 +238,7 @@ def _read(path, expected, others):
     """Read and check one file."""
     try:
         # NumPy leaves a damaged file open if it is given a path.
-        with open(path, "rb") as stream, np.load(stream) as archive:
+        with files.open_bytes(path) as stream, np.load(stream) as archive:
             arrays = {n.removeprefix(":"): archive[n] for n in archive.files}
     except (
         zipfile.BadZipFile,
@@ -266,11 +262,3 @@ def _read(path, expected, others):
                 f"({name} has shape {arrays[name].shape}, not {tuple(shape)})"
             )
     return arrays
-
-
-def _sync_directory(directory):
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -76,7 +76,23 @@ def _parser():
         "--workdir",
         help="where results go; default runs/<files>-<hash of words>",
     )
+    train.add_argument(
+        "--workers",
+        help="for hardware/multi_worker: host:port,host:port, the chief first",
+    )
+    train.add_argument(
+        "--worker", type=int, help="which of --workers this process is, from 0"
+    )
     train.set_defaults(run=commands.train)
+
+    evaluate = subparsers.add_parser(
+        "evaluate", help="evaluate the newest checkpoint of a run"
+    )
+    evaluate.add_argument(
+        "words", nargs="*", metavar="WORD", help="e.g. hardware/gpu"
+    )
+    evaluate.add_argument("--workdir", required=True, help="its directory")
+    evaluate.set_defaults(run=commands.evaluate)
 
     _add_counting(subparsers)
 
@@ -98,11 +114,6 @@ def _parser():
     methods.set_defaults(run=commands.methods)
 
     for name, run, text in (
-        (
-            "evaluate",
-            commands.evaluate,
-            "evaluate the newest checkpoint of a run",
-        ),
         ("summary", commands.summary, "show what a run has come to"),
         (
             "connectivity",

@@ -38,10 +38,13 @@ class HostClock:
         self.last_done = self._trainer.last_done_step
         self.step += int(self._updater.counts_update_steps)
 
-    def next_stop(self, steps, intervals):
-        """Return the step until which there is nothing but steps to do."""
-        stops = [steps]
-        stops += [(self.step // n + 1) * n for n in intervals]
+    def next_stop(self, stops):
+        """Return the step until which there is nothing but steps to do.
+
+        Args:
+            stops: steps to come at which others have something to do.
+        """
+        stops = list(stops)
         if self._updater is not None:
             due = self._updater.next_update(self.step + 1, self.last_done)
             stops += [due] if due is not None else []

@@ -6,14 +6,15 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 import contextlib
 import json
 import os
-import pathlib
 import signal
 import sys
 import tempfile
 import zipfile
 
 from rigl_tf import cards
+from rigl_tf import clusters
 from rigl_tf import config
+from rigl_tf import files
 from rigl_tf import results
 from rigl_tf import sweeps
 from rigl_tf import workdirs
@@ -46,8 +47,10 @@ def train(arguments):
     words = arguments.words
     with _mistakes():
         settings = config.read(words, arguments.imports)
-    workdir = arguments.workdir or pathlib.Path("runs") / sweeps.run_name(words)
-    _run(settings, pathlib.Path(workdir))
+        _join_workers(arguments.workers, arguments.worker)
+        workdir = arguments.workdir or f"runs/{sweeps.run_name(words)}"
+        workdir = files.path(workdir)
+    _run(settings, workdir)
     return 0
 
 
@@ -154,14 +157,16 @@ def table(arguments):
 def evaluate(arguments):
     """Evaluate the newest checkpoint of a run."""
     with _mistakes():
-        written = pathlib.Path(arguments.workdir) / "config.gin"
+        workdir = files.path(arguments.workdir)
+        written = workdir / "config.gin"
         if not written.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a run. Received: "
                 f"{arguments.workdir!r}, which has no config.gin"
             )
-        experiment = _experiment(config.read([str(written)]))
-        print(json.dumps(experiment.evaluate(arguments.workdir)))
+        words = arguments.words or ["STRATEGY=None"]
+        experiment = _experiment(config.read([str(written), *words]))
+        print(json.dumps(experiment.evaluate(workdir)))
     return 0
 
 
@@ -196,15 +201,39 @@ def _run(settings, workdir):
     with _mistakes():
         experiment = _experiment(settings)
         text = config.resolved()
-        workdirs.require_own(workdir, text)
-        if (workdir / "result.json").exists():
-            print(f"{workdir} holds this run, finished: nothing to do")
+        everyone = experiment.hardware.workers()
+    with _failures():
+        if everyone.from_chief(lambda: _is_finished(workdir, text)):
+            if everyone.is_chief:
+                print(f"{workdir} holds this run, finished: nothing to do")
             return
+    with _mistakes():
         built = experiment.build()
-        claim = workdirs.claim(workdir, text)
+        claim = contextlib.nullcontext()
+        if everyone.is_chief:
+            claim = workdirs.claim(workdir, text)
     with _failures(), claim, _stop_requests() as should_stop:
         result = experiment.train_and_evaluate(workdir, built, should_stop)
-    results.print_closing_table(result, workdir)
+    if everyone.is_chief:
+        results.print_closing_table(result, workdir)
+
+
+def _is_finished(workdir, text):
+    """Require an own or new work directory; say whether the run is done."""
+    workdirs.require_own(workdir, text)
+    return (workdir / "result.json").exists()
+
+
+def _join_workers(addresses, index):
+    """Turn --workers and --worker into `TF_CONFIG`."""
+    if addresses is None and index is None:
+        return
+    if addresses is None or index is None:
+        raise ValueError(
+            "`--workers` and `--worker` go together. Received: "
+            f"--workers={addresses}, --worker={index}"
+        )
+    os.environ["TF_CONFIG"] = clusters.tf_config(addresses.split(","), index)
 
 
 @contextlib.contextmanager
@@ -231,12 +260,18 @@ def _stop_requests():
 def _failures():
     """Turn what can go wrong in training, with the user's help, into a line."""
     from rigl_tf import checkpoints
-    from rigl_tf import experiment
+    from rigl_tf import runs
+    from rigl_tf import workers
 
     try:
         yield
-    except experiment.Interrupted as interrupted:
+    except runs.Interrupted as interrupted:
         raise Interrupted(str(interrupted)) from interrupted
+    except (workers.LostWorker, *workers.SIGNS_OF_LOSS) as error:
+        raise Interrupted(
+            "lost another worker; started again, all go on from the last "
+            f"checkpoint ({config.one_line(error)[:200]})"
+        ) from error
     except (
         checkpoints.CheckpointError,
         workdirs.WorkdirError,

@@ -20,6 +20,7 @@ _PRELUDE = """\
 from __gin__ import dynamic_registration
 import keras
 import rigl_tf.datasets as datasets
+import rigl_tf.distribute as distribute
 import rigl_tf.distributions as distributions
 import rigl_tf.experiment as experiment
 import rigl_tf.initializers as initializers
@@ -208,6 +209,8 @@ def _binding(word, macros):
             "A setting must read NAME=value or module.function.parameter=value."
             f" Received: {word!r}"
         )
+    if "," in value and _is_literal(value):  # gin wants parentheses
+        value = repr(ast.literal_eval(value))
     if re.fullmatch(_BARE_WORD, value) and not _is_literal(value):
         value = repr(value)
     if not value.startswith(("@", "%")) and not _is_literal(value):

@@ -6,10 +6,10 @@ As in the figure of the authors' blog post (Evci & Castro 2020).
 """
 
 import json
-import pathlib
 
 import numpy as np
 
+from rigl_tf import files
 from rigl_tf import mask_files
 
 _BACKGROUND = "#0b0b14"
@@ -34,7 +34,7 @@ def draw(workdir):
         ValueError: the first masked kernel is not fully connected to pixels.
         ImportError: matplotlib or pillow is not installed.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = files.path(workdir)
     title, steps, counts = _load(workdir)
     frame = max(round(counts.shape[1] / 7), 1)
     shares = [edge_share(image, frame) for image in counts]
@@ -49,11 +49,13 @@ def draw(workdir):
             "pip install rigl-tf[plots]"
         ) from error
     summary = {"frame": frame, "steps": steps, "edge_shares": shares}
-    (workdir / "connectivity.json").write_text(json.dumps(summary) + "\n")
+    files.write_text(workdir / "connectivity.json", json.dumps(summary) + "\n")
     strip = workdir / "connectivity.png"
     movie = workdir / "connectivity.gif"
-    _draw_strip(strip, title, steps, counts, shares, frame)
-    _draw_movie(movie, steps, counts)
+    with files.replacing(strip) as temporary:
+        _draw_strip(temporary, title, steps, counts, shares, frame)
+    with files.replacing(movie) as temporary:
+        _draw_movie(temporary, steps, counts)
     return [
         f"share of input connections in the outer {frame} pixels: "
         f"{shares[0]:.3f} -> {shares[-1]:.3f}",
@@ -75,9 +77,9 @@ def edge_share(image, frame):
 
 def _load(workdir):
     """Read title, steps [n] and connections per pixel [n, height, width]."""
-    files = sorted((workdir / "masks").glob("*.npz"))
+    found = sorted((workdir / "masks").glob("*.npz"))
     result = workdir / "result.json"
-    if not files or not result.exists():
+    if not found or not result.exists():
         raise FileNotFoundError(
             "`connectivity` needs a finished run with recorded masks. Received:"
             f" {str(workdir)!r}; train with RECORD_MASKS=True"
@@ -97,13 +99,13 @@ def _load(workdir):
             f"kernel {name!r} of shape {shape} on inputs of shape "
             f"{result['input_shape']}"
         )
-    counts = [mask_files.load(file)[name].sum(axis=1) for file in files]
-    images = np.reshape(counts, (len(files), height, width, -1)).sum(axis=-1)
+    counts = [mask_files.load(file)[name].sum(axis=1) for file in found]
+    images = np.reshape(counts, (len(found), height, width, -1)).sum(axis=-1)
     title = (
         f"{result['updater']} on {result['task']}, "
         f"{100 * result['sparsity']:g} % sparse"
     )
-    return title, [int(file.stem) for file in files], images
+    return title, [int(file.stem) for file in found], images
 
 
 def _draw_strip(path, title, steps, counts, shares, frame):

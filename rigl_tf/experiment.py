@@ -2,17 +2,18 @@
 
 import collections.abc
 import dataclasses
-import pathlib
-import time
 
 import keras
 
 from rigl_tf import accounting
 from rigl_tf import callbacks
-from rigl_tf import checkpoints
 from rigl_tf import checks
+from rigl_tf import distribute
 from rigl_tf import exports
+from rigl_tf import files
 from rigl_tf import networks
+from rigl_tf import profiles
+from rigl_tf import runs
 from rigl_tf import shapes
 from rigl_tf import sizing
 from rigl_tf import starts
@@ -20,10 +21,6 @@ from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
 _OPTIONAL = ("evaluate_interval", "keep_checkpoint_every")
-
-
-class Interrupted(Exception):
-    """Training was asked to stop; a checkpoint has been saved."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +57,8 @@ class Experiment:
         record_masks: whether to keep the masks every `log_interval` steps.
         tensorboard: whether to write event files for TensorBoard.
         seed: seed of weights, masks and the order of data.
+        hardware: what to compute on, see `distribute.Hardware`.
+        profile_steps: first and last step to be profiled, or None.
     """
 
     task: str
@@ -87,6 +86,8 @@ class Experiment:
     record_masks: bool = False
     tensorboard: bool = False
     seed: int = 0
+    hardware: distribute.Hardware = distribute.Hardware()
+    profile_steps: tuple[int, int] | None = None
 
     def __post_init__(self):
         for name in (
@@ -114,6 +115,8 @@ class Experiment:
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
             callbacks.TensorBoard.require_installed()
+        if self.profile_steps is not None:
+            profiles.check(self.profile_steps, self.train_steps)
         networks.check(self)
 
     def build(self):
@@ -122,18 +125,24 @@ class Experiment:
         Returns:
             `(dataset, SparseTrainer)`.
         """
+        strategy = self.hardware.create()
         data = self.dataset()
         data.check(self.batch_size)
-        net = networks.build(self, data)
-        optimizer = self.optimizer()
-        _require_rate(optimizer)
+        self.hardware.check_batch_size(strategy, self.batch_size)
+        with self.hardware.scope(strategy):
+            net = networks.build(self, data)
+            optimizer = self.optimizer()
+            _require_rate(optimizer)
+            optimizer = self.hardware.adapt(net, optimizer)
         trainer = trainers.SparseTrainer(
             net,
             self.updater,
             optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            strategy,
             metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
             l2=self.l2,
+            jit_compile=self.hardware.jit_compile,
         )
         return data, trainer
 
@@ -153,44 +162,10 @@ class Experiment:
             the dictionary that result.json holds.
 
         Raises:
-            Interrupted: `should_stop` said True.
+            runs.Interrupted: `should_stop` said True.
             FloatingPointError: the loss became infinite or NaN.
         """
-        began = time.monotonic()
-        workdir = pathlib.Path(workdir)
-        data, trainer = built or self.build()
-        test = data.test(batch_size=1000)
-        statistics = callbacks.MaskStatistics(trainer.kernels)
-        actions = self._callbacks(workdir, statistics, test)
-        store = checkpoints.Checkpoints(
-            workdir / "checkpoints",
-            self.keep_checkpoints,
-            self.keep_checkpoint_every,
-        )
-        saver = callbacks.SaveCheckpoints(
-            store, self.checkpoint_interval, actions
-        )
-        actions.append(saver)
-        trainer.reset_totals(len(actions))
-        step = checkpoints.resume(trainer, store, actions)
-        callbacks.forget_after(
-            step, workdir / "metrics.jsonl", workdir / "masks"
-        )
-        if step is None:
-            for action in actions:
-                action.on_begin(trainer)
-        batches = data.train(self.batch_size, self.seed, trainer.n_batches)
-        if not trainer.train(batches, self.train_steps, actions, should_stop):
-            saver.save(trainer)
-            raise Interrupted(
-                f"stopped after step {trainer.step}; the same words go on"
-            )
-        trainer.finish()
-        seconds = time.monotonic() - began
-        result = self._result(data, trainer, statistics, test, seconds)
-        result.update(exports.export(trainer, workdir))
-        exports.write_json(workdir / "result.json", result)
-        return result
+        return runs.train(self, files.path(workdir), built, should_stop)
 
     def evaluate(self, workdir):
         """Evaluate the newest intact checkpoint on the whole test split.
@@ -204,16 +179,7 @@ class Experiment:
         Raises:
             FileNotFoundError: the run has no checkpoint.
         """
-        data, trainer = self.build()
-        store = checkpoints.Checkpoints(pathlib.Path(workdir) / "checkpoints")
-        step = checkpoints.resume(trainer, store)
-        if step is None:
-            raise FileNotFoundError(
-                "`evaluate` needs a checkpoint. Received: none in "
-                f"{str(workdir)!r}; train with the same words first"
-            )
-        trainer.finish()
-        return {"step": step, **trainer.evaluate(data.test(batch_size=1000))}
+        return runs.evaluate(self, files.path(workdir))
 
     def count(self, rule="exact"):
         """Count what the run will cost; reads no data, draws no masks.
@@ -243,67 +209,6 @@ class Experiment:
                 self.batch_size,
                 reference,
             ),
-        }
-
-    def _callbacks(self, workdir, statistics, test):
-        metrics = workdir / "metrics.jsonl"
-        actions = [
-            callbacks.LogMetrics(
-                metrics, self.log_interval, self.train_steps, statistics.line
-            ),
-            statistics,
-        ]
-        if self.evaluate_interval is not None:
-            actions.append(
-                callbacks.Evaluate(metrics, self.evaluate_interval, test)
-            )
-        if self.record_masks and self.updater is not None:
-            actions.append(
-                callbacks.RecordMasks(workdir / "masks", self.log_interval)
-            )
-        if self.tensorboard:
-            actions.append(
-                callbacks.TensorBoard(
-                    workdir / "tensorboard", self.log_interval
-                )
-            )
-        return actions
-
-    def _result(self, data, trainer, statistics, test, seconds):
-        n_examples = trainer.step * self.batch_size
-        distribution = self.distribution
-        if self.start.gives_masks(self.updater):
-            shuffled = self.start.shuffle_masks
-            distribution = "shuffled_masks" if shuffled else "initial_masks"
-        report = exports.sparsity_report(statistics)
-        width = networks.find_width(self, data)
-        return {
-            "task": self.task,
-            "method": self.method,
-            "updater": type(self.updater).__name__ if self.updater else None,
-            "distribution": getattr(distribution, "__name__", distribution),
-            "sparsity": self.sparsity
-            if self.sparsity is not None
-            else round(report["sparsity_achieved"], 4),
-            "mask_shape": str(shapes.get(self.mask_shape)),
-            "width": width,
-            "input_shape": list(data.input_shape),
-            **report,
-            "steps": trainer.step,
-            "train_examples": n_examples,
-            **trainer.evaluate(test),
-            "skipped_updates": int(trainer.skipped_updates.numpy()),
-            **exports.accounting_fields(
-                trainer,
-                self.updater,
-                self.batch_size,
-                networks.reference(self, data, width),
-            ),
-            "seed": self.seed,
-            "start": self.start.describe(),
-            "wall_seconds": round(seconds, 3),
-            "examples_per_second": round(n_examples / seconds, 1),
-            "versions": exports.versions(),
         }
 
 

@@ -2,15 +2,15 @@
 
 import json
 import math
-import os
-import pathlib
 import platform
+import time
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from rigl_tf import accounting
+from rigl_tf import files
 from rigl_tf import layers
 from rigl_tf import mask_files
 from rigl_tf import masking
@@ -30,17 +30,14 @@ _BETWEEN_DENSE = (
 
 def write_json(path, value):
     """Write a JSON file atomically."""
-    path = pathlib.Path(path)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(temporary, path)
+    files.write_text(files.path(path), json.dumps(value, indent=1) + "\n")
 
 
 def sparsity_report(statistics):
     """Report target and achieved sparsity of each kernel and of all.
 
     Args:
-        statistics: `callbacks.MaskStatistics` of the run.
+        statistics: `mask_statistics.MaskStatistics` of the run.
 
     Returns:
         dictionary with "sparsity_achieved", "itop_rate" and "layers".
@@ -195,7 +192,7 @@ def count_file(path, rule="exact", input_shape=None):
     return {
         "costs": cost_rows(count),
         **model_fields(count),
-        "file_bytes": os.path.getsize(path),
+        "file_bytes": files.size(files.path(path)),
     }
 
 
@@ -256,17 +253,39 @@ def export(trainer, workdir):
         "packed_bytes", that of packed.npz.
     """
     path = workdir / "model.keras"
+    model = trainer.model
+    if trainer.kernels:
+        model = masking.strip(model)
+    with files.replacing(path) as temporary:
+        model.save(temporary)
     if not trainer.kernels:
-        trainer.model.save(path)
-        return {"file_bytes": path.stat().st_size}
-    model = masking.strip(trainer.model)
-    model.save(path)
+        return {"file_bytes": files.size(path)}
     arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
     mask_files.save(workdir / "masks.npz", arrays)
     packed.save(workdir / "packed.npz", model)
     return {
-        "file_bytes": path.stat().st_size,
-        "packed_bytes": (workdir / "packed.npz").stat().st_size,
+        "file_bytes": files.size(path),
+        "packed_bytes": files.size(workdir / "packed.npz"),
+    }
+
+
+def timing_fields(trainer, result, began):
+    """Report the time of this process, and where it went.
+
+    Args:
+        trainer: `SparseTrainer` at the end of its run.
+        result: dictionary with "train_examples".
+        began: `time.monotonic()` at the beginning.
+
+    Returns:
+        dictionary with "wall_seconds", "seconds" per activity, and
+        "examples_per_second".
+    """
+    seconds = time.monotonic() - began
+    return {
+        "wall_seconds": round(seconds, 3),
+        "seconds": trainer.stopwatch.since({}),
+        "examples_per_second": round(result["train_examples"] / seconds, 1),
     }
 
 

@@ -179,7 +179,7 @@ class SparseModel(keras.Model):
                     update(iterator)
                     clock.note_update()
                     continue
-                n_steps = clock.next_stop(end, []) - clock.step
+                n_steps = clock.next_stop([end]) - clock.step
                 n_done, logs = run_steps(iterator, tf.constant(n_steps))
                 clock.step += int(n_done)
                 if int(n_done) < n_steps:

@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from rigl_tf import files
+
 _BITS, _SHAPE = "bits:", "shape:"
 
 
@@ -23,7 +25,10 @@ def save(path, masks):
     for name, mask in masks.items():
         entries[_BITS + name] = np.packbits(np.asarray(mask, bool))
         entries[_SHAPE + name] = np.asarray(np.shape(mask), np.int64)
-    with open(path, "wb") as stream:
+    with (
+        files.replacing(files.path(path)) as temporary,
+        open(temporary, "wb") as stream,
+    ):
         np.savez(stream, **entries)
 
 
@@ -36,7 +41,10 @@ def load(path):
     Raises:
         ValueError: the file holds no masks.
     """
-    with open(path, "rb") as stream, np.load(stream) as archive:
+    with (
+        files.open_bytes(files.path(path)) as stream,
+        np.load(stream) as archive,
+    ):
         masks = {
             name: unpack(archive[_BITS + name], archive[_SHAPE + name])
             for name in (

@@ -9,6 +9,7 @@ import zipfile
 
 import numpy as np
 
+from rigl_tf import files
 from rigl_tf import mask_files
 from rigl_tf import structure
 
@@ -33,7 +34,10 @@ def save(path, model):
             entries[_VALUES + name] = values
         else:
             entries[_ARRAY + name] = array
-    with open(path, "wb") as stream:
+    with (
+        files.replacing(files.path(path)) as temporary,
+        open(temporary, "wb") as stream,
+    ):
         np.savez(stream, **entries)
 
 
@@ -50,7 +54,10 @@ def load(path, model):
     """
     variables = structure.variables_by_path(model)
     try:
-        with open(path, "rb") as stream, np.load(stream) as archive:
+        with (
+            files.open_bytes(files.path(path)) as stream,
+            np.load(stream) as archive,
+        ):
             entries = {name: archive[name] for name in archive.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(

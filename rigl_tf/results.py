@@ -1,10 +1,11 @@
-"""Work directories -> rows -> tables. Standard library only."""
+"""Work directories -> rows -> tables, without TensorFlow."""
 
 import collections
 import contextlib
 import json
-import pathlib
 import statistics
+
+from rigl_tf import files
 
 _GROUP = ("task", "method", "distribution", "sparsity", "mask_shape")
 _COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
@@ -26,14 +27,14 @@ def rows(directory):
     Raises:
         FileNotFoundError: there is no finished run.
     """
-    files = sorted(pathlib.Path(directory).glob("**/result.json"))
-    if not files:
+    found = files.find(files.path(directory), "result.json")
+    if not found:
         raise FileNotFoundError(
             "`report` needs finished runs (result.json). Received: none below "
             f"{str(directory)!r}; make some with `rigl_tf train` or `sweep`"
         )
     groups = collections.defaultdict(list)
-    for file in files:
+    for file in found:
         result = {"mask_shape": "unstructured", **json.loads(file.read_text())}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
@@ -198,7 +199,7 @@ def print_summary(workdir):
     Raises:
         FileNotFoundError: the directory holds no run.
     """
-    workdir = pathlib.Path(workdir)
+    workdir = files.path(workdir)
     result, metrics = workdir / "result.json", workdir / "metrics.jsonl"
     if result.exists():
         print_closing_table(json.loads(result.read_text()), workdir)

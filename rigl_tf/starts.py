@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-import pathlib
 
 import tensorflow as tf
 
 from rigl_tf import checkpoints
 from rigl_tf import checks
+from rigl_tf import files
 from rigl_tf import initializers
 from rigl_tf import mask_files
 from rigl_tf import masks as masks_
@@ -119,13 +119,13 @@ class Start:
             if self.run is None or self.step is not None:
                 return None
             _require_finished(self.run)
-            file = pathlib.Path(self.run) / "masks.npz"
+            file = files.path(self.run) / "masks.npz"
             return file if file.exists() else None  # the run was dense
-        file = pathlib.Path(self.masks)
+        file = files.path(self.masks)
         if file.is_dir():
             _require_finished(file)
             file = file / "masks.npz"
-        if not file.is_file():
+        if not file.exists():
             raise FileNotFoundError(
                 "`masks` must be a mask file, or the work directory of a "
                 "finished sparse run (INITIAL_MASKS). Received: "
@@ -166,7 +166,7 @@ class Start:
         if self.run is None or self.step != 0:
             return seed
         _require_finished(self.run)
-        path = pathlib.Path(self.run) / "result.json"
+        path = files.path(self.run) / "result.json"
         result = json.loads(path.read_text())
         start = result.get("start") or {}
         if start.get("run") or start.get("sparse_init"):
@@ -203,7 +203,7 @@ class Start:
             for path, variable in structure.variables_by_path(model).items()
             if path not in seeds
         }
-        store = checkpoints.Checkpoints(pathlib.Path(self.run) / "checkpoints")
+        store = checkpoints.Checkpoints(files.path(self.run) / "checkpoints")
         arrays = store.load(
             self.step, {n: tuple(v.shape) for n, v in variables.items()}
         )
@@ -212,11 +212,11 @@ class Start:
 
 
 def _is_run(directory):
-    return (pathlib.Path(directory) / "config.gin").exists()
+    return (files.path(directory) / "config.gin").exists()
 
 
 def _require_finished(directory):
-    if not (pathlib.Path(directory) / "result.json").exists():
+    if not (files.path(directory) / "result.json").exists():
         raise FileNotFoundError(
             "A run that another begins with must be finished. Received: "
             f"{str(directory)!r}, which has no result.json; finish it, or name "

@@ -10,6 +10,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from rigl_tf import batch_norms
 from rigl_tf import changes
 from rigl_tf import checks
 from rigl_tf import clocks
@@ -85,6 +86,9 @@ class SparseSteps:
             )
             for variable in self.model.trainable_variables
         ]
+        self._statistics = batch_norms.MovingStatistics(
+            self.model, self.strategy
+        )
         self._build_optimizer()
         self._suspended = self._suspension()
 
@@ -163,6 +167,7 @@ class SparseSteps:
                 `optimizer.apply`; reduced here.
         """
         gradients = self._reduce(gradients)
+        self._statistics.average()
         self._observe(gradients)
         masked = [
             self._step_gradient(gradient, entry)
@@ -225,6 +230,7 @@ class SparseSteps:
         """
         if self.updater.updates_on_batch:
             gradients = self._kernel_gradients(self._reduce(gradients))
+            self._statistics.average()
         weights = [kernel.kernel.value for kernel in self.kernels]
         finite = updaters.all_finite(weights + list(gradients or []))
         decided = self.updater.changes(
@@ -272,7 +278,10 @@ class SparseSteps:
         if self.strategy.num_replicas_in_sync == 1:
             return list(gradients)
         context = tf.distribute.get_replica_context()
-        return context.all_reduce("sum", list(gradients))
+        # Some gradients are on no device, which a collective must have.
+        placed = [tf.identity(g) for g in gradients if g is not None]
+        reduced = iter(context.all_reduce("sum", placed))
+        return [None if g is None else next(reduced) for g in gradients]
 
     def _observe(self, gradients):
         if self.updater is not None and self.updater.observes_gradients:

@@ -6,14 +6,14 @@ them from a step counter on the host: a conditional inside the compiled step
 would forbid collectives and cost time.
 """
 
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from rigl_tf import clocks
 from rigl_tf import steps
+from rigl_tf import stopwatches
+from rigl_tf import workers
 
 
 class SparseTrainer(steps.SparseSteps):
@@ -44,6 +44,8 @@ class SparseTrainer(steps.SparseSteps):
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.metrics = dict(metrics or {})
+        self.workers = workers.Workers(self.strategy)
+        self.stopwatch = stopwatches.Stopwatch()
         self.reset_totals(0)
         self.n_batches = 0
         self.last_update_report = None
@@ -62,21 +64,23 @@ class SparseTrainer(steps.SparseSteps):
             step, update = replica_function(step), replica_function(update)
 
         def train_steps(iterator, n_steps, totals):
-            def one_step(index, bad, totals):
-                sums = self.strategy.run(step, args=(next(iterator),))
+            def one_step(index, bad, totals, waited):
+                batch, seconds = _timed_next(iterator, totals)
+                sums = self.strategy.run(step, args=(batch,))
                 sums = self.strategy.reduce("sum", sums, axis=None)
-                finite = tf.math.is_finite(sums[1])
-                bad = tf.where(finite, bad, index)
-                return [index + 1, bad, totals + tf.cast(sums, totals.dtype)]
+                bad = tf.where(tf.math.is_finite(sums[1]), bad, index)
+                totals += tf.cast(sums, totals.dtype)
+                return [index + 1, bad, totals, waited + seconds]
 
             # Sums are carried through: their bits do not depend on how many
             # steps a call takes.
-            _, bad, totals = tf.while_loop(
-                lambda index, bad, _: (index < n_steps) & (bad < 0),
+            start = [tf.constant(0), tf.constant(-1), totals]
+            _, bad, totals, waited = tf.while_loop(
+                lambda index, bad, *_: (index < n_steps) & (bad < 0),
                 one_step,
-                [tf.constant(0), tf.constant(-1), totals],
+                [*start, tf.constant(0.0, tf.float64)],
             )
-            return bad, totals
+            return bad, totals, waited
 
         def mask_update(iterator):
             batch = (next(iterator),) if self.updater.updates_on_batch else ()
@@ -106,8 +110,9 @@ class SparseTrainer(steps.SparseSteps):
 
         Args:
             dataset: endless `tf.data.Dataset` of global batches `(x, y)` or
-                `(x, y, weights)`, or an iterator over one. An update on a batch
-                consumes a batch of its own; `n_batches` counts all.
+                `(x, y, weights)`, distributed by the strategy already or not,
+                or an iterator over one. An update on a batch consumes a batch
+                of its own; `n_batches` counts all.
             n_steps: total number of optimizer steps.
             callbacks: see `rigl_tf.callbacks.Callback`.
             should_stop: optional function without arguments, asked about once
@@ -119,14 +124,16 @@ class SparseTrainer(steps.SparseSteps):
         Raises:
             FloatingPointError: the loss became infinite or NaN; names the step.
         """
-        iterator = self._iterator(dataset)
+        iterator = iter(self._distributed(dataset))
         clock = clocks.HostClock(self)
-        pace = _Pace()
+        pace = stopwatches.Pace()
         self.repair()
         if len(self.totals) != len(callbacks):
             self.reset_totals(len(callbacks))
         while clock.step < n_steps:
-            if should_stop is not None and should_stop():
+            wish = should_stop is not None and should_stop()
+            stop, pace.n_steps = self.workers.agree(wish, pace.n_steps)
+            if stop:
                 return False
             if clock.due(before_step=True):
                 before = clock.step
@@ -134,9 +141,8 @@ class SparseTrainer(steps.SparseSteps):
                 if clock.step > before:  # it counted as a step
                     self._fire(callbacks, clock.step, n_steps)
                 continue
-            intervals = [callback.interval for callback in callbacks]
-            stop = clock.next_stop(n_steps, intervals)
-            stop = min(stop, clock.step + pace.n_steps)
+            stops = [callback.next_step(clock.step) for callback in callbacks]
+            stop = clock.next_stop([n_steps, clock.step + pace.n_steps, *stops])
             with pace:
                 self._run_steps(iterator, clock, stop)
             if clock.due(before_step=False):
@@ -146,28 +152,32 @@ class SparseTrainer(steps.SparseSteps):
 
     def _fire(self, callbacks, step, n_steps):
         for index, callback in enumerate(callbacks):
-            if step % callback.interval == 0 or step == n_steps:
+            if callback.next_step(step - 1) == step or step == n_steps:
                 means = self.means(self.totals[index])
                 self.totals[index] = 0.0
-                callback.on_interval(self, step, means)
+                with self.stopwatch.measure(callback.activity):
+                    callback.fire(self, step, means)
 
     def _run_steps(self, iterator, clock, stop):
         n_steps = tf.constant(stop - clock.step)
-        bad, totals = self._train_steps(
-            iterator, n_steps, tf.constant(self.totals)
-        )
+        with self.stopwatch.measure("step"):
+            bad, totals, waited = self._train_steps(
+                iterator, n_steps, tf.constant(self.totals)
+            )
+            self.totals = totals.numpy()
+        self.stopwatch.move("step", "input", float(waited))
         if int(bad) >= 0:
             raise FloatingPointError(
                 f"The loss is not finite at step {clock.step + int(bad)}: "
                 "lower the learning rate, or clip gradients"
             )
-        self.totals = totals.numpy()
         self.n_batches += stop - clock.step
         clock.step = stop
 
     def _update(self, iterator, clock, callbacks):
         step = clock.step
-        self.last_update_report = self._mask_update(iterator).numpy()
+        with self.stopwatch.measure("update"):
+            self.last_update_report = self._mask_update(iterator).numpy()
         self.n_batches += int(self.updater.updates_on_batch)
         clock.note_update()
         for callback in callbacks:
@@ -177,13 +187,14 @@ class SparseTrainer(steps.SparseSteps):
         """Return mean loss and metrics over a finite dataset.
 
         Args:
-            dataset: `tf.data.Dataset` of `(x, y)` or `(x, y, weights)`.
+            dataset: `tf.data.Dataset` of `(x, y)` or `(x, y, weights)`,
+                distributed already or not.
 
         Returns:
             dictionary with "loss" and one entry per metric.
         """
         totals = 0.0
-        for batch in self.strategy.experimental_distribute_dataset(dataset):
+        for batch in self._distributed(dataset):
             totals = totals + self._evaluate(batch).numpy().astype("float64")
         return self.means(totals)
 
@@ -194,10 +205,10 @@ class SparseTrainer(steps.SparseSteps):
         names = ["loss", *self.metrics]
         return {n: float(t / totals[0]) for n, t in zip(names, totals[1:])}
 
-    def _iterator(self, dataset):
+    def _distributed(self, dataset):
         if isinstance(dataset, tf.data.Dataset):
-            dataset = self.strategy.experimental_distribute_dataset(dataset)
-        return iter(dataset)
+            return self.strategy.experimental_distribute_dataset(dataset)
+        return dataset
 
     # What one replica does with its share of a batch.
 
@@ -236,6 +247,7 @@ class SparseTrainer(steps.SparseSteps):
 
     def _sums(self, y, predictions, weights):
         """Sum `[weights, loss, metrics...]` over this replica's examples."""
+        predictions = keras.tree.map_structure(_not_half, predictions)
         values = [self._loss(y, predictions)]
         values += [metric(y, predictions) for metric in self.metrics.values()]
         values = [tf.cast(value, tf.float32) for value in values]
@@ -249,22 +261,23 @@ class SparseTrainer(steps.SparseSteps):
         return [total, *[tf.reduce_sum(value) for value in values]]
 
 
-class _Pace:
-    """How many steps to run between two looks at the clock of the host.
+def _timed_next(iterator, after):
+    """Take a batch, and measure the seconds that it was waited for.
 
-    Long calls save time, but a request to stop must not wait: calls are made
-    to last about half a second.
+    Args:
+        iterator: distributed iterator.
+        after: tensor of the step before, on which there is nothing to wait for.
     """
+    with tf.control_dependencies([after]):
+        began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, True)):
+        return batch, tf.timestamp() - began
 
-    def __init__(self):
-        self.n_steps = 8
 
-    def __enter__(self):
-        self._began = time.monotonic()
-
-    def __exit__(self, *_):
-        seconds = time.monotonic() - self._began
-        if seconds > 1.0:
-            self.n_steps = max(self.n_steps // 2, 1)
-        elif seconds < 0.25:
-            self.n_steps = min(self.n_steps * 2, 4096)
+def _not_half(predictions):
+    """Compute losses in float32 at least, as Keras does."""
+    if predictions.dtype in (tf.bfloat16, tf.float16):
+        return tf.cast(predictions, tf.float32)
+    return predictions

@@ -2,12 +2,17 @@
 
 import contextlib
 import fcntl
-import os
-import pathlib
+import re
+
+from rigl_tf import files
 
 _LOCK = ".lock"
 _CONFIG = "config.gin"
-_TEMPORARY = ".config.tmp"
+# What a run may change when it goes on: where it computes, not what.
+_MOVABLE = re.compile(
+    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS) ="
+    r"|distribute\.(?!Hardware\.(precision|sync_batch_norm))"
+)
 
 
 class WorkdirError(ValueError):
@@ -27,9 +32,22 @@ def claim(directory, config_text):
             configuration, or it is no work directory.
         OSError: it cannot be written.
     """
-    directory = pathlib.Path(directory)
+    directory = files.path(directory)
     require_own(directory, config_text)
     directory.mkdir(parents=True, exist_ok=True)
+    with _lock(directory):
+        config = directory / _CONFIG
+        if not config.exists():
+            files.write_text(config, config_text)
+        yield directory
+
+
+@contextlib.contextmanager
+def _lock(directory):
+    """Hold a directory for this process, if it is a local one."""
+    if not files.is_local(directory):  # object stores have no locks
+        yield
+        return
     with open(directory / _LOCK, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,12 +56,7 @@ def claim(directory, config_text):
                 "A work directory takes one process at a time. Received: "
                 f"{str(directory)!r}, in which another process is training"
             ) from None
-        config = directory / _CONFIG
-        if not config.exists():
-            temporary = directory / _TEMPORARY
-            temporary.write_text(config_text)
-            os.replace(temporary, config)
-        yield directory
+        yield
 
 
 def require_own(directory, config_text):
@@ -51,7 +64,7 @@ def require_own(directory, config_text):
 
     Args and errors: as `claim`.
     """
-    directory = pathlib.Path(directory)
+    directory = files.path(directory)
     if directory.exists() and not directory.is_dir():
         raise WorkdirError(
             "`--workdir` must be a directory. Received: "
@@ -71,7 +84,8 @@ def require_own(directory, config_text):
                 f"{'; '.join(here) or 'nothing'}. Name another --workdir"
             )
     elif directory.exists() and any(
-        path.name not in (_LOCK, _TEMPORARY) for path in directory.iterdir()
+        path.name != _LOCK and not path.name.startswith(files.TEMPORARY)
+        for path in directory.iterdir()
     ):
         raise WorkdirError(
             f"{str(directory)!r} holds files, but no {_CONFIG}: it is no work "
@@ -83,4 +97,8 @@ def _settings(text):
     """Return the lines of a gin text that say something."""
     joined = text.replace("\\\n", " ")
     lines = (" ".join(line.split()) for line in joined.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    return [
+        line
+        for line in lines
+        if line and not line.startswith("#") and not _MOVABLE.match(line)
+    ]

@@ -22,6 +22,8 @@ _ONE_BUDGET = ("unstructured",)
 _FIVES = (5, 10, 15, 20)
 _FIVES_AND_0 = (0, *_FIVES)
 _ALWAYS = tuple(range(23))
+# Of runs that are compared over several devices.
+N_STEPS = 50
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import tiny
 
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
+from rigl_tf import mask_statistics
 from rigl_tf import updaters
 
 _POINTS = (4, 5, 6)
@@ -30,7 +31,7 @@ def with_dropout(method, optimizer=tiny.sgd, mask_shape=None):
     )
     actions = [
         callbacks.Callback(7),
-        callbacks.MaskStatistics(trainer.kernels),
+        mask_statistics.MaskStatistics(trainer.kernels),
     ]
     trainer.reset_totals(len(actions))
     return trainer, actions
@@ -111,7 +112,7 @@ def test_no_checkpoint_is_none(tmp_path):
 
 def test_leftovers_of_a_killed_write_are_removed(tmp_path):
     store = saved(tmp_path)
-    (tmp_path / ".00000009.tmp").write_bytes(b"half")
+    (tmp_path / ".tmp-00000009.npz").write_bytes(b"half")
     assert store.load_newest(SHAPES)[0] == 3
     assert not list(tmp_path.glob(".*"))
 
@@ -172,7 +173,7 @@ def test_foreign_checkpoints_are_refused(shapes, message, tmp_path):
 def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
     store = saved(tmp_path)
     # The device on which every write fails for want of space.
-    (tmp_path / ".00000004.tmp").symlink_to("/dev/full")
+    (tmp_path / ".tmp-00000004.npz").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         store.save(4, ARRAYS)
     assert store.steps() == [2, 3]
@@ -193,7 +194,7 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
 def test_statistics_count_what_moves():
     method = contracts.BY_NAME["rigl"]
     trainer = tiny.trainer(method.build())
-    statistics = callbacks.MaskStatistics(trainer.kernels)
+    statistics = mask_statistics.MaskStatistics(trainer.kernels)
     first = [item.mask.numpy() for item in trainer.kernels]
     trainer.train(tiny.batches(), 8, [statistics])  # updates at 0 and 5
     line = statistics.line()
@@ -211,7 +212,7 @@ def test_statistics_count_what_moves():
 
 def test_a_static_mask_explores_nothing():
     trainer = tiny.trainer(updaters.Static())
-    statistics = callbacks.MaskStatistics(trainer.kernels)
+    statistics = mask_statistics.MaskStatistics(trainer.kernels)
     trainer.train(tiny.batches(), 5, [statistics])
     assert statistics.itop_rate() == 0.5
     assert [la["first_mask_overlap"] for la in statistics.layers()] == [1, 1]

@@ -130,10 +130,10 @@ def test_every_mask_shape_is_kept(method, mask_shape):
 def test_two_replicas_train_like_one(method, mask_shape, mirrored):
     options = {"dtype": "float64", "mask_shape": mask_shape}
     alone = tiny.trainer(method.build(), **options)
-    alone.train(tiny.batches(dtype="float64"), N_STEPS)
+    alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
     keras.utils.set_random_seed(0)
     pair = tiny.trainer(method.build(), strategy=mirrored, **options)
-    pair.train(tiny.batches(dtype="float64"), N_STEPS)
+    pair.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
     for a, b in zip(alone.kernels, pair.kernels):
         for variable in (b.mask, b.kernel):
             first, second = (np.asarray(v) for v in variable.value.values)

@@ -32,8 +32,8 @@ def kill_test():
 
 def test_killed_runs_end_with_the_bits_of_the_unkilled_one():
     script = kill_test()
-    n_kills, _, found = script.run(3, script.WORDS, seed=1, kills_per_run=3)
-    assert n_kills == 3
+    kills, _, found = script.run(3, script.WORDS, seed=1, kills_per_run=3)
+    assert kills.total() == 3
     assert found == []
 
 

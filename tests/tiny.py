@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 import rigl_tf
+from rigl_tf import models
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
@@ -123,3 +124,21 @@ def trainer(
 def off_mask(item, variable):
     """Return the values of `variable` at the kernel's inactive positions."""
     return np.asarray(variable)[item.mask.numpy() == 0]
+
+
+def wide_resnet_trainer(strategy):
+    """Build a trainer of WRN-22-2, which has batch normalisation."""
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = rigl_tf.sparsify(models.wide_resnet((32, 32, 3), 10), 0.9)
+        optimizer = sgd()
+    updater = rigl_tf.updaters.RigL(update_interval=2, update_end_step=4)
+    return rigl_tf.SparseTrainer(model, updater, optimizer, LOSS, strategy)
+
+
+def images(n_examples=8):
+    """Return endless batches of 4 random images [32, 32, 3]."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n_examples, 32, 32, 3)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x, np.arange(n_examples) % 10))
+    return data.repeat().batch(4)

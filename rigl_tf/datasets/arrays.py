@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.datasets import replicas
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,7 +85,7 @@ class ArrayDataset:
                 f"Received: {low} to {high}"
             )
 
-    def train(self, batch_size, seed, n_skip=0):
+    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
         Every epoch is a permutation that depends on (seed, epoch) alone and
@@ -95,16 +96,24 @@ class ArrayDataset:
             seed: seed of the order.
             n_skip: number of batches that were consumed already; only those of
                 the current epoch are skipped one by one.
+            context: `tf.distribute.InputContext`, if this is the pipeline of
+                one host of several, or of several replicas: each of their
+                batches is an element.
         """
         self.check(batch_size)
-        epoch, n_done = divmod(n_skip, self.n_train // batch_size)
+        n_batches = self.n_train // batch_size
+        epoch, n_done = divmod(n_skip, n_batches)
+        # Elements per global batch in this pipeline.
+        n_parts = context.num_replicas_in_sync // context.num_input_pipelines
 
         def batches_of(epoch):
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(self.n_train), tf.stack([seed, epoch]), alg="philox"
             )
-            order = tf.data.Dataset.from_tensor_slices(order)
-            return order.batch(batch_size, drop_remainder=True)
+            order = order[: n_batches * batch_size]
+            return tf.data.Dataset.from_tensor_slices(
+                replicas.divide(order, batch_size, context)
+            )
 
         epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int32).max)
         indices = epochs.map(lambda e: tf.cast(e, tf.int32)).flat_map(
@@ -113,12 +122,31 @@ class ArrayDataset:
         inputs = tf.constant(self.splits[0].inputs)
         labels = tf.constant(self.splits[0].labels)
         return (
-            indices.skip(n_done)
+            indices.skip(n_done * n_parts)
             .map(lambda i: (tf.gather(inputs, i), tf.gather(labels, i)))
             .prefetch(tf.data.AUTOTUNE)
         )
 
-    def test(self, batch_size):
-        """Return the test batches `(inputs, labels)`, the last one partial."""
-        examples = (self.splits[1].inputs, self.splits[1].labels)
-        return tf.data.Dataset.from_tensor_slices(examples).batch(batch_size)
+    def test(self, batch_size, context=replicas.EVERYTHING):
+        """Return the test batches `(inputs, labels, weights)`.
+
+        All batches are full: what fills the last one has weight 0.
+
+        Args:
+            batch_size: global batch size.
+            context: as in `train`.
+        """
+        inputs = tf.constant(self.splits[1].inputs)
+        labels = tf.constant(self.splits[1].labels)
+        n_test = len(self.splits[1].inputs)
+        n_batches = -(-n_test // batch_size)
+        positions = replicas.divide(
+            tf.range(n_batches * batch_size), batch_size, context
+        )
+
+        def examples(positions):
+            rows = tf.minimum(positions, n_test - 1)
+            weights = tf.cast(positions < n_test, tf.float32)
+            return tf.gather(inputs, rows), tf.gather(labels, rows), weights
+
+        return tf.data.Dataset.from_tensor_slices(positions).map(examples)

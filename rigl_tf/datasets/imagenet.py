@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.datasets import prepared
+from rigl_tf.datasets import replicas
 
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32) * 255
 _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32) * 255
@@ -65,7 +66,7 @@ class ImageDataset:
         """Require that the data are there and that a batch can be filled."""
         checks.batch_size(batch_size, self.n_train, self.name)
 
-    def train(self, batch_size, seed, n_skip=0):
+    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
         Order, crops and flips of an epoch depend on (seed, epoch) alone; its
@@ -76,6 +77,8 @@ class ImageDataset:
             seed: seed of the order, crops and flips.
             n_skip: number of batches that were consumed already; those of the
                 current epoch are read, but not decoded.
+            context: as in `ArrayDataset.train`. Every host reads all records
+                and decodes its own.
         """
         self.check(batch_size)
         n_epoch = self.n_train // batch_size * batch_size
@@ -109,18 +112,44 @@ class ImageDataset:
         return (
             epochs.flat_map(records_of)
             .skip(n_done)
+            .filter(
+                lambda _, index, __: replicas.is_mine(
+                    index, batch_size, context
+                )
+            )
             .map(decoded, tf.data.AUTOTUNE, deterministic=True)
-            .batch(batch_size, drop_remainder=True)
+            .batch(
+                context.get_per_replica_batch_size(batch_size),
+                drop_remainder=True,
+            )
             .prefetch(tf.data.AUTOTUNE)
         )
 
-    def test(self, batch_size):
-        """Return the test batches `(inputs, labels)`, the last one partial."""
-        files = self._builder.info.splits["validation"].filepaths
+    def test(self, batch_size, context=replicas.EVERYTHING):
+        """Return the test batches `(inputs, labels, weights)`.
+
+        Args and Returns: as `ArrayDataset.test`.
+        """
+        split = self._builder.info.splits["validation"]
+        n_test = split.num_examples
+        records = tf.data.TFRecordDataset([str(f) for f in split.filepaths])
+        filling = records.take(1).repeat(-n_test % batch_size)
+
+        def weighted(index, record):
+            image, label = self._decoded(record)
+            return image, label, tf.cast(index < n_test, tf.float32)
+
         return (
-            tf.data.TFRecordDataset([str(file) for file in files])
-            .map(self._decoded, tf.data.AUTOTUNE, deterministic=True)
-            .batch(batch_size)
+            records.concatenate(filling)
+            .enumerate()
+            .filter(
+                lambda index, _: replicas.is_mine(index, batch_size, context)
+            )
+            .map(weighted, tf.data.AUTOTUNE, deterministic=True)
+            .batch(
+                context.get_per_replica_batch_size(batch_size),
+                drop_remainder=True,
+            )
             .prefetch(tf.data.AUTOTUNE)
         )
 

@@ -1,0 +1,272 @@
+"""Hardware -> `tf.distribute.Strategy`, and what suits it.
+
+A strategy must be created before TensorFlow has run anything in the process,
+and once: two would use the same keys for their collectives. Hence the caches.
+"""
+
+import collections.abc
+import contextlib
+import dataclasses
+import functools
+import os
+
+import keras
+import tensorflow as tf
+
+from rigl_tf import batch_norms
+from rigl_tf import checks
+from rigl_tf import clusters
+from rigl_tf import workers
+
+PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
+_COMMUNICATION = ("auto", "ring", "nccl")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hardware:
+    """What a run computes on, and how.
+
+    Attributes:
+        strategy: function without arguments that returns a
+            `tf.distribute.Strategy`, such as `cpu`, `gpu`, `multi_worker` and
+            `tpu`; None for one device, a GPU if there is one.
+        precision: dtype policy of Keras: "float32", "float64",
+            "mixed_bfloat16" or "mixed_float16" (with loss scaling). Weights and
+            masks of the mixed ones are float32.
+        sync_batch_norm: whether batch normalisation looks at the global batch,
+            not at each replica's share. Moving statistics are averaged over the
+            replicas either way.
+        jit_compile: whether XLA compiles the steps. (A TPU always does; several
+            CPU devices cannot.)
+        input_buffer: batches that wait on each replica, at least 1.
+    """
+
+    strategy: collections.abc.Callable | None = None
+    precision: str = "float32"
+    sync_batch_norm: bool = False
+    jit_compile: bool = False
+    input_buffer: int = 1
+
+    def __post_init__(self):
+        if self.strategy is not None:
+            checks.function("strategy", self.strategy)
+        checks.one_of("precision", self.precision, PRECISIONS)
+        for name in ("sync_batch_norm", "jit_compile"):
+            checks.one_of(name, getattr(self, name), (True, False))
+        checks.at_least("input_buffer", self.input_buffer, 1, integer=True)
+
+    def create(self):
+        """Return the strategy; mistakes show here.
+
+        Raises:
+            ValueError: the hardware is not there.
+        """
+        if self.strategy is None:
+            return tf.distribute.get_strategy()
+        strategy = self.strategy()
+        if not isinstance(strategy, tf.distribute.Strategy):
+            raise ValueError(
+                "`strategy` must be a function that returns a "
+                f"tf.distribute.Strategy. Received: one that returns {strategy}"
+            )
+        return strategy
+
+    def workers(self):
+        """Return the `workers.Workers` of the strategy."""
+        return workers.Workers(self.create())
+
+    def check_batch_size(self, strategy, batch_size):
+        """Require that all replicas get as many examples.
+
+        Raises:
+            ValueError: they do not.
+        """
+        n_replicas = strategy.num_replicas_in_sync
+        if batch_size % n_replicas:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {n_replicas} replicas "
+                f"of this hardware. Received: batch_size={batch_size}"
+            )
+
+    @contextlib.contextmanager
+    def scope(self, strategy):
+        """Build models under a strategy, and in this precision."""
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.precision)
+        try:
+            with strategy.scope():
+                yield
+        finally:
+            keras.config.set_dtype_policy(before)
+
+    def adapt(self, model, optimizer):
+        """Synchronise batch normalisation, scale losses, as need be.
+
+        Args:
+            model: Keras model, changed in place.
+            optimizer: Keras optimizer.
+
+        Returns:
+            the optimizer to train with.
+        """
+        if self.sync_batch_norm:
+            for layer in batch_norms.find(model):
+                layer.synchronized = True
+        if self.precision == "mixed_float16":
+            return keras.optimizers.LossScaleOptimizer(optimizer)
+        return optimizer
+
+    def batches(self, strategy, function):
+        """Distribute a pipeline.
+
+        Args:
+            strategy: from `create`.
+            function: `tf.distribute.InputContext` -> dataset of the batches of
+                single replicas, those of one global batch in a row.
+        """
+        options = tf.distribute.InputOptions(
+            experimental_per_replica_buffer_size=self.input_buffer
+        )
+        return strategy.distribute_datasets_from_function(function, options)
+
+
+@functools.cache
+def cpu(*, devices=1):
+    """Return a strategy for the CPU alone.
+
+    Args:
+        devices: number of logical devices, at least 1; with more than one,
+            MirroredStrategy trains a replica on each, as on as many GPUs.
+
+    Raises:
+        ValueError: TensorFlow runs already, with fewer devices.
+    """
+    checks.at_least("devices", devices, 1, integer=True)
+    if tf.config.get_visible_devices("GPU"):
+        _before_start("hardware/cpu", tf.config.set_visible_devices, [], "GPU")
+    if devices == 1:
+        return tf.distribute.get_strategy()
+    (physical,) = tf.config.list_physical_devices("CPU")
+    configured = tf.config.get_logical_device_configuration(physical)
+    if len(configured or [None]) < devices:
+        _before_start(
+            f"hardware/cpu DEVICES={devices}",
+            tf.config.set_logical_device_configuration,
+            physical,
+            [tf.config.LogicalDeviceConfiguration()] * devices,
+        )
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(devices)])
+
+
+@functools.cache
+def gpu(*, devices=None):
+    """Return MirroredStrategy over the GPUs of this machine.
+
+    Args:
+        devices: how many of them, at least 1; None for all.
+
+    Raises:
+        ValueError: there are not so many.
+    """
+    if devices is not None:
+        checks.at_least("devices", devices, 1, integer=True)
+    found = tf.config.list_physical_devices("GPU")
+    if len(found) < (devices or 1):
+        raise ValueError(
+            f"hardware/gpu needs {devices or 'a'} visible GPU(s). Received: "
+            f"{len(found)} (install rigl-tf[gpu], look at nvidia-smi and "
+            "CUDA_VISIBLE_DEVICES, or name hardware/cpu)"
+        )
+    names = [f"GPU:{i}" for i in range(devices or len(found))]
+    return tf.distribute.MirroredStrategy(names)
+
+
+@functools.cache
+def multi_worker(*, communication="auto", port=8888):
+    """Return MultiWorkerMirroredStrategy over all GPUs, or CPUs, of machines.
+
+    Every machine runs the same command. They find each other by `TF_CONFIG`
+    (set by `--workers` and `--worker` too), or else by Slurm's variables.
+
+    Args:
+        communication: "auto", "ring" (gRPC) or "nccl" (GPUs).
+        port: first port of each machine under Slurm.
+
+    Raises:
+        ValueError: nothing says who the workers are, or TensorFlow runs.
+    """
+    checks.one_of("communication", communication, _COMMUNICATION)
+    checks.at_least("port", port, 1, integer=True)
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=getattr(
+            tf.distribute.experimental.CommunicationImplementation,
+            communication.upper(),
+        )
+    )
+    return _before_start(
+        "hardware/multi_worker",
+        tf.distribute.MultiWorkerMirroredStrategy,
+        _cluster(port),
+        options,
+    )
+
+
+@functools.cache
+def tpu(*, address="local", zone=None, project=None):
+    """Return TPUStrategy.
+
+    Args:
+        address: "local" on the TPU VM itself; else name, or grpc:// address, of
+            a TPU. A pod slice is driven by the program on its worker 0, with
+            its name as the address.
+        zone: of a named TPU in Google Cloud; None for that of the machine.
+        project: as `zone`.
+
+    Raises:
+        ValueError: there is no such TPU.
+    """
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(
+            address, zone=zone, project=project
+        )
+        return tf.distribute.TPUStrategy(resolver)
+    except Exception as error:  # of many kinds, from the network to libtpu
+        text = str(error).strip() or type(error).__name__
+        raise ValueError(
+            "hardware/tpu needs a Cloud TPU and the package tensorflow-tpu "
+            "(scripts/cloud_tpu.py makes both). Received: "
+            f"address={address!r} ({text.splitlines()[0][:200]})"
+        ) from error
+
+
+def _cluster(port):
+    """Return who the workers are, and which one this is."""
+    resolvers = tf.distribute.cluster_resolver
+    if os.environ.get("TF_CONFIG"):
+        clusters.check_tf_config(os.environ["TF_CONFIG"])
+        return resolvers.TFConfigClusterResolver()
+    if "SLURM_STEP_TASKS_PER_NODE" in os.environ:
+        # Slurm gives each task its GPUs; the resolver must not ask for them.
+        nodes = os.environ["SLURM_STEP_TASKS_PER_NODE"]
+        n_tasks = max(int(part.split("(")[0]) for part in nodes.split(","))
+        return resolvers.SlurmClusterResolver(
+            port_base=port,
+            gpus_per_node=n_tasks,
+            gpus_per_task=1,
+            auto_set_gpu=False,
+        )
+    raise ValueError(
+        "hardware/multi_worker must know its workers. Received: neither "
+        "TF_CONFIG, nor --workers and --worker, nor a Slurm step (srun)"
+    )
+
+
+def _before_start(name, function, *args):
+    """Call what TensorFlow allows only before it has run anything."""
+    try:
+        return function(*args)
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} must be created before TensorFlow runs anything in the "
+            "process, and once. Received: a running TensorFlow"
+        ) from error

@@ -1,0 +1,108 @@
+"""Files of a run, on a local disk or at a URL such as gs://bucket/run.
+
+URLs are read and written through `etils.epath`: gs:// and s3://, by TensorFlow
+where it can and by fsspec elsewhere. A file is complete or absent: local ones
+are renamed into place after they have reached the disk, remote ones appear when
+they are closed.
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import shutil
+import tempfile
+
+# Local names of files that are being written.
+TEMPORARY = ".tmp-"
+
+
+def path(name):
+    """Return a path object for a local name or a URL.
+
+    Args:
+        name: string or path; a path is returned as it is.
+
+    Raises:
+        ValueError: the URL is of an unknown kind.
+    """
+    if "://" not in str(name):
+        return name if hasattr(name, "parts") else pathlib.Path(name)
+    from etils import epath  # takes a tenth of a second
+
+    try:
+        return epath.Path(name)
+    except KeyError:
+        raise ValueError(
+            "A URL must begin with gs://, s3://, az:// or hf://. "
+            f"Received: {str(name)!r}"
+        ) from None
+
+
+def is_local(place):
+    """Say whether a path is on a local disk."""
+    return isinstance(place, pathlib.Path)
+
+
+@contextlib.contextmanager
+def replacing(place):
+    """Write a file anew: yields a local path, puts it in place in the end.
+
+    Args:
+        place: path of the file, which may exist; its directory must.
+
+    Raises:
+        OSError: it cannot be written; what was there is left as it was.
+    """
+    if is_local(place):
+        temporary = place.with_name(TEMPORARY + place.name)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, place)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush(place.parent)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        temporary = pathlib.Path(directory) / place.name
+        yield temporary
+        with open(temporary, "rb") as source, place.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 24)
+
+
+def write_text(place, text):
+    """Write a text file anew, see `replacing`."""
+    with replacing(place) as temporary:
+        temporary.write_text(text)
+
+
+def open_bytes(place):
+    """Open a file for reading at any position."""
+    return (
+        open(place, "rb") if is_local(place) else io.BytesIO(place.read_bytes())
+    )
+
+
+def find(directory, name):
+    """List the files of a name below a directory, at any depth, sorted."""
+    if is_local(directory):
+        return sorted(directory.glob(f"**/{name}"))
+    return sorted(
+        root / name for root, _, names in directory.walk() if name in names
+    )
+
+
+def size(place):
+    """Return the length of a file in bytes."""
+    stat = place.stat()
+    return getattr(stat, "st_size", None) or stat.length
+
+
+def _flush(place):
+    """Wait until a local file or directory has reached the disk."""
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,191 @@
+"""A run in its work directory: begin or go on, train, evaluate, write.
+
+Under several workers, all of them run this: the chief reads and writes, the
+others hear from it what they need.
+"""
+
+import functools
+import time
+
+from rigl_tf import callbacks
+from rigl_tf import checkpoints
+from rigl_tf import exports
+from rigl_tf import mask_statistics
+from rigl_tf import networks
+from rigl_tf import profiles
+from rigl_tf import shapes
+
+_TEST_BATCH = 1000
+
+
+class Interrupted(Exception):
+    """Training was asked to stop; a checkpoint has been saved."""
+
+
+def train(job, workdir, built=None, should_stop=None):
+    """Train, evaluate, and write the results.
+
+    Args:
+        job: `experiment.Experiment`.
+        workdir: path of the work directory.
+        built: result of `job.build`, if it was called already.
+        should_stop: function that says True when training is to end early.
+
+    Returns:
+        the dictionary that result.json holds.
+
+    Raises:
+        Interrupted: `should_stop` said True, here or in another worker.
+        FloatingPointError: the loss became infinite or NaN.
+    """
+    began = time.monotonic()
+    data, trainer = built or job.build()
+    test = _test_batches(job, data, trainer)
+    statistics = mask_statistics.MaskStatistics(trainer.kernels)
+    actions = _callbacks(job, workdir, statistics, test)
+    saver = actions[-1]
+    trainer.reset_totals(len(actions))
+    _begin(workdir, trainer, actions)
+    batches = job.hardware.batches(
+        trainer.strategy,
+        functools.partial(
+            data.train, job.batch_size, job.seed, trainer.n_batches
+        ),
+    )
+    if not trainer.train(batches, job.train_steps, actions, should_stop):
+        saver.fire(trainer, trainer.step, {})
+        raise Interrupted(
+            f"stopped after step {trainer.step}; the same words go on"
+        )
+    trainer.finish()
+    means = trainer.evaluate(test)
+
+    def write():
+        result = _result(job, data, trainer, statistics, means)
+        result.update(exports.timing_fields(trainer, result, began))
+        result.update(exports.export(trainer, workdir))
+        exports.write_json(workdir / "result.json", result)
+        return result
+
+    return trainer.workers.from_chief(write)
+
+
+def evaluate(job, workdir):
+    """Evaluate the newest intact checkpoint on the whole test split.
+
+    Args:
+        job: `experiment.Experiment`.
+        workdir: path of the work directory.
+
+    Returns:
+        dictionary with "step", "loss" and "accuracy".
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+    """
+    data, trainer = job.build()
+    store = checkpoints.Checkpoints(workdir / "checkpoints")
+    step = checkpoints.resume(trainer, store)
+    if step is None:
+        raise FileNotFoundError(
+            "`evaluate` needs a checkpoint. Received: none in "
+            f"{str(workdir)!r}; train with the same words first"
+        )
+    trainer.finish()
+    return {
+        "step": step,
+        **trainer.evaluate(_test_batches(job, data, trainer)),
+    }
+
+
+def _test_batches(job, data, trainer):
+    """Return the distributed test batches, of about 1,000 examples."""
+    n_replicas = trainer.strategy.num_replicas_in_sync
+    size = n_replicas * -(-_TEST_BATCH // n_replicas)
+    return job.hardware.batches(
+        trainer.strategy, functools.partial(data.test, size)
+    )
+
+
+def _begin(workdir, trainer, actions):
+    """Go on from the newest checkpoint, or begin."""
+    step = checkpoints.resume(trainer, actions[-1].checkpoints, actions)
+
+    def prepare():
+        callbacks.forget_after(
+            step, workdir / "metrics.jsonl", workdir / "masks"
+        )
+        for action in actions if step is None else ():
+            action.on_begin(trainer)
+
+    trainer.workers.from_chief(prepare)
+
+
+def _callbacks(job, workdir, statistics, test):
+    """List the callbacks of a run; the last one saves its checkpoints."""
+    metrics = workdir / "metrics.jsonl"
+    actions = [
+        callbacks.LogMetrics(
+            metrics,
+            job.log_interval,
+            job.train_steps,
+            job.batch_size,
+            statistics.line,
+        ),
+        statistics,
+        # Always there: checkpoints count the callbacks of a run.
+        profiles.Profile(workdir / "profile", job.profile_steps),
+    ]
+    if job.evaluate_interval is not None:
+        actions.append(callbacks.Evaluate(metrics, job.evaluate_interval, test))
+    if job.record_masks and job.updater is not None:
+        actions.append(
+            callbacks.RecordMasks(workdir / "masks", job.log_interval)
+        )
+    if job.tensorboard:
+        actions.append(
+            callbacks.TensorBoard(workdir / "tensorboard", job.log_interval)
+        )
+    store = checkpoints.Checkpoints(
+        workdir / "checkpoints", job.keep_checkpoints, job.keep_checkpoint_every
+    )
+    actions.append(
+        callbacks.SaveCheckpoints(store, job.checkpoint_interval, actions)
+    )
+    return actions
+
+
+def _result(job, data, trainer, statistics, means):
+    distribution = job.distribution
+    if job.start.gives_masks(job.updater):
+        shuffled = job.start.shuffle_masks
+        distribution = "shuffled_masks" if shuffled else "initial_masks"
+    report = exports.sparsity_report(statistics)
+    width = networks.find_width(job, data)
+    return {
+        "task": job.task,
+        "method": job.method,
+        "updater": type(job.updater).__name__ if job.updater else None,
+        "distribution": getattr(distribution, "__name__", distribution),
+        "sparsity": job.sparsity
+        if job.sparsity is not None
+        else round(report["sparsity_achieved"], 4),
+        "mask_shape": str(shapes.get(job.mask_shape)),
+        "width": width,
+        "input_shape": list(data.input_shape),
+        **report,
+        "steps": trainer.step,
+        "train_examples": trainer.step * job.batch_size,
+        **means,
+        "skipped_updates": int(trainer.skipped_updates.numpy()),
+        **exports.accounting_fields(
+            trainer,
+            job.updater,
+            job.batch_size,
+            networks.reference(job, data, width),
+        ),
+        "seed": job.seed,
+        "start": job.start.describe(),
+        "replicas": trainer.strategy.num_replicas_in_sync,
+        "versions": exports.versions(),
+    }

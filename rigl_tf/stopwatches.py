@@ -1,0 +1,61 @@
+"""Where the time of a run goes, by the clock of the host."""
+
+import collections
+import contextlib
+import time
+
+
+class Stopwatch:
+    """Seconds per activity: "input", "step", "update", "checkpoint", ..."""
+
+    def __init__(self):
+        self.seconds = collections.Counter()
+
+    @contextlib.contextmanager
+    def measure(self, activity):
+        """Add the time of the block to an activity."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[activity] += time.monotonic() - began
+
+    def move(self, source, target, seconds):
+        """Count seconds for another activity than they were measured for."""
+        self.seconds[source] -= seconds
+        self.seconds[target] += seconds
+
+    def since(self, before):
+        """Return the seconds per activity since an earlier copy of `seconds`.
+
+        Args:
+            before: mapping from activity to seconds.
+
+        Returns:
+            dictionary, milliseconds kept.
+        """
+        return {
+            activity: round(max(total - before.get(activity, 0.0), 0.0), 3)
+            for activity, total in sorted(self.seconds.items())
+        }
+
+
+class Pace:
+    """How many steps to run between two looks at the clock of the host.
+
+    Long calls save time, but a request to stop must not wait: calls are made
+    to last about half a second.
+    """
+
+    def __init__(self):
+        self.n_steps = 8
+
+    def __enter__(self):
+        self._began = time.monotonic()
+
+    def __exit__(self, *_):
+        seconds = time.monotonic() - self._began
+        if seconds > 1.0:
+            self.n_steps = max(self.n_steps // 2, 1)
+        elif seconds < 0.25:
+            self.n_steps = min(self.n_steps * 2, 4096)

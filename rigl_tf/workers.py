@@ -1,0 +1,124 @@
+"""The processes that train one model together: what they must agree on.
+
+Under MultiWorkerMirroredStrategy each process runs the same program on its
+share of the data. They exchange more than gradients: the chief's files, and
+the wish to stop of any of them. A process alone finds all of this for nothing.
+"""
+
+import pickle
+
+import numpy as np
+import tensorflow as tf
+
+# Numbers per message; fixed, so that one graph serves all.
+_MESSAGE = 1 << 20
+
+
+# What TensorFlow raises when a peer has gone.
+SIGNS_OF_LOSS = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
+
+class LostWorker(Exception):
+    """Another process has ended; all can go on from the last checkpoint."""
+
+
+class Workers:
+    """The processes under a strategy.
+
+    Attributes:
+        index: of this process; the chief is 0.
+        count: number of processes.
+
+    Args:
+        strategy: `tf.distribute.Strategy`. Only MultiWorkerMirroredStrategy
+            has several processes; a Cloud TPU pod is driven by one.
+    """
+
+    def __init__(self, strategy):
+        self._strategy = strategy
+        self.index, self.count = 0, 1
+        if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            resolver = strategy.cluster_resolver
+            jobs = resolver.cluster_spec().as_dict() if resolver else {}
+            n_chiefs = len(jobs.get("chief", ()))
+            self.count = max(n_chiefs + len(jobs.get("worker", ())), 1)
+            if self.count > 1:
+                is_worker = resolver.task_type == "worker"
+                self.index = resolver.task_id + n_chiefs * is_worker
+        self._total = tf.function(self._total_of, autograph=False)
+
+    @property
+    def is_chief(self):
+        """Whether this process writes the files."""
+        return self.index == 0
+
+    def agree(self, stop, n_steps):
+        """Agree on whether to stop, and on how many steps to make next.
+
+        Args:
+            stop: whether this process wants to stop.
+            n_steps: how many steps it would make; the chief's counts.
+
+        Returns:
+            `(stop, n_steps)`, the same on all: stop if any wants to.
+        """
+        if self.count == 1:
+            return stop, n_steps
+        n_wishes, n_steps = self._sum([stop, n_steps if self.is_chief else 0])
+        return n_wishes > 0, int(n_steps)
+
+    def from_chief(self, function):
+        """Let the chief alone call a function, while the others wait.
+
+        Args:
+            function: without arguments; what it returns must be picklable.
+
+        Returns:
+            the result, on all.
+
+        Raises:
+            LostWorker: it failed on the chief, which raises the error itself.
+        """
+        if self.count == 1:
+            return function()
+        data, error = b"", None
+        if self.is_chief:
+            try:
+                data = pickle.dumps(function())
+            except Exception as raised:  # told after the others have heard
+                error = raised
+        n_bytes, n_errors = self._sum([len(data), error is not None])
+        if error is not None:
+            raise error
+        if n_errors:
+            raise LostWorker("the chief failed; its own line says why")
+        return pickle.loads(self._receive(data, int(n_bytes)))
+
+    def _receive(self, data, n_bytes):
+        """Return the chief's data, sent in messages of one size."""
+        words = np.zeros(-(-n_bytes // (4 * _MESSAGE)) * _MESSAGE, np.uint32)
+        words.view(np.uint8)[: len(data)] = np.frombuffer(data, np.uint8)
+        for part in words.reshape(-1, _MESSAGE):
+            part[:] = self._sum(part)
+        return words.tobytes()[:n_bytes]
+
+    def _sum(self, values):
+        """Add vectors of integers below 2^53 over all processes."""
+        # Doubles: the only kind that every collective library adds exactly.
+        return self._total(tf.constant(values, tf.float64)).numpy()
+
+    def _total_of(self, values):
+        def reduce(values):
+            context = tf.distribute.get_replica_context()
+            n_local = context.num_replicas_in_sync // self.count
+            first = context.replica_id_in_sync_group % n_local == 0
+            values = tf.where(first, values, tf.zeros_like(values))
+            return context.all_reduce("sum", values)
+
+        totals = self._strategy.run(reduce, args=(values,))
+        return self._strategy.experimental_local_results(totals)[0]

@@ -1,0 +1,194 @@
+"""Two real processes on this machine."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import contracts
+import keras
+import launch_local
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+import two_workers
+
+ROOT = pathlib.Path(__file__).parent.parent
+WORDS = [
+    "tasks/digits_mlp",
+    "methods/rigl",
+    "hardware/multi_worker",
+    "SPARSITY=0.9",
+    "TRAIN_STEPS=60",
+    "UPDATE_END_STEP=50",
+    "LOG_INTERVAL=20",
+    "CHECKPOINT_INTERVAL=20",
+]
+
+
+def start_pair(make_command):
+    """Start two processes; return them."""
+    addresses = ",".join(f"127.0.0.1:{p}" for p in launch_local.ports(2))
+    return [
+        subprocess.Popen(
+            make_command(index, addresses),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+def train_pair(*words):
+    """Start two workers of the command line."""
+
+    def command(index, addresses):
+        return [
+            *(sys.executable, "-m", "rigl_tf", "train", *words),
+            f"--workers={addresses}",
+            f"--worker={index}",
+        ]
+
+    return start_pair(command)
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """Train every method in two processes; return name -> two archives."""
+    directory = tmp_path_factory.mktemp("pair")
+    pair = start_pair(
+        lambda index, addresses: [
+            *(sys.executable, two_workers.__file__, str(index)),
+            *(addresses, str(directory)),
+        ]
+    )
+    for process in pair:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors[-2000:]
+
+    def load(name):
+        return [np.load(directory / f"{name}-{i}.npz") for i in range(2)]
+
+    return load
+
+
+def test_two_processes_train_like_one(two_processes):
+    """Every method: masks bit for bit, float64 weights to 1e-10."""
+    for method, mask_shape in contracts.SOME_SHAPE:
+        first, second = two_processes(method.name)
+        keras.utils.set_random_seed(0)
+        alone = tiny.trainer(
+            method.build(), dtype="float64", mask_shape=mask_shape
+        )
+        alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+        expected = two_workers.states(alone)
+        assert set(first.files) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(first[name], second[name])
+            if name.startswith("mask:"):
+                np.testing.assert_array_equal(first[name], array, method.name)
+            np.testing.assert_allclose(
+                first[name], array, rtol=0, atol=1e-10, err_msg=method.name
+            )
+
+
+def test_two_processes_agree_with_batch_normalisation(two_processes):
+    first, second = two_processes("wide_resnet")
+    assert first.files == second.files
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_two_replicas_agree_with_batch_normalisation(mirrored):
+    trainer = tiny.wide_resnet_trainer(mirrored)
+    before = [item.mask.numpy() for item in trainer.kernels]
+    trainer.train(tiny.images(), 4)
+    for variable in [
+        *trainer.model.weights,
+        *(item.mask for item in trainer.kernels),
+    ]:
+        first, second = (np.asarray(v) for v in variable.value.values)
+        np.testing.assert_array_equal(first, second)
+    assert any(
+        (old != item.mask.numpy()).any()
+        for old, item in zip(before, trainer.kernels)
+    )
+
+
+def test_the_chief_writes_and_all_are_told(tmp_path):
+    """A run of two; then it is finished for both; words that differ stop it."""
+    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate() for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], outputs
+    assert "test accuracy" in outputs[0][0]
+    assert outputs[1][0] == ""
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60]
+    assert (
+        json.loads((tmp_path / "run/result.json").read_text())["replicas"]
+        == len(tf.config.list_physical_devices("CPU")) * 2
+    )
+
+    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate() for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], outputs
+    assert "finished: nothing to do" in outputs[0][0]
+
+    (tmp_path / "run/result.json").unlink()
+    pair = train_pair(*WORDS, "SEED=1", f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate() for process in pair]
+    assert pair[0].returncode == 2
+    assert "SEED = 1" in outputs[0][1]
+    assert pair[1].returncode == 130
+    for _, errors in outputs:
+        assert "Traceback" not in errors
+
+
+def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
+    """SIGTERM to one: a checkpoint, exit 130 of both; one process goes on."""
+    long = [*WORDS, "TRAIN_STEPS=100000", "UPDATE_END_STEP=1000"]
+    workdir = tmp_path / "run"
+    pair = train_pair(*long, f"--workdir={workdir}")
+    wait_for_checkpoint(workdir, pair)
+    pair[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate() for process in pair]
+    assert [process.returncode for process in pair] == [130, 130], outputs
+    steps = sorted(int(f.stem) for f in workdir.glob("checkpoints/*.npz"))
+    assert f"stopped after step {steps[-1]}" in outputs[0][1]
+    assert f"stopped after step {steps[-1]}" in outputs[1][1]
+    for _, errors in outputs:
+        assert "Traceback" not in errors
+
+    # With one replica: the same masks to begin with, from the same step on.
+    one = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "rigl_tf", "train", *long),
+            *("STRATEGY=None", "INPUT_BUFFER=1", f"--workdir={workdir}"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_checkpoint(workdir, [one], after=steps[-1])
+    one.send_signal(signal.SIGTERM)
+    _, errors = one.communicate()
+    assert one.returncode == 130, errors
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    seen = [json.loads(line)["step"] for line in lines]
+    assert seen == sorted(set(seen))
+
+
+def wait_for_checkpoint(workdir, processes, after=0):
+    """Wait until a checkpoint of a later step is there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = [int(f.stem) for f in workdir.glob("checkpoints/[0-9]*.npz")]
+        if max(found, default=0) > after:
+            return
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.05)  # poll
+    raise AssertionError("no checkpoint within two minutes")

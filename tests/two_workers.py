@@ -1,0 +1,52 @@
+"""One of two workers: train every method, save what came out.
+
+    python tests/two_workers.py INDEX ADDRESSES DIRECTORY
+
+Started twice by test_multi_worker.py.
+"""
+
+import os
+import pathlib
+import sys
+
+
+def main(index, addresses, directory):
+    """Train all methods under MultiWorkerMirroredStrategy."""
+    from rigl_tf import clusters
+
+    os.environ["TF_CONFIG"] = clusters.tf_config(addresses.split(","), index)
+    import contracts
+    import keras
+    import numpy as np
+    import tiny
+
+    from rigl_tf import distribute
+
+    strategy = distribute.multi_worker()
+    directory = pathlib.Path(directory)
+    for method, mask_shape in contracts.SOME_SHAPE:
+        keras.utils.set_random_seed(0)
+        trainer = tiny.trainer(
+            method.build(),
+            strategy=strategy,
+            dtype="float64",
+            mask_shape=mask_shape,
+        )
+        trainer.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+        assert trainer.workers.count == 2
+        np.savez(directory / f"{method.name}-{index}.npz", **states(trainer))
+    trainer = tiny.wide_resnet_trainer(strategy)
+    trainer.train(tiny.images(), 4)
+    np.savez(directory / f"wide_resnet-{index}.npz", **states(trainer))
+
+
+def states(trainer):
+    """Map names to masks, weights and moving statistics."""
+    arrays = {f"mask:{k.path}": k.mask.numpy() for k in trainer.kernels}
+    for number, variable in enumerate(trainer.model.weights):
+        arrays[f"weight:{number}"] = variable.numpy()
+    return arrays
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])
