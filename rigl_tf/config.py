@@ -15,6 +15,8 @@ import pathlib
 import re
 import sys
 
+from rigl_tf import files
+
 _MACRO = r"[A-Z][A-Z0-9_]*"
 _PRELUDE = """\
 from __gin__ import dynamic_registration
@@ -88,12 +90,12 @@ def read(words, imports=()):
             "Name a task and a method, e.g. `tasks/digits_mlp methods/rigl`. "
             f"Received: {' '.join(words) or 'no words'}"
         )
-    files = [str(directory() / "base.gin"), *map(_find, names)]
-    sources = [pathlib.Path(file).read_text() for file in files]
+    found = [str(directory() / "base.gin"), *map(_find, names)]
+    sources = [files.path(name).read_text() for name in found]
     known = _matches(rf"^({_MACRO})\s*=|%({_MACRO})\b", sources)
     bindings = [_binding(w, known) for w in words if not names_file(w)]
     _require_defined(sources + bindings)
-    return Config(tuple(words), tuple(files), tuple(bindings), tuple(imports))
+    return Config(tuple(words), tuple(found), tuple(bindings), tuple(imports))
 
 
 def names_file(word):
@@ -132,8 +134,7 @@ def parse(config):
     gin.clear_config()
     try:
         for file in config.files:
-            with open(file) as stream:
-                gin.parse_config(stream)
+            gin.parse_config(files.path(file).read_text())
         for binding in config.bindings:
             gin.parse_config(f"{prelude}{binding}\n")
         bound = gin.get_bindings(
@@ -184,6 +185,8 @@ def one_line(error):
 
 def _find(name):
     """Return the path of a configuration file."""
+    if "://" in name and files.path(name).exists():
+        return name
     path = pathlib.Path(name)
     candidates = [path, directory() / name, directory() / f"{name}.gin"]
     for candidate in candidates:

@@ -18,6 +18,7 @@ import time
 
 # How long the others may take to notice that one has died [s].
 _PATIENCE = 20
+_COMMAND = [sys.executable, "-m", "rigl_tf", "train"]
 
 
 class Launcher:
@@ -60,7 +61,7 @@ class Launcher:
         self._processes = [
             subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "rigl_tf", "train"),
+                    *_COMMAND,
                     *self._words,
                     f"--workers={addresses}",
                     f"--worker={index}",

@@ -9,6 +9,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from rigl_tf import distribute
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
@@ -28,7 +30,7 @@ def mirrored():
     One for all tests: the collectives of two strategies in one process would
     use the same keys.
     """
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return distribute.cpu(devices=2)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,67 @@ def test_seeds_change_the_order():
 
 
 def test_the_test_split_is_whole_and_in_order():
-    assert take(toy().test(4), 5) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    batches = [
+        (x[:, 0][w > 0].tolist(), w.tolist())
+        for x, _, w in toy().test(4).as_numpy_iterator()
+    ]
+    assert batches == [
+        ([0, 1, 2, 3], [1, 1, 1, 1]),
+        ([4, 5, 6, 7], [1, 1, 1, 1]),
+        ([8, 9], [1, 1, 0, 0]),
+    ]
+
+
+def replica_batches(make, n_pipelines, n_replicas, n):
+    """Join what the replicas of all pipelines get, in n global batches."""
+    pipelines = [
+        make(tf.distribute.InputContext(n_pipelines, i, n_replicas))
+        .take(n * n_replicas // n_pipelines)
+        .as_numpy_iterator()
+        for i in range(n_pipelines)
+    ]
+    joined = []
+    for _ in range(n):
+        parts = [
+            next(pipeline)
+            for pipeline in pipelines
+            for _ in range(n_replicas // n_pipelines)
+        ]
+        joined.append([np.concatenate(field) for field in zip(*parts)])
+    return joined
+
+
+@pytest.mark.parametrize("n_pipelines, n_replicas", [(1, 2), (2, 2), (2, 4)])
+def test_replicas_share_the_batches_of_one(n_pipelines, n_replicas):
+    data = toy(n=21)
+    for make in (
+        lambda context: data.train(4, 0, 3, context),
+        lambda context: data.test(8, context),
+    ):
+        n = 7 if make(tf.distribute.InputContext()).cardinality() < 0 else 3
+        whole = replica_batches(make, 1, 1, n)
+        parts = replica_batches(make, n_pipelines, n_replicas, n)
+        for a, b in zip(whole, parts):
+            for first, second in zip(a, b):
+                np.testing.assert_array_equal(first, second)
+
+
+def test_replicas_share_the_images_of_one(tfds_dir):
+    data = datasets.imagenet2012(tfds_dir, size=32)
+    for make in (
+        lambda context: data.train(8, 0, 1, context),
+        lambda context: data.test(8, context),
+    ):
+        whole = replica_batches(make, 1, 1, 2)
+        for a, b in zip(whole, replica_batches(make, 2, 4, 2)):
+            for first, second in zip(a, b):
+                np.testing.assert_array_equal(first, second)
+
+
+def test_batches_that_replicas_cannot_share_are_refused():
+    context = tf.distribute.InputContext(1, 0, 3)
+    with pytest.raises(ValueError, match="3"):
+        toy().train(4, 0, context=context)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +219,7 @@ def test_imagenet_goes_on_where_it_stopped(tfds_dir):
 def test_imagenet_is_tested_whole(tfds_dir):
     data = datasets.imagenet2012(tfds_dir, size=32)
     n_test = data._builder.info.splits["validation"].num_examples
-    sizes = [len(y) for _, y in data.test(500)]
-    assert sum(sizes) == n_test and sizes[:-1] == [500] * (len(sizes) - 1)
+    weights = np.concatenate([w for _, _, w in data.test(500)])
+    assert weights.tolist() == [1] * n_test + [0] * (-n_test % 500)
     with pytest.raises(ValueError, match="at most"):
         data.check(10**9)

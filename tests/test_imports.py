@@ -134,7 +134,7 @@ EDGES = {
         "trainer",
         "updaters",
     },
-    "config": {"experiment"},
+    "config": {"experiment", "files"},
     "sweeps": {"config"},
     "cards": {"config"},
     "commands": {

@@ -1,6 +1,9 @@
 import importlib.util
 import pathlib
 import re
+import shlex
+import signal
+import sys
 
 import pytest
 import tiny
@@ -52,3 +55,101 @@ def test_the_benchmark_of_methods_runs_all_of_them(monkeypatch):
     assert [name for name, _, _ in rows] == ["dense again", *bench.METHODS]
     assert all(step > 0 for _, step, _ in rows)
     assert all(update > 0 for _, _, update in rows[1:])
+
+
+FAKE_GCLOUD = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$*" in
+  *describe*) cat "$STATE" ;;
+  *"rigl_tf train"*)
+    echo run >> "$RUNS"
+    if [ "$(wc -l < "$RUNS")" -lt 3 ]; then exit 130; fi ;;
+esac
+"""
+TPU = ["--name=t", "--zone=z"]
+TRAIN = ["--", "tasks/imagenet_resnet50", "hardware/tpu", "--workdir=gs://b/r"]
+
+
+def test_tpu_commands_are_printed(capsys):
+    script = load("cloud_tpu")
+    flags = [*TPU, "--spot", "--accelerator=v4-32", "--pod", "--dry_run"]
+    assert script.main(["all", *flags, *TRAIN]) == 0
+    found = re.split(r"(?:^|\n)(?=gcloud)", capsys.readouterr().out)
+    gcloud = [shlex.split(text) for text in found if text[:6] == "gcloud"]
+    assert [line[4] for line in gcloud] == [
+        *("create", "scp", "ssh", "ssh", "delete"),
+    ]
+    assert {"--accelerator-type=v4-32", "--spot", "--zone=z"} <= {*gcloud[0]}
+    assert "tensorflow-tpu" in gcloud[2][7] and "--worker=all" in gcloud[2]
+    command = gcloud[3][7]
+    assert "TPU_NAME=t TPU_LOAD_LIBRARY=0" in command
+    assert "hardware/tpu --workdir=gs://b/r TPU=t" in command
+    assert "--worker=0" in gcloud[3]
+
+
+@pytest.mark.parametrize("state, n_new", [("PREEMPTED", 2), ("READY", 0)])
+def test_a_preempted_tpu_is_made_anew(state, n_new, tmp_path, monkeypatch):
+    """Twice preempted, or only interrupted; then the run is done."""
+    script = load("cloud_tpu")
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(FAKE_GCLOUD)
+    gcloud.chmod(0o755)
+    for name in ("LOG", "RUNS", "STATE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "STATE").write_text(state)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(script.CloudTpu, "install", lambda self: 0)
+    assert script.main(["all", *TPU, *TRAIN]) == 0
+    words = [s.split()[3] for s in (tmp_path / "LOG").read_text().splitlines()]
+    assert words.count("ssh") == 3
+    assert words.count("create") == words.count("delete") == 1 + n_new
+    assert words[-1] == "delete"
+
+
+def test_tpu_runs_must_say_what(capsys):
+    with pytest.raises(SystemExit):
+        load("cloud_tpu").main(["run", *TPU])
+    assert "what to train" in capsys.readouterr().err
+
+
+FAKE_TRAIN = """
+import os, sys, time
+index = [w for w in sys.argv if w.startswith("--worker=")][0][-1]
+log = os.environ["LOG"] + index
+with open(log, "a") as stream:
+    print("start", file=stream)
+dying = len(open(log).readlines()) <= int(os.environ["DEATHS"])
+if dying and index == "1":
+    os.kill(os.getpid(), 9)
+if dying:
+    time.sleep(60)
+sys.exit(int(os.environ["CODE"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "n_deaths, code, n_starts, expected",
+    [(2, 0, 3, 0), (9, 0, 3, -9), (0, 2, 1, 2), (0, 130, 3, 130)],
+)
+def test_the_launcher_starts_all_again(
+    n_deaths, code, n_starts, expected, tmp_path, monkeypatch
+):
+    """A worker that dies takes the others along; a mistake ends it."""
+    script = load("launch_local")
+    (tmp_path / "fake.py").write_text(FAKE_TRAIN)
+    for name, value in (("DEATHS", n_deaths), ("CODE", code)):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(script, "_PATIENCE", 0.5)
+    fake = [sys.executable, str(tmp_path / "fake.py")]
+    monkeypatch.setattr(script, "_COMMAND", fake)
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in signals]
+    try:
+        assert script.Launcher([], 2, n_restarts=2).run() == expected
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
+    for index in "01":
+        starts = (tmp_path / f"log{index}").read_text().splitlines()
+        assert len(starts) == n_starts
