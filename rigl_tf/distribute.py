@@ -146,6 +146,7 @@ def cpu(*, devices=1):
         _before_start("hardware/cpu", tf.config.set_visible_devices, [], "GPU")
     if devices == 1:
         return tf.distribute.get_strategy()
+    _keep_memory()
     (physical,) = tf.config.list_physical_devices("CPU")
     configured = tf.config.get_logical_device_configuration(physical)
     if len(configured or [None]) < devices:
@@ -197,6 +198,7 @@ def multi_worker(*, communication="auto", port=8888):
     """
     checks.one_of("communication", communication, _COMMUNICATION)
     checks.at_least("port", port, 1, integer=True)
+    _keep_memory()
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=getattr(
             tf.distribute.experimental.CommunicationImplementation,
@@ -259,6 +261,16 @@ def _cluster(port):
         "hardware/multi_worker must know its workers. Received: neither "
         "TF_CONFIG, nor --workers and --worker, nor a Slurm step (srun)"
     )
+
+
+def _keep_memory():
+    """Let TensorFlow keep the memory of the CPU's tensors.
+
+    Its distributed iterators make malloc give back each tensor of 128 KiB or
+    more: pages that are mapped anew in every step took more than a third of the
+    time of WRN-22-2 (TensorFlow 2.21, `scripts/bench_scaling.py`).
+    """
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
 def _before_start(name, function, *args):
