@@ -46,7 +46,7 @@ setuptools.setup(
         "keras>=3.12",
         "tensorflow-datasets>=4.9.9",
         "tensorflow-model-optimization>=0.8",
-        "etils[epath]>=1.9",
+        "etils[epath]",
         "importlib_resources",  # tensorflow-datasets forgets it
         "absl-py>=1.4",
         "gin-config>=0.5",

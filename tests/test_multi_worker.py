@@ -9,9 +9,9 @@ import time
 
 import contracts
 import keras
+import kill_test
 import launch_local
 import numpy as np
-import pytest
 import tensorflow as tf
 import tiny
 import two_workers
@@ -56,51 +56,45 @@ def train_pair(*words):
     return start_pair(command)
 
 
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    """Train every method in two processes; return name -> two archives."""
-    directory = tmp_path_factory.mktemp("pair")
+def test_two_processes_train_like_one(tmp_path):
+    """Every method: masks bit for bit, float64 weights to 1e-10.
+
+    And a network with batch normalisation: the same bits in both processes.
+    """
     pair = start_pair(
         lambda index, addresses: [
             *(sys.executable, two_workers.__file__, str(index)),
-            *(addresses, str(directory)),
+            *(addresses, str(tmp_path)),
         ]
     )
     for process in pair:
         _, errors = process.communicate()
         assert process.returncode == 0, errors[-2000:]
 
-    def load(name):
-        return [np.load(directory / f"{name}-{i}.npz") for i in range(2)]
+    def load_equal(name):
+        first, second = (
+            dict(np.load(tmp_path / f"{name}-{i}.npz")) for i in range(2)
+        )
+        assert first.keys() == second.keys()
+        for entry in first:
+            np.testing.assert_array_equal(first[entry], second[entry])
+        return first
 
-    return load
-
-
-def test_two_processes_train_like_one(two_processes):
-    """Every method: masks bit for bit, float64 weights to 1e-10."""
+    assert load_equal("wide_resnet")
     for method, mask_shape in contracts.SOME_SHAPE:
-        first, second = two_processes(method.name)
+        trained = load_equal(method.name)
         keras.utils.set_random_seed(0)
         alone = tiny.trainer(
             method.build(), dtype="float64", mask_shape=mask_shape
         )
         alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
         expected = two_workers.states(alone)
-        assert set(first.files) == set(expected)
+        assert trained.keys() == expected.keys()
         for name, array in expected.items():
-            np.testing.assert_array_equal(first[name], second[name])
-            if name.startswith("mask:"):
-                np.testing.assert_array_equal(first[name], array, method.name)
+            close = 0 if name.startswith("mask:") else 1e-10
             np.testing.assert_allclose(
-                first[name], array, rtol=0, atol=1e-10, err_msg=method.name
+                trained[name], array, rtol=0, atol=close, err_msg=method.name
             )
-
-
-def test_two_processes_agree_with_batch_normalisation(two_processes):
-    first, second = two_processes("wide_resnet")
-    assert first.files == second.files
-    for name in first.files:
-        np.testing.assert_array_equal(first[name], second[name])
 
 
 def test_two_replicas_agree_with_batch_normalisation(mirrored):
@@ -192,3 +186,14 @@ def wait_for_checkpoint(workdir, processes, after=0):
             assert process.poll() is None, process.communicate()
         time.sleep(0.05)  # poll
     raise AssertionError("no checkpoint within two minutes")
+
+
+def test_killed_workers_end_with_the_bits_of_unkilled_ones():
+    words = [
+        *("tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"),
+        *("TRAIN_STEPS=300", "UPDATE_END_STEP=250"),
+        *("LOG_INTERVAL=50", "CHECKPOINT_INTERVAL=50", "RECORD_MASKS=True"),
+    ]
+    kills, _, found = kill_test.run(1, words, seed=1, n_workers=2)
+    assert kills.total() == 1
+    assert found == []
