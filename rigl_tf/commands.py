@@ -269,8 +269,8 @@ def _failures():
         raise Interrupted(str(interrupted)) from interrupted
     except (workers.LostWorker, *workers.SIGNS_OF_LOSS) as error:
         raise Interrupted(
-            "lost another worker; started again, all go on from the last "
-            f"checkpoint ({config.one_line(error)[:200]})"
+            "lost another worker, or files; started again, all go on from "
+            f"the last checkpoint ({config.one_line(error)[:200]})"
         ) from error
     except (
         checkpoints.CheckpointError,

@@ -43,10 +43,8 @@ class Launcher:
             signal.signal(number, self._pass_on)
         for attempt in range(self._n_restarts + 1):
             codes = self._run_once()
-            for code in (2, 130):
-                # Interrupted without our doing: another machine's matter.
-                if code in codes and (code == 2 or self._signal):
-                    return code
+            if 2 in codes:
+                return 2
             worst = next((code for code in codes if code), 0)
             if worst == 0 or self._signal:
                 return worst
@@ -65,7 +63,9 @@ class Launcher:
                     *self._words,
                     f"--workers={addresses}",
                     f"--worker={index}",
-                ]
+                ],
+                # A terminal's Ctrl-C would reach them twice.
+                start_new_session=True,
             )
             for index in range(self._n_workers)
         ]
