@@ -27,6 +27,7 @@ import rigl_tf.distributions as distributions
 import rigl_tf.experiment as experiment
 import rigl_tf.initializers as initializers
 import rigl_tf.models as models
+import rigl_tf.rates as rates
 import rigl_tf.schedules as schedules
 import rigl_tf.shapes as shapes
 import rigl_tf.starts as starts

@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import functools
 
 import keras
 
@@ -11,8 +12,11 @@ from rigl_tf import checks
 from rigl_tf import distribute
 from rigl_tf import exports
 from rigl_tf import files
+from rigl_tf import losses
+from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
+from rigl_tf import rates
 from rigl_tf import runs
 from rigl_tf import shapes
 from rigl_tf import sizing
@@ -49,6 +53,10 @@ class Experiment:
             `sizing.find_width`.
         start: weights and masks to begin with, see `starts.Start`.
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
+        label_smoothing: eps of the training loss, in [0, 1), see
+            `losses.SmoothedCrossentropy`; tests are not smoothed.
+        training_multiplier: m, above 0: steps, learning rate and the window of
+            mask updates are stretched by it, the update interval is not.
         log_interval: steps between two lines of metrics.jsonl.
         evaluate_interval: steps between two evaluations; None for the end only.
         checkpoint_interval: steps between two checkpoints.
@@ -78,6 +86,8 @@ class Experiment:
     width: float | str = 1.0
     start: starts.Start = starts.Start()
     l2: float = 0.0
+    label_smoothing: float = 0.0
+    training_multiplier: float = 1
     log_interval: int = 100
     evaluate_interval: int | None = None
     checkpoint_interval: int = 1000
@@ -104,6 +114,8 @@ class Experiment:
                 checks.at_least(name, value, 1, integer=True)
         checks.at_least("seed", self.seed, 0, integer=True)
         checks.at_least("l2", self.l2, 0)
+        checks.fraction("label_smoothing", self.label_smoothing, False)
+        checks.above("training_multiplier", self.training_multiplier, 0)
         if self.sparsity is not None:
             checks.fraction("sparsity", self.sparsity, include_one=False)
         if self.width not in sizing.RULES:
@@ -116,8 +128,20 @@ class Experiment:
         if self.tensorboard:
             callbacks.TensorBoard.require_installed()
         if self.profile_steps is not None:
-            profiles.check(self.profile_steps, self.train_steps)
+            profiles.check(self.profile_steps, self.total_steps)
         networks.check(self)
+
+    @property
+    def total_steps(self):
+        """Optimizer steps of the run, after `training_multiplier`."""
+        return max(int(self.train_steps * self.training_multiplier), 1)
+
+    @functools.cached_property
+    def mask_updater(self):
+        """The updater, after `training_multiplier`; or None."""
+        if not isinstance(self.updater, updaters.MaskUpdater):
+            return self.updater  # refused by `networks.check`, if not None
+        return self.updater.stretched(self.training_multiplier)
 
     def build(self):
         """Build data set and trainer; mistakes show here, nothing is written.
@@ -133,14 +157,17 @@ class Experiment:
             net = networks.build(self, data)
             optimizer = self.optimizer()
             _require_rate(optimizer)
+            rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
         trainer = trainers.SparseTrainer(
             net,
-            self.updater,
+            self.mask_updater,
             optimizer,
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            losses.SmoothedCrossentropy(self.label_smoothing),
             strategy,
             metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
+            test_loss=losses.SmoothedCrossentropy(),
+            test_metrics={"top_5_accuracy": metrics.top_k_accuracy(5)},
             l2=self.l2,
             jit_compile=self.hardware.jit_compile,
         )
@@ -204,8 +231,8 @@ class Experiment:
             **exports.model_fields(count, reference),
             **exports.training_fields(
                 count,
-                self.updater,
-                self.train_steps,
+                self.mask_updater,
+                self.total_steps,
                 self.batch_size,
                 reference,
             ),

@@ -25,7 +25,7 @@ def check(job):
     Args:
         job: `experiment.Experiment`.
     """
-    updater = job.updater
+    updater = job.mask_updater
     if updater is None:
         if job.sparsity != 0 and job.width != "small_dense":
             raise ValueError(
@@ -47,7 +47,7 @@ def check(job):
         )
     job.start.check(updater, job.sparsity)
     updater.check_mask_shape(shapes.get(job.mask_shape))
-    _check_window(updater, job.train_steps)
+    _check_window(updater, job.total_steps)
 
 
 def _check_window(updater, n_steps):

@@ -52,7 +52,7 @@ def train(job, workdir, built=None, should_stop=None):
             data.train, job.batch_size, job.seed, trainer.n_batches
         ),
     )
-    if not trainer.train(batches, job.train_steps, actions, should_stop):
+    if not trainer.train(batches, job.total_steps, actions, should_stop):
         saver.fire(trainer, trainer.step, {})
         raise Interrupted(
             f"stopped after step {trainer.step}; the same words go on"
@@ -128,7 +128,7 @@ def _callbacks(job, workdir, statistics, test):
         callbacks.LogMetrics(
             metrics,
             job.log_interval,
-            job.train_steps,
+            job.total_steps,
             job.batch_size,
             statistics.line,
         ),
@@ -180,10 +180,11 @@ def _result(job, data, trainer, statistics, means):
         "skipped_updates": int(trainer.skipped_updates.numpy()),
         **exports.accounting_fields(
             trainer,
-            job.updater,
+            job.mask_updater,
             job.batch_size,
             networks.reference(job, data, width),
         ),
+        "training_multiplier": job.training_multiplier,
         "seed": job.seed,
         "start": job.start.describe(),
         "replicas": trainer.strategy.num_replicas_in_sync,

@@ -27,6 +27,9 @@ class SparseTrainer(steps.SparseSteps):
             `[batch, time]`.
         metrics: dictionary from a name to a function
             `(y, y_pred) -> [batch]` or `[batch, time]`, averaged.
+        test_loss: loss of `evaluate`, if it is another, such as one without
+            label smoothing.
+        test_metrics: metrics of `evaluate` alone, beside `metrics`.
         jit_compile: compile the replica's step with XLA.
     """
 
@@ -39,6 +42,8 @@ class SparseTrainer(steps.SparseSteps):
         strategy=None,
         *,
         metrics=None,
+        test_loss=None,
+        test_metrics=None,
         l2=0.0,
         jit_compile=False,
     ):
@@ -49,10 +54,14 @@ class SparseTrainer(steps.SparseSteps):
         self.reset_totals(0)
         self.n_batches = 0
         self.last_update_report = None
-        loss = keras.losses.get(loss)
         if updater is not None:
-            updater.check_loss(loss)
-        self._loss = loss.call if isinstance(loss, keras.losses.Loss) else loss
+            updater.check_loss(keras.losses.get(loss))
+        self._measures = {"loss": _function(loss), **self.metrics}
+        self._test_measures = {
+            **self._measures,
+            **({"loss": _function(test_loss)} if test_loss else {}),
+            **(test_metrics or {}),
+        }
         self._compile(jit_compile)
 
     def _compile(self, jit_compile):
@@ -153,7 +162,7 @@ class SparseTrainer(steps.SparseSteps):
     def _fire(self, callbacks, step, n_steps):
         for index, callback in enumerate(callbacks):
             if callback.next_step(step - 1) == step or step == n_steps:
-                means = self.means(self.totals[index])
+                means = _means(self.totals[index], self._measures)
                 self.totals[index] = 0.0
                 with self.stopwatch.measure(callback.activity):
                     callback.fire(self, step, means)
@@ -196,14 +205,7 @@ class SparseTrainer(steps.SparseSteps):
         totals = 0.0
         for batch in self._distributed(dataset):
             totals = totals + self._evaluate(batch).numpy().astype("float64")
-        return self.means(totals)
-
-    def means(self, totals):
-        """Turn summed `[weights, loss, metrics...]` into a dictionary."""
-        if not totals[0]:
-            return {}
-        names = ["loss", *self.metrics]
-        return {n: float(t / totals[0]) for n, t in zip(names, totals[1:])}
+        return _means(totals, self._test_measures)
 
     def _distributed(self, dataset):
         if isinstance(dataset, tf.data.Dataset):
@@ -228,7 +230,8 @@ class SparseTrainer(steps.SparseSteps):
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        return tf.stack(self._sums(y, self.model(x, training=False), weights))
+        predictions = self.model(x, training=False)
+        return tf.stack(_sums(self._test_measures, y, predictions, weights))
 
     def _gradients(self, batch, temperature=1.0):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
@@ -237,7 +240,7 @@ class SparseTrainer(steps.SparseSteps):
             predictions = self.model(x, training=True)
             if temperature != 1:
                 predictions = predictions / temperature
-            sums = self._sums(y, predictions, weights)
+            sums = _sums(self._measures, y, predictions, weights)
             loss = sums[1] / (sums[0] * replicas)
             if self.model.losses:
                 loss += tf.add_n(self.model.losses) / replicas
@@ -245,20 +248,33 @@ class SparseTrainer(steps.SparseSteps):
         variables = [entry.variable.value for entry in self._variables]
         return tf.stack(sums), tape.gradient(loss, variables)
 
-    def _sums(self, y, predictions, weights):
-        """Sum `[weights, loss, metrics...]` over this replica's examples."""
-        predictions = keras.tree.map_structure(_not_half, predictions)
-        values = [self._loss(y, predictions)]
-        values += [metric(y, predictions) for metric in self.metrics.values()]
-        values = [tf.cast(value, tf.float32) for value in values]
-        if weights is None:
-            total = tf.cast(tf.size(values[0]), tf.float32)
-        else:
-            weights = tf.cast(weights, tf.float32)
-            values = [value * weights for value in values]
-            weights = tf.broadcast_to(weights, tf.shape(values[0]))
-            total = tf.reduce_sum(weights)
-        return [total, *[tf.reduce_sum(value) for value in values]]
+
+def _function(loss):
+    """Return the function `(y, y_pred) -> [batch]` of a loss."""
+    loss = keras.losses.get(loss)
+    return loss.call if isinstance(loss, keras.losses.Loss) else loss
+
+
+def _sums(measures, y, predictions, weights):
+    """Sum `[weights, measures...]` over this replica's examples."""
+    predictions = keras.tree.map_structure(_not_half, predictions)
+    values = [measure(y, predictions) for measure in measures.values()]
+    values = [tf.cast(value, tf.float32) for value in values]
+    if weights is None:
+        total = tf.cast(tf.size(values[0]), tf.float32)
+    else:
+        weights = tf.cast(weights, tf.float32)
+        values = [value * weights for value in values]
+        weights = tf.broadcast_to(weights, tf.shape(values[0]))
+        total = tf.reduce_sum(weights)
+    return [total, *[tf.reduce_sum(value) for value in values]]
+
+
+def _means(totals, measures):
+    """Turn summed `[weights, measures...]` into a dictionary."""
+    if not totals[0]:
+        return {}
+    return {n: float(t / totals[0]) for n, t in zip(measures, totals[1:])}
 
 
 def _timed_next(iterator, after):

@@ -18,6 +18,7 @@ def test_all_shipped_tasks_and_methods_are_found():
         "tasks/imagenet_mobilenet_v2",
         "tasks/imagenet_resnet50",
         "tasks/imagenet_vgg16",
+        "tasks/imagenette_resnet50",
         "tasks/mnist_lenet5",
         "tasks/mnist_mlp",
     ]

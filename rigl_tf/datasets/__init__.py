@@ -7,6 +7,7 @@ from rigl_tf.datasets.cifar import cifar100
 from rigl_tf.datasets.digits import digits
 from rigl_tf.datasets.imagenet import ImageDataset
 from rigl_tf.datasets.imagenet import imagenet2012
+from rigl_tf.datasets.imagenet import imagenette
 from rigl_tf.datasets.mnist import mnist
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "cifar100",
     "digits",
     "imagenet2012",
+    "imagenette",
     "mnist",
 ]

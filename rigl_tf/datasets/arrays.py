@@ -31,13 +31,16 @@ class ArrayDataset:
         input_shape: shape of one example.
         n_classes: number of classes.
         read: function that returns the training and the test `Split`.
+        augment: function `(inputs [batch, ...], draws [batch, 3]) -> inputs` of
+            random integers in [0, 2^30), for training examples; or None.
     """
 
-    def __init__(self, name, input_shape, n_classes, read):
+    def __init__(self, name, input_shape, n_classes, read, augment=None):
         self.name = name
         self.input_shape = tuple(input_shape)
         self.n_classes = n_classes
         self._read = read
+        self._augment = augment
 
     @functools.cached_property
     def splits(self):
@@ -88,8 +91,8 @@ class ArrayDataset:
     def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
-        Every epoch is a permutation that depends on (seed, epoch) alone and
-        drops its last, partial batch.
+        Every epoch is a permutation that depends on (seed, epoch) alone, as do
+        its augmentations, and drops its last, partial batch.
 
         Args:
             batch_size: global batch size, in [1, n_train].
@@ -105,25 +108,41 @@ class ArrayDataset:
         epoch, n_done = divmod(n_skip, n_batches)
         # Elements per global batch in this pipeline.
         n_parts = context.num_replicas_in_sync // context.num_input_pipelines
+        inputs = tf.constant(self.splits[0].inputs)
+        labels = tf.constant(self.splits[0].labels)
 
         def batches_of(epoch):
             order = tf.random.experimental.stateless_shuffle(
                 tf.range(self.n_train), tf.stack([seed, epoch]), alg="philox"
             )
-            order = order[: n_batches * batch_size]
-            return tf.data.Dataset.from_tensor_slices(
-                replicas.divide(order, batch_size, context)
+            draws = tf.random.stateless_uniform(
+                [self.n_train, 3],
+                tf.stack([seed, -1 - epoch]),
+                0,
+                1 << 30,
+                tf.int32,
+                alg="philox",
             )
+            places = replicas.divide(
+                tf.range(n_batches * batch_size), batch_size, context
+            )
+            return tf.data.Dataset.from_tensor_slices(
+                (tf.gather(order, places), tf.gather(draws, places))
+            )
+
+        def examples(indices, draws):
+            batch = tf.gather(inputs, indices)
+            if self._augment is not None:
+                batch = self._augment(batch, draws)
+            return batch, tf.gather(labels, indices)
 
         epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int32).max)
         indices = epochs.map(lambda e: tf.cast(e, tf.int32)).flat_map(
             batches_of
         )
-        inputs = tf.constant(self.splits[0].inputs)
-        labels = tf.constant(self.splits[0].labels)
         return (
             indices.skip(n_done * n_parts)
-            .map(lambda i: (tf.gather(inputs, i), tf.gather(labels, i)))
+            .map(examples, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
         )
 

@@ -1,43 +1,66 @@
 """CIFAR-10 and CIFAR-100 through tensorflow_datasets."""
 
-import functools
-
 import numpy as np
 
+from rigl_tf import checks
 from rigl_tf.datasets import arrays
+from rigl_tf.datasets import augmentation
 from rigl_tf.datasets import prepared
 
+_N_TRAIN = 50_000
 
-def cifar10(data_dir=None):
+
+def cifar10(data_dir=None, augment=True, n_validation=0, validate=False):
     """Return CIFAR-10: 50,000 images to train, 10,000 to test.
 
     Every image is standardised: its mean is subtracted, then it is divided by
-    its deviation. No augmentation.
+    its deviation. Training images are then shifted by up to four pixels within
+    a mirrored frame, and half of them are flipped.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
             the default of tensorflow_datasets.
+        augment: whether to shift and flip.
+        n_validation: how many of the last training images to hold out, 5,000 in
+            the reproducibility report (Sundar & Dwaraknath 2021).
+        validate: whether to test on these instead of the test images.
 
     Returns:
         `ArrayDataset` with inputs [examples, 32, 32, 3]; reading them raises
         FileNotFoundError if the data set is not prepared.
     """
-    return _cifar("cifar10", 10, data_dir)
+    return _cifar("cifar10", 10, data_dir, augment, n_validation, validate)
 
 
-def cifar100(data_dir=None):
+def cifar100(data_dir=None, augment=True, n_validation=0, validate=False):
     """Return CIFAR-100, preprocessed as `cifar10`.
 
     Args and Returns: as `cifar10`.
     """
-    return _cifar("cifar100", 100, data_dir)
+    return _cifar("cifar100", 100, data_dir, augment, n_validation, validate)
 
 
-def _cifar(name, n_classes, data_dir):
-    read = functools.partial(
-        prepared.image_splits, name, data_dir, _standardised
-    )
-    return arrays.ArrayDataset(name, (32, 32, 3), n_classes, read)
+def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
+    checks.at_least("n_validation", n_validation, 0, integer=True)
+    checks.one_of("augment", augment, (True, False))
+    checks.one_of("validate", validate, (True, False))
+    if n_validation >= _N_TRAIN or (validate and not n_validation):
+        raise ValueError(
+            f"`n_validation` must be below {_N_TRAIN:,}, and above 0 to "
+            f"validate. Received: n_validation={n_validation}, "
+            f"validate={validate}"
+        )
+
+    def read():
+        train, test = prepared.image_splits(name, data_dir, _standardised)
+        n_train = len(train.inputs) - n_validation
+        kept = arrays.Split(train.inputs[:n_train], train.labels[:n_train])
+        if validate:
+            test = arrays.Split(train.inputs[n_train:], train.labels[n_train:])
+        return kept, test
+
+    change = augmentation.crop_and_flip if augment else None
+    return arrays.ArrayDataset(name, (32, 32, 3), n_classes, read, change)
 
 
 def _standardised(images):

@@ -36,6 +36,17 @@ def imagenet2012(data_dir=None, size=224):
     return ImageDataset("imagenet2012", 1000, data_dir, size)
 
 
+def imagenette(data_dir=None, size=224):
+    """Return Imagenette: 9,469 images of ten classes to train, 3,925 to test.
+
+    Preprocessed as `imagenet2012`.
+
+    Args and Returns: as `imagenet2012`.
+    """
+    checks.at_least("size", size, 1, integer=True)
+    return ImageDataset("imagenette/full-size-v2", 10, data_dir, size)
+
+
 class ImageDataset:
     """A set of JPEG images that are read as they are needed.
 

@@ -91,6 +91,34 @@ class MaskUpdater:
         """
         del loss
 
+    def stretched(self, multiplier):
+        """Return the same method for a run that is m times as long.
+
+        Begin and end of its updates are multiplied, their interval is not, and
+        schedules pass more slowly, as the original code's
+        `training_steps_multiplier` does it.
+
+        Args:
+            multiplier: m, above 0; 1 returns the updater itself.
+        """
+        if multiplier == 1:
+            return self
+        changed = {
+            field.name: int(getattr(self, field.name) * multiplier)
+            for field in dataclasses.fields(self)
+            if field.name.endswith("_step")
+            and getattr(self, field.name) is not None
+        }
+        steps = getattr(self, "update_steps", None)
+        if steps is not None:
+            changed["update_steps"] = [int(step * multiplier) for step in steps]
+        schedule = getattr(self, "drop_fraction", None)
+        if callable(schedule):
+            changed["drop_fraction"] = lambda step: schedule(
+                tf.cast(step, tf.float32) / multiplier
+            )
+        return dataclasses.replace(self, **changed)
+
     def next_update(self, step, last_update_step):
         """Return the next step (int) at which an update is due, or None.
 

@@ -1,0 +1,28 @@
+"""What is measured of predictions, example by example."""
+
+import tensorflow as tf
+
+from rigl_tf import checks
+
+
+def top_k_accuracy(k):
+    """Return a function that says whether the label is among the k largest.
+
+    Counts the logits above the label's, and so needs no sort. Of equal ones the
+    label's goes first.
+
+    Args:
+        k: at least 1.
+
+    Returns:
+        function `(labels [batch], logits [batch, classes]) -> float32 [batch]`.
+    """
+    checks.at_least("k", k, 1, integer=True)
+
+    def metric(labels, logits):
+        labels = tf.reshape(tf.cast(labels, tf.int32), tf.shape(logits)[:-1])
+        true = tf.gather(logits, labels, batch_dims=labels.shape.rank)
+        above = tf.reduce_sum(tf.cast(logits > true[..., None], tf.int32), -1)
+        return tf.cast(above < k, tf.float32)
+
+    return metric
