@@ -98,6 +98,9 @@ def _parser():
 
     sweep = subparsers.add_parser("sweep", help="train every line of a file")
     sweep.add_argument("name", help="file of words, e.g. sweeps/digits_mlp")
+    sweep.add_argument(
+        "words", nargs="*", metavar="WORD", help="more words for every run"
+    )
     sweep.add_argument("--workdir", required=True, help="parent of the runs")
     sweep.add_argument(
         "--dry_run", action="store_true", help="print the runs, train nothing"
@@ -107,6 +110,14 @@ def _parser():
 
     report = subparsers.add_parser("report", help="tabulate finished runs")
     report.add_argument("directory", help="directory above the runs")
+    report.add_argument(
+        "--published",
+        metavar="SWEEP",
+        help="all published rows of a sweep, ours beside them, e.g. resnet50",
+    )
+    report.add_argument(
+        "--format", default="md", help="md (default), csv or html"
+    )
     report.set_defaults(run=commands.report)
 
     methods = subparsers.add_parser("methods", help="list methods, show cards")

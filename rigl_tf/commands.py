@@ -12,9 +12,11 @@ import tempfile
 import zipfile
 
 from rigl_tf import cards
+from rigl_tf import checks
 from rigl_tf import clusters
 from rigl_tf import config
 from rigl_tf import files
+from rigl_tf import report_formats
 from rigl_tf import results
 from rigl_tf import sweeps
 from rigl_tf import workdirs
@@ -60,7 +62,7 @@ def sweep(arguments):
         runs = [
             (words, workdir, config.read(words, arguments.imports))
             for words, workdir in sweeps.resolve(
-                sweeps.read(arguments.name), arguments.workdir
+                sweeps.read(arguments.name, arguments.words), arguments.workdir
             )
         ]
     for number, (words, workdir, settings) in enumerate(runs, start=1):
@@ -73,8 +75,15 @@ def sweep(arguments):
 def report(arguments):
     """Tabulate finished runs."""
     with _mistakes():
-        rows = results.rows(arguments.directory)
-    print(results.markdown(rows))
+        checks.one_of("--format", arguments.format, report_formats.FORMATS)
+        if arguments.published is not None:
+            rows = results.beside_published(
+                arguments.directory, arguments.published
+            )
+        else:
+            rows = results.rows(arguments.directory)
+        text = report_formats.FORMATS[arguments.format](rows)
+    print(text)
     return 0
 
 

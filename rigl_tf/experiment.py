@@ -16,6 +16,7 @@ from rigl_tf import losses
 from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
+from rigl_tf import published
 from rigl_tf import rates
 from rigl_tf import runs
 from rigl_tf import shapes
@@ -67,6 +68,8 @@ class Experiment:
         seed: seed of weights, masks and the order of data.
         hardware: what to compute on, see `distribute.Hardware`.
         profile_steps: first and last step to be profiled, or None.
+        published: published row that the run reproduces, see `published.rows`,
+            or None.
     """
 
     task: str
@@ -98,6 +101,7 @@ class Experiment:
     seed: int = 0
     hardware: distribute.Hardware = distribute.Hardware()
     profile_steps: tuple[int, int] | None = None
+    published: str | None = None
 
     def __post_init__(self):
         for name in (
@@ -129,6 +133,8 @@ class Experiment:
             callbacks.TensorBoard.require_installed()
         if self.profile_steps is not None:
             profiles.check(self.profile_steps, self.total_steps)
+        if self.published is not None:
+            published.check(self.published)
         networks.check(self)
 
     @property

@@ -6,8 +6,22 @@ import json
 import statistics
 
 from rigl_tf import files
+from rigl_tf import published
 
-_GROUP = ("task", "method", "distribution", "sparsity", "mask_shape")
+_GROUP = (
+    "task",
+    "method",
+    "distribution",
+    "sparsity",
+    "mask_shape",
+    "training_multiplier",
+    "published",
+)
+_DEFAULTS = {
+    "mask_shape": "unstructured",
+    "training_multiplier": 1,
+    "published": None,
+}
 _COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
@@ -19,7 +33,8 @@ def rows(directory):
 
     Returns:
         list of dictionaries: task, method, distribution, sparsity, mask_shape,
-        n (number of runs), mean and standard deviation of the test accuracy,
+        training_multiplier, published (the row that it reproduces, or None), n
+        (number of runs), mean and standard deviation of the test accuracy,
         mean FLOPs of inference and training as multiples of dense ones, and
         mean shares of input connections at the edge, first and last, if
         `rigl_tf connectivity` has drawn all of these runs.
@@ -35,7 +50,7 @@ def rows(directory):
         )
     groups = collections.defaultdict(list)
     for file in found:
-        result = {"mask_shape": "unstructured", **json.loads(file.read_text())}
+        result = {**_DEFAULTS, **json.loads(file.read_text())}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
             result.update(json.loads(drawn.read_text()))
@@ -47,40 +62,53 @@ def rows(directory):
             )
         groups[tuple(result[name] for name in _GROUP)].append(result)
     return [
-        {**dict(zip(_GROUP, key)), **_statistics(group)}
+        {**dict(zip(_GROUP, key)), **_statistics(group), **_published(key[-1])}
         for key, group in sorted(
             groups.items(), key=lambda item: (item[0][0], _mean(item[1]))
         )
     ]
 
 
-def markdown(table_rows):
-    """Format rows as a Markdown table; accuracies in per cent."""
-    header = ["task", "method", "distribution", "sparsity"]
-    structured = any(r["mask_shape"] != "unstructured" for r in table_rows)
-    header += ["mask shape"] * structured
-    header += ["test accuracy, %", "runs", "inference FLOPs", "training FLOPs"]
-    edges = any("edge" in row for row in table_rows)
-    if edges:
-        header.append("input connections at the edge")
-    lines = [header, ["---"] * len(header)]
-    for row in table_rows:
-        accuracy = f"{100 * row['accuracy']:.2f}"
-        if row["n"] > 1:
-            accuracy += f" ± {100 * row['accuracy_std']:.2f}"
-        # Dense training has no distribution.
-        distribution = row["distribution"] if row["sparsity"] else "–"
-        cells = [row["task"], row["method"], distribution]
-        cells.append(f"{row['sparsity']:g}")
-        cells += [row["mask_shape"]] * structured
-        cells += [accuracy, str(row["n"])]
-        costs = (row.get(name) for name in _COSTS)
-        cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
-        if edges:
-            edge = row.get("edge")
-            cells.append(f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–")
-        lines.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+def beside_published(directory, sweep):
+    """Return every published row of a sweep, with our runs beside it.
+
+    Args:
+        directory: directory above work directories.
+        sweep: its name, e.g. "resnet50".
+
+    Returns:
+        list of dictionaries as `rows`; of runs that have not been made only
+        what was published.
+    """
+    wanted = published.table(sweep)
+    ours = {}
+    if files.find(files.path(directory), "result.json"):
+        ours = {row["published"]: row for row in rows(directory)}
+    return [
+        ours.get(row["run"])
+        or {
+            "task": row["model"],
+            "method": row["as_published"],
+            "distribution": row["distribution"],
+            "sparsity": float(row["sparsity"]),
+            "mask_shape": "unstructured",
+            "training_multiplier": float(row["training_multiplier"] or 1),
+            "n": 0,
+            **_published(row["run"]),
+        }
+        for row in wanted
+    ]
+
+
+def _published(run):
+    """Return what was published where a run reproduces a row."""
+    if run is None:
+        return {}
+    row = published.by_run()[run]
+    fields = {"published": run, "published_accuracy": float(row["accuracy"])}
+    if row["std"]:
+        fields["published_std"] = float(row["std"])
+    return {**fields, "source": row["source"]}
 
 
 def print_costs(costs):

@@ -185,6 +185,7 @@ def _result(job, data, trainer, statistics, means):
             networks.reference(job, data, width),
         ),
         "training_multiplier": job.training_multiplier,
+        "published": job.published,
         "seed": job.seed,
         "start": job.start.describe(),
         "replicas": trainer.strategy.num_replicas_in_sync,

@@ -13,6 +13,8 @@ import pathlib
 import re
 
 from rigl_tf import config
+from rigl_tf import files
+from rigl_tf import published
 
 # Not a dictionary, which begins with a quotation mark.
 _CHOICES = re.compile(r"^([A-Za-z_][\w.]*)=\{([^{}'\"][^{}]*,[^{}]*)\}$")
@@ -32,11 +34,15 @@ class Run:
     label: str = ""
 
 
-def read(name):
+def read(name, words=()):
     """Read a sweep file.
+
+    A line whose label is a published row's gets PUBLISHED, so that reports can
+    put ours beside it.
 
     Args:
         name: path, or name of a shipped file such as "sweeps/digits_mlp".
+        words: more words for every run.
 
     Returns:
         list of `Run`.
@@ -45,12 +51,12 @@ def read(name):
         config.ConfigError: there is no such file, no run in it, or a label
             that no earlier line has.
     """
-    lines = config.sweep_file(name).read_text().splitlines()
+    file = config.sweep_file(name)
     runs = [
-        run
-        for line in map(str.split, lines)
+        _mark(run, file.stem)
+        for line in map(str.split, file.read_text().splitlines())
         if line and not line[0].startswith("#")
-        for run in _expand(line)
+        for run in _expand([*line, *words])
     ]
     if not runs:
         raise config.ConfigError(
@@ -87,7 +93,7 @@ def resolve(runs, directory):
             _LABEL.sub(lambda m: f"{m[1]}={str(places[m[2]])!r}", word)
             for word in run.words
         ]
-        workdir = pathlib.Path(directory) / run_name(run.words)
+        workdir = files.path(directory) / run_name(run.words)
         if run.label:
             places[run.label] = workdir.resolve()
         resolved.append((words, workdir))
@@ -110,6 +116,14 @@ def _expand(words):
         else:
             runs.append(Run(tuple(filled)))
     return runs
+
+
+def _mark(run, sweep):
+    """Say which published row a run reproduces, if it does one."""
+    row = f"{sweep}/{run.label}"
+    if row not in published.by_run():
+        return run
+    return Run((*run.words, f"PUBLISHED={row}"), run.label)
 
 
 def _fill(word, chosen):

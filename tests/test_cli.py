@@ -13,6 +13,7 @@ import tiny
 from rigl_tf import cli
 from rigl_tf import connectivity
 from rigl_tf import mask_files
+from rigl_tf import report_formats
 from rigl_tf import results
 
 SHORT = ["TRAIN_STEPS=60", "UPDATE_END_STEP=40", "LOG_INTERVAL=20"]
@@ -164,7 +165,7 @@ def test_reports_have_mean_and_deviation(tmp_path):
     assert row["n"] == 2
     assert row["accuracy"] == pytest.approx(0.6)
     assert row["accuracy_std"] == pytest.approx(0.1 * 2**0.5)
-    assert "60.00 ± 14.14 | 2 |" in results.markdown([row])
+    assert "60.00 ± 14.14 | 2 |" in report_formats.markdown([row])
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_two_processes_train_like_one(tmp_path):
 
 
 def test_two_replicas_agree_with_batch_normalisation(mirrored):
-    trainer = tiny.wide_resnet_trainer(mirrored)
+    trainer = tiny.wide_resnet_trainer(mirrored, depth=10)
     before = [item.mask.numpy() for item in trainer.kernels]
     trainer.train(tiny.images(), 4)
     for variable in [

@@ -103,6 +103,10 @@ class MaskUpdater:
         """
         if multiplier == 1:
             return self
+        return dataclasses.replace(self, **self.stretched_fields(multiplier))
+
+    def stretched_fields(self, multiplier):
+        """Map the fields that `stretched` changes to their new values."""
         changed = {
             field.name: int(getattr(self, field.name) * multiplier)
             for field in dataclasses.fields(self)
@@ -117,7 +121,7 @@ class MaskUpdater:
             changed["drop_fraction"] = lambda step: schedule(
                 tf.cast(step, tf.float32) / multiplier
             )
-        return dataclasses.replace(self, **changed)
+        return changed
 
     def next_update(self, step, last_update_step):
         """Return the next step (int) at which an update is due, or None.

@@ -41,6 +41,14 @@ class Gradual(ranking.Ranking):
             self.power,
         )
 
+    def stretched_fields(self, multiplier):
+        """Round the last step down, so that it is one of a pruning."""
+        changed = super().stretched_fields(multiplier)
+        if self.update_end_step is not None:
+            past = changed["update_end_step"] - changed["update_begin_step"]
+            changed["update_end_step"] -= past % self.update_interval
+        return changed
+
     def sparsity_progress(self, step):
         """Return s_t / s_f at the last pruning."""
         due = self._window.last_due(step)

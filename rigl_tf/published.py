@@ -1,0 +1,54 @@
+"""Published accuracies, and which runs reproduce them."""
+
+import csv
+import functools
+import pathlib
+
+_FILE = pathlib.Path(__file__).parent / "data" / "published_accuracies.csv"
+
+
+@functools.cache
+def rows():
+    """Return all published accuracies as dictionaries of strings.
+
+    Fields: "run", `SWEEP/LABEL` of the line of `configs/sweeps/SWEEP.txt` that
+    reproduces it ("" for a mere reference); "dataset", "model", "as_published"
+    (the method as its authors call it), "distribution", "sparsity",
+    "training_multiplier", "accuracy" and "std" in per cent, "reproduce" ("yes"
+    or "reference"), "source".
+    """
+    with open(_FILE, newline="") as stream:
+        return tuple(csv.DictReader(stream))
+
+
+@functools.cache
+def by_run():
+    """Map the runs that reproduce a published accuracy to its row."""
+    return {row["run"]: row for row in rows() if row["run"]}
+
+
+def table(name):
+    """Return the rows that the runs of a sweep reproduce, in its order.
+
+    Args:
+        name: of the sweep, e.g. "resnet50".
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [r for r in rows() if r["run"].partition("/")[0] == name]
+    if not found:
+        known = sorted({run.partition("/")[0] for run in by_run()})
+        raise ValueError(
+            f"Published tables are {', '.join(known)}. Received: {name!r}"
+        )
+    return found
+
+
+def check(run):
+    """Raise ValueError unless a run, `SWEEP/LABEL`, reproduces a row."""
+    if run not in by_run():
+        raise ValueError(
+            "`published` must name a published row, e.g. "
+            f"{next(iter(by_run()))!r}. Received: published={run!r}"
+        )

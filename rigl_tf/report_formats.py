@@ -1,0 +1,150 @@
+"""Rows of results as Markdown, CSV or HTML."""
+
+import base64
+import csv
+import html
+import io
+
+_COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
+
+
+def markdown(rows):
+    """Format rows as a Markdown table; accuracies in per cent.
+
+    Columns that are the same for all rows by default are left out.
+
+    Args:
+        rows: of `results.rows` or `results.beside_published`.
+    """
+    header, *cells = _cells(rows)
+    lines = [header, ["---"] * len(header), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def comma_separated(rows):
+    """Format all fields of rows as CSV; accuracies of ours in [0, 1]."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().rstrip("\n")
+
+
+def web_page(rows):
+    """Format rows as one HTML page: accuracy over FLOPs, then the table.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    header, *cells = _cells(rows)
+
+    def line(tag, values):
+        inside = "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values)
+        return f"<tr>{inside}</tr>"
+
+    body = "\n".join([line("th", header), *(line("td", c) for c in cells)])
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        "<title>rigl_tf report</title>\n<style>body{font-family:sans-serif;"
+        "margin:2em}table{border-collapse:collapse}th,td{padding:.3em .8em;"
+        "border-bottom:1px solid #ddd;text-align:left}</style>\n"
+        f"{_plots(rows)}\n<table>\n{body}\n</table>\n</html>"
+    )
+
+
+FORMATS = {"md": markdown, "csv": comma_separated, "html": web_page}
+
+
+def _cells(rows):
+    """Return the header and the cells of each row."""
+    structured = any(r["mask_shape"] != "unstructured" for r in rows)
+    stretched = any(r["training_multiplier"] != 1 for r in rows)
+    compared = any("published_accuracy" in r for r in rows)
+    edges = any("edge" in r for r in rows)
+    header = ["task", "method", "distribution", "sparsity"]
+    header += ["mask shape"] * structured + ["training"] * stretched
+    header += ["test accuracy, %", "runs"]
+    header += ["published, %"] * compared
+    header += ["inference FLOPs", "training FLOPs"]
+    header += ["input connections at the edge"] * edges
+    lines = [header]
+    for row in rows:
+        # Dense training has no distribution.
+        distribution = row["distribution"] if row["sparsity"] else "–"
+        cells = [row["task"], row["method"], distribution]
+        cells.append(f"{row['sparsity']:g}")
+        cells += [row["mask_shape"]] * structured
+        cells += [f"{row['training_multiplier']:g}x"] * stretched
+        cells += [_ours(row), str(row["n"])]
+        cells += [_theirs(row)] * compared
+        costs = (row.get(name) for name in _COSTS)
+        cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
+        if edges:
+            edge = row.get("edge")
+            cells.append(f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–")
+        lines.append(cells)
+    return lines
+
+
+def _ours(row):
+    if not row["n"]:
+        return "–"
+    text = f"{100 * row['accuracy']:.2f}"
+    if row["n"] > 1:
+        text += f" ± {100 * row['accuracy_std']:.2f}"
+    return text
+
+
+def _theirs(row):
+    if "published_accuracy" not in row:
+        return "–"
+    text = f"{row['published_accuracy']:g}"
+    if "published_std" in row:
+        text += f" ± {row['published_std']:g}"
+    return text
+
+
+def _plots(rows):
+    """Draw accuracy over FLOPs of training, one panel per task."""
+    run = [row for row in rows if row["n"] and _COSTS[1] in row]
+    if not run:
+        return "<p>No run has finished.</p>"
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            "`--format=html` needs matplotlib. Install it with: "
+            "pip install rigl-tf[plots]"
+        ) from error
+    matplotlib.use("Agg")
+    from matplotlib import figure
+
+    tasks = sorted({row["task"] for row in run})
+    drawing = figure.Figure(figsize=(7, 4.5 * len(tasks)), layout="constrained")
+    panels = drawing.subplots(len(tasks), squeeze=False)[:, 0]
+    for task, panel in zip(tasks, panels):
+        for method in sorted({r["method"] for r in run if r["task"] == task}):
+            points = sorted(
+                (r[_COSTS[1]], 100 * r["accuracy"], r["published_accuracy"])
+                if "published_accuracy" in r
+                else (r[_COSTS[1]], 100 * r["accuracy"], None)
+                for r in run
+                if (r["task"], r["method"]) == (task, method)
+            )
+            costs, ours, theirs = zip(*points)
+            (line,) = panel.plot(costs, ours, "o-", label=method)
+            known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
+            if known:
+                panel.plot(
+                    *zip(*known), "x", color=line.get_color(), markersize=9
+                )
+        panel.set_xscale("log")
+        panel.set_xlabel("FLOPs of training, multiples of dense")
+        panel.set_ylabel("test accuracy, %")
+        panel.set_title(f"{task} (crosses: published)")
+        panel.legend(fontsize="small", ncols=2)
+    stream = io.BytesIO()
+    drawing.savefig(stream, format="png", dpi=110)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
