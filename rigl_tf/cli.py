@@ -105,6 +105,12 @@ def _parser():
     sweep.add_argument(
         "--dry_run", action="store_true", help="print the runs, train nothing"
     )
+    sweep.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        help="how many runs at a time, each in a process of its own",
+    )
     _add_import(sweep)
     sweep.set_defaults(run=commands.sweep)
 

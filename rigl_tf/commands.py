@@ -16,6 +16,7 @@ from rigl_tf import checks
 from rigl_tf import clusters
 from rigl_tf import config
 from rigl_tf import files
+from rigl_tf import jobs
 from rigl_tf import report_formats
 from rigl_tf import results
 from rigl_tf import sweeps
@@ -59,16 +60,17 @@ def train(arguments):
 def sweep(arguments):
     """Train every line of a file."""
     with _mistakes():
-        runs = [
-            (words, workdir, config.read(words, arguments.imports))
-            for words, workdir in sweeps.resolve(
-                sweeps.read(arguments.name, arguments.words), arguments.workdir
-            )
-        ]
-    for number, (words, workdir, settings) in enumerate(runs, start=1):
+        checks.at_least("--jobs", arguments.jobs, 1, integer=True)
+        runs = sweeps.resolve(
+            sweeps.read(arguments.name, arguments.words), arguments.workdir
+        )
+        settings = [config.read(words, arguments.imports) for words, _ in runs]
+    if arguments.jobs > 1 and not arguments.dry_run:
+        return jobs.run_all(runs, arguments.jobs, arguments.imports)
+    for number, (words, workdir) in enumerate(runs, start=1):
         print(f"[{number}/{len(runs)}] {' '.join(words)}")
         if not arguments.dry_run:
-            _run(settings, workdir)
+            _run(settings[number - 1], workdir)
     return 0
 
 

@@ -1,8 +1,12 @@
 """Sweep files: choices, labels."""
 
+import sys
+
 import pytest
 
+from rigl_tf import cli
 from rigl_tf import config
+from rigl_tf import jobs
 from rigl_tf import sweeps
 
 
@@ -83,3 +87,59 @@ def test_an_unknown_sweep_is_refused():
 def test_shipped_sweeps_are_commands(name):
     for words, _ in sweeps.resolve(sweeps.read(name), "runs"):
         config.read(words)
+
+
+FAKE = """
+import os, sys, time
+workdir = [w for w in sys.argv if w.startswith("--workdir=")][0][10:]
+needs = [w.split("=")[1].strip("'") for w in sys.argv if "INITIAL_RUN=" in w]
+log = os.environ["LOG"]
+missing = [n for n in needs if not os.path.exists(n + "/done")]
+with open(log, "a") as stream:
+    print("start", os.path.basename(workdir), len(missing), file=stream)
+if "FAIL=True" in sys.argv:
+    sys.exit(2)
+os.makedirs(workdir)
+open(workdir + "/done", "w").close()
+"""
+
+
+def run_fakes(runs, tmp_path, monkeypatch, n_jobs=2):
+    (tmp_path / "fake.py").write_text(FAKE)
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    fake = (sys.executable, str(tmp_path / "fake.py"))
+    monkeypatch.setattr(jobs, "_COMMAND", fake)
+    code = jobs.run_all(runs, n_jobs)
+    return code, (tmp_path / "log").read_text().splitlines()
+
+
+def test_runs_at_a_time_wait_for_what_they_need(tmp_path, monkeypatch):
+    a, b, c = (tmp_path / name for name in "abc")
+    needs = [f"INITIAL_RUN='{a.resolve()}'"]
+    runs = [(needs, c), ([], a), ([], b)]
+    code, log = run_fakes(runs, tmp_path, monkeypatch)
+    assert code == 0
+    assert sorted(log) == ["start a 0", "start b 0", "start c 0"]
+    assert log[-1] == "start c 0"
+
+
+def test_what_needs_a_failed_run_is_left_out(tmp_path, monkeypatch):
+    a, b, c = (tmp_path / name for name in "abc")
+    runs = [(["FAIL=True"], a), ([f"INITIAL_RUN='{a.resolve()}'"], b), ([], c)]
+    code, log = run_fakes(runs, tmp_path, monkeypatch)
+    assert code == 2
+    assert sorted(log) == ["start a 0", "start c 0"]
+
+
+def test_real_runs_at_a_time(tmp_path):
+    file = tmp_path / "two.txt"
+    short = "TRAIN_STEPS=4 UPDATE_END_STEP=2 UPDATE_INTERVAL=1"
+    file.write_text(
+        f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {short}\n"
+        f"tasks/digits_mlp methods/lottery {short} "
+        "INITIAL_RUN=@first INITIAL_MASKS=@first\n"
+    )
+    words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}", "--jobs=2"]
+    assert cli.main(words) == 0
+    assert len(list(tmp_path.glob("runs/*/result.json"))) == 2
+    assert cli.main([*words, "--jobs=0"]) == 2
