@@ -1,5 +1,7 @@
 """Batch normalisation over several replicas."""
 
+import functools
+
 import keras
 import tensorflow as tf
 
@@ -11,6 +13,31 @@ def find(model):
         for layer in model._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
+
+
+def use_batch_statistics(model):
+    """Let a model normalise by the statistics of each batch, when tested too.
+
+    For evaluations of training runs whose moving statistics are not to be
+    trusted, as with `use_batch_statistics` of the original code. Dropout and
+    other layers are left alone.
+
+    Raises:
+        ValueError: the model has no batch normalisation.
+    """
+    layers = find(model)
+    if not layers:
+        raise ValueError(
+            "`batch_statistics` is for models with batch normalisation. "
+            f"Received: {model.name!r}, which has none"
+        )
+    for layer in layers:
+        layer.call = functools.partial(_call_in_training, layer.call)
+
+
+def _call_in_training(call, inputs, training=None, mask=None):
+    del training
+    return call(inputs, training=True, mask=mask)
 
 
 class MovingStatistics:

@@ -179,7 +179,7 @@ def arrays_of(trainer, callbacks):
     return arrays
 
 
-def resume(trainer, checkpoints, callbacks=None):
+def resume(trainer, checkpoints, callbacks=None, step=None):
     """Restore the newest intact checkpoint, if there is one.
 
     Args:
@@ -187,21 +187,27 @@ def resume(trainer, checkpoints, callbacks=None):
         checkpoints: `Checkpoints`.
         callbacks: the callbacks of the run, to go on training; None restores
             the variables alone.
+        step: which one instead of the newest, or None.
 
     Returns:
         its step, or None.
 
     Raises:
         CheckpointError: there are checkpoints, and all are bad.
+        FileNotFoundError: there is none of that step.
     """
     expected = {
         name: array.shape
         for name, array in arrays_of(trainer, callbacks or []).items()
         if callbacks is not None or not name.startswith("loop/")
     }
-    found = trainer.workers.from_chief(
-        lambda: checkpoints.load_newest(expected, others=callbacks is None)
-    )
+
+    def read():
+        if step is not None:
+            return step, checkpoints.load(step, expected)
+        return checkpoints.load_newest(expected, others=callbacks is None)
+
+    found = trainer.workers.from_chief(read)
     if found is None:
         return None
     step, arrays = found

@@ -92,6 +92,19 @@ def _parser():
         "words", nargs="*", metavar="WORD", help="e.g. hardware/gpu"
     )
     evaluate.add_argument("--workdir", required=True, help="its directory")
+    evaluate.add_argument(
+        "--step", type=int, help="which checkpoint; default the newest"
+    )
+    evaluate.add_argument(
+        "--per_class",
+        action="store_true",
+        help="precision and recall of each class too",
+    )
+    evaluate.add_argument(
+        "--batch_statistics",
+        action="store_true",
+        help="normalise by the statistics of each batch",
+    )
     evaluate.set_defaults(run=commands.evaluate)
 
     _add_counting(subparsers)

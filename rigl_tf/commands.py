@@ -177,7 +177,16 @@ def evaluate(arguments):
             )
         words = arguments.words or ["STRATEGY=None"]
         experiment = _experiment(config.read([str(written), *words]))
-        print(json.dumps(experiment.evaluate(workdir)))
+        found = experiment.evaluate(
+            workdir,
+            step=arguments.step,
+            per_class=arguments.per_class,
+            batch_statistics=arguments.batch_statistics,
+        )
+    classes = found.pop("classes", None)
+    print(json.dumps(found))
+    if classes is not None:
+        results.print_classes(classes)
     return 0
 
 

@@ -200,19 +200,14 @@ class Experiment:
         """
         return runs.train(self, files.path(workdir), built, should_stop)
 
-    def evaluate(self, workdir):
-        """Evaluate the newest intact checkpoint on the whole test split.
+    def evaluate(self, workdir, **options):
+        """Evaluate a checkpoint; see `runs.evaluate`.
 
         Args:
             workdir: work directory of the run.
-
-        Returns:
-            dictionary with "step", "loss" and "accuracy".
-
-        Raises:
-            FileNotFoundError: the run has no checkpoint.
+            **options: step, per_class, batch_statistics.
         """
-        return runs.evaluate(self, files.path(workdir))
+        return runs.evaluate(self, files.path(workdir), **options)
 
     def count(self, rule="exact"):
         """Count what the run will cost; reads no data, draws no masks.

@@ -5,6 +5,31 @@ import tensorflow as tf
 from rigl_tf import checks
 
 
+def per_class(confusion):
+    """Return precision and recall of each class.
+
+    Args:
+        confusion: counts [K, K]; rows are true classes, columns predictions.
+
+    Returns:
+        list of dictionaries with "class", "n", "precision" and "recall"; None
+        where nothing was predicted as the class, or nothing belongs to it.
+    """
+    rows = []
+    for index, row in enumerate(confusion):
+        right, n_true = float(row[index]), float(row.sum())
+        n_predicted = float(confusion[:, index].sum())
+        rows.append(
+            {
+                "class": index,
+                "n": int(n_true),
+                "precision": right / n_predicted if n_predicted else None,
+                "recall": right / n_true if n_true else None,
+            }
+        )
+    return rows
+
+
 def top_k_accuracy(k):
     """Return a function that says whether the label is among the k largest.
 

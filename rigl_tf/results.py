@@ -128,6 +128,19 @@ def print_costs(costs):
     )
 
 
+def print_classes(classes):
+    """Print one line per class: its precision and recall."""
+    shown = [
+        {n: "–" if value is None else value for n, value in row.items()}
+        for row in classes
+    ]
+    for row in shown:
+        for name in ("precision", "recall"):
+            if row[name] != "–":
+                row[name] = f"{row[name]:.4f}"
+    _print_table([(n, n, "{}") for n in shown[0]], shown)
+
+
 def print_masks(weights):
     """Print one line per weight of a model: its mask, or why it has none."""
     shown = [

@@ -7,10 +7,12 @@ others hear from it what they need.
 import functools
 import time
 
+from rigl_tf import batch_norms
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
 from rigl_tf import exports
 from rigl_tf import mask_statistics
+from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
 from rigl_tf import shapes
@@ -70,32 +72,41 @@ def train(job, workdir, built=None, should_stop=None):
     return trainer.workers.from_chief(write)
 
 
-def evaluate(job, workdir):
-    """Evaluate the newest intact checkpoint on the whole test split.
+def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
+    """Evaluate a checkpoint on the whole test split.
 
     Args:
         job: `experiment.Experiment`.
         workdir: path of the work directory.
+        step: which checkpoint; None for the newest intact one.
+        per_class: whether to tell precision and recall of each class.
+        batch_statistics: see `batch_norms.use_batch_statistics`.
 
     Returns:
-        dictionary with "step", "loss" and "accuracy".
+        dictionary with "step", "loss", "accuracy", "top_5_accuracy" and, if
+        asked for, "classes".
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
+        FileNotFoundError: the run has no such checkpoint.
+        ValueError: `batch_statistics` without batch normalisation.
     """
     data, trainer = job.build()
+    if batch_statistics:
+        batch_norms.use_batch_statistics(trainer.model)
     store = checkpoints.Checkpoints(workdir / "checkpoints")
-    step = checkpoints.resume(trainer, store)
+    step = checkpoints.resume(trainer, store, step=step)
     if step is None:
         raise FileNotFoundError(
             "`evaluate` needs a checkpoint. Received: none in "
             f"{str(workdir)!r}; train with the same words first"
         )
     trainer.finish()
-    return {
-        "step": step,
-        **trainer.evaluate(_test_batches(job, data, trainer)),
-    }
+    test = _test_batches(job, data, trainer)
+    found = {"step": step, **trainer.evaluate(test)}
+    if per_class:
+        matrix = trainer.confusion(test, data.n_classes)
+        found["classes"] = metrics.per_class(matrix)
+    return found
 
 
 def _test_batches(job, data, trainer):
@@ -123,10 +134,10 @@ def _begin(workdir, trainer, actions):
 
 def _callbacks(job, workdir, statistics, test):
     """List the callbacks of a run; the last one saves its checkpoints."""
-    metrics = workdir / "metrics.jsonl"
+    lines = workdir / "metrics.jsonl"
     actions = [
         callbacks.LogMetrics(
-            metrics,
+            lines,
             job.log_interval,
             job.total_steps,
             job.batch_size,
@@ -137,7 +148,7 @@ def _callbacks(job, workdir, statistics, test):
         profiles.Profile(workdir / "profile", job.profile_steps),
     ]
     if job.evaluate_interval is not None:
-        actions.append(callbacks.Evaluate(metrics, job.evaluate_interval, test))
+        actions.append(callbacks.Evaluate(lines, job.evaluate_interval, test))
     if job.record_masks and job.updater is not None:
         actions.append(
             callbacks.RecordMasks(workdir / "masks", job.log_interval)

@@ -207,6 +207,35 @@ class SparseTrainer(steps.SparseSteps):
             totals = totals + self._evaluate(batch).numpy().astype("float64")
         return _means(totals, self._test_measures)
 
+    def confusion(self, dataset, n_classes):
+        """Count the test examples of each class by what is predicted.
+
+        Args:
+            dataset: as in `evaluate`, with integer labels [batch].
+            n_classes: number of logits K.
+
+        Returns:
+            float64 array [K, K]: rows are true classes, columns predictions.
+        """
+
+        def count(batch):
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
+            predicted = tf.argmax(self.model(x, training=False), -1)
+            return tf.math.confusion_matrix(
+                tf.reshape(y, [-1]), predicted, n_classes, weights, tf.float32
+            )
+
+        @tf.function(autograph=False)
+        def count_all(batch):
+            return self.strategy.reduce(
+                "sum", self.strategy.run(count, args=(batch,)), axis=None
+            )
+
+        matrix = np.zeros([n_classes, n_classes])
+        for batch in self._distributed(dataset):
+            matrix += count_all(batch).numpy()
+        return matrix
+
     def _distributed(self, dataset):
         if isinstance(dataset, tf.data.Dataset):
             return self.strategy.experimental_distribute_dataset(dataset)

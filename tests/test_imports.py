@@ -116,10 +116,12 @@ EDGES = {
         "updaters",
     },
     "runs": {
+        "batch_norms",
         "callbacks",
         "checkpoints",
         "exports",
         "mask_statistics",
+        "metrics",
         "networks",
         "profiles",
         "shapes",

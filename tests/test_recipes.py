@@ -1,11 +1,15 @@
 """Learning rates, losses, metrics and augmentation, beside numpy."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
+from rigl_tf import batch_norms
+from rigl_tf import cli
 from rigl_tf import config
 from rigl_tf import losses
 from rigl_tf import metrics
@@ -187,3 +191,62 @@ def test_crops_and_flips_are_those_of_padding():
         np.testing.assert_array_equal(
             result, crop[:, ::-1] if draw[2] % 2 else crop
         )
+
+
+def test_precision_and_recall_are_those_of_counting():
+    trainer = tiny.rigl_tf.SparseTrainer(
+        tiny.mlp(), None, tiny.sgd(), losses.SmoothedCrossentropy()
+    )
+    x, y = tiny.arrays(50)
+    weights = (np.arange(50) < 45).astype("float32")  # the rest is filling
+    data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(10)
+    matrix = trainer.confusion(data, 4)
+    predicted = np.argmax(trainer.model(x[:45]), axis=1)
+    for row in metrics.per_class(matrix):
+        mine, said = y[:45] == row["class"], predicted == row["class"]
+        right = (mine & said).sum()
+        assert row["n"] == mine.sum()
+        assert row["recall"] == pytest.approx(right / mine.sum())
+        if said.any():
+            assert row["precision"] == pytest.approx(right / said.sum())
+        else:
+            assert row["precision"] is None
+
+
+def test_batch_statistics_leave_dropout_alone():
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.5),
+        ]
+    )
+    x = np.random.default_rng(0).normal(3, 2, (64, 6)).astype("float32")
+    batch_norms.use_batch_statistics(model)
+    found = model(x, training=False).numpy()
+    expected = (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(ValueError, match="has none"):
+        batch_norms.use_batch_statistics(tiny.mlp())
+
+
+def test_any_checkpoint_is_evaluated(tmp_path, capsys):
+    words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
+    words += ["TRAIN_STEPS=8", "UPDATE_END_STEP=4", "CHECKPOINT_INTERVAL=4"]
+    workdir = f"--workdir={tmp_path / 'w'}"
+    assert cli.main(["train", *words, workdir]) == 0
+    capsys.readouterr()
+    found = {}
+    for step in (4, 8):
+        flags = [workdir, f"--step={step}", "--per_class"]
+        assert cli.main(["evaluate", *flags]) == 0
+        first, *table = capsys.readouterr().out.splitlines()
+        found[step] = json.loads(first)
+        assert found[step]["step"] == step
+        assert found[step]["top_5_accuracy"] >= found[step]["accuracy"]
+        assert len(table) == 11
+    assert found[4]["loss"] != found[8]["loss"]
+    assert cli.main(["evaluate", workdir, "--step=5"]) == 2
+    assert "checkpoints of the steps 4, 8" in capsys.readouterr().err
+    assert cli.main(["evaluate", workdir, "--batch_statistics"]) == 2
+    assert "which has none" in capsys.readouterr().err
