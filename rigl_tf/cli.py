@@ -107,6 +107,16 @@ def _parser():
     )
     evaluate.set_defaults(run=commands.evaluate)
 
+    prepare = subparsers.add_parser(
+        "prepare", help="download and prepare a data set, or check it"
+    )
+    prepare.add_argument("name", help="as in tensorflow_datasets, e.g. cifar10")
+    prepare.add_argument(
+        "--data_dir",
+        help="where; default TFDS_DATA_DIR or ~/tensorflow_datasets",
+    )
+    prepare.set_defaults(run=commands.prepare)
+
     _add_counting(subparsers)
 
     sweep = subparsers.add_parser("sweep", help="train every line of a file")

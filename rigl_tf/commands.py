@@ -57,6 +57,17 @@ def train(arguments):
     return 0
 
 
+def prepare(arguments):
+    """Download and prepare a data set, or check it."""
+    with _mistakes():
+        with _quiet_start():
+            from rigl_tf.datasets import prepared
+        found = prepared.prepare(arguments.name, arguments.data_dir)
+    counts = ", ".join(f"{n} {count:,}" for n, count in found["splits"].items())
+    print(f"{found['name']}: {counts} examples in {found['directory']}")
+    return 0
+
+
 def sweep(arguments):
     """Train every line of a file."""
     with _mistakes():
@@ -279,6 +290,8 @@ def _stop_requests():
 @contextlib.contextmanager
 def _failures():
     """Turn what can go wrong in training, with the user's help, into a line."""
+    import tensorflow as tf
+
     from rigl_tf import checkpoints
     from rigl_tf import runs
     from rigl_tf import workers
@@ -291,6 +304,13 @@ def _failures():
         raise Interrupted(
             "lost another worker, or files; started again, all go on from "
             f"the last checkpoint ({config.one_line(error)[:200]})"
+        ) from error
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        if "GetNext" not in str(error):
+            raise
+        raise UserMistake(
+            "the data cannot be read: a damaged record or image (ImageNet "
+            f"takes on_damage='skip'): {config.one_line(error)[:300]}"
         ) from error
     except (
         checkpoints.CheckpointError,

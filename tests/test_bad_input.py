@@ -137,7 +137,7 @@ VALUES = [
         "experiment.Experiment.optimizer=@keras.optimizers.Adafactor",
         "Adafactor",
     ),
-    ("experiment.Experiment.dataset=@datasets.mnist", "tfds build mnist"),
+    ("experiment.Experiment.dataset=@datasets.mnist", "rigl_tf prepare mnist"),
 ]
 PLUGINS = [
     ("model=@bad_plugins.nothing_to_mask", "no kernel to mask"),

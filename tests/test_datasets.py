@@ -1,7 +1,13 @@
+import io
+import types
+
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
+from rigl_tf import cli
 from rigl_tf import datasets
 from rigl_tf.datasets import cifar
 
@@ -165,7 +171,7 @@ def test_the_variable_is_read_each_time(tfds_dir, tmp_path, monkeypatch):
 
 
 def test_missing_mnist_names_the_cure(tmp_path):
-    with pytest.raises(FileNotFoundError, match="tfds build mnist"):
+    with pytest.raises(FileNotFoundError, match="rigl_tf prepare mnist"):
         datasets.mnist(str(tmp_path)).check(1)
 
 
@@ -186,9 +192,9 @@ def test_images_are_standardised_as_tensorflow_does_it():
 
 
 def test_missing_cifar_names_the_cure(tmp_path):
-    with pytest.raises(FileNotFoundError, match="tfds build cifar100"):
+    with pytest.raises(FileNotFoundError, match="rigl_tf prepare cifar100"):
         datasets.cifar100(str(tmp_path)).check(1)
-    with pytest.raises(FileNotFoundError, match="tfds build imagenet2012"):
+    with pytest.raises(FileNotFoundError, match="rigl_tf prepare imagenet2012"):
         datasets.imagenet2012(str(tmp_path)).check(1)
     assert datasets.imagenet2012().input_shape == (224, 224, 3)
 
@@ -223,3 +229,89 @@ def test_imagenet_is_tested_whole(tfds_dir):
     assert weights.tolist() == [1] * n_test + [0] * (-n_test % 500)
     with pytest.raises(ValueError, match="at most"):
         data.check(10**9)
+
+
+def test_prepared_data_are_counted(tfds_dir, capsys):
+    assert cli.main(["prepare", "mnist", f"--data_dir={tfds_dir}"]) == 0
+    out = capsys.readouterr().out
+    assert "train 60,000" in out and "test 10,000" in out
+
+
+def test_data_that_cannot_be_prepared_say_why(tmp_path, capsys, monkeypatch):
+    assert cli.main(["prepare", "minst", f"--data_dir={tmp_path}"]) == 2
+    assert "knows no data set 'minst'" in capsys.readouterr().err
+    # Its archives must be put in place by hand; nothing is downloaded.
+    words = ["prepare", "imagenet2012", f"--data_dir={tmp_path}"]
+    assert cli.main(words) == 2
+    error = capsys.readouterr().err
+    assert "could not be prepared" in error and "manual" in error.lower()
+    assert len(error.splitlines()) == 1
+
+
+def jpeg(mode="RGB", size=(40, 30)):
+    """Return the bytes of a JPEG image."""
+    rng = np.random.default_rng(0)
+    image = PIL.Image.fromarray(rng.integers(0, 256, (30, 40, 3), np.uint8))
+    stream = io.BytesIO()
+    image.convert(mode).resize(size).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+def image_set(path, images, **options):
+    """Return a data set of JPEG images, labelled 0, 1, ..., on disk."""
+    data = datasets.imagenet2012(str(path), 32, **options)
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(),
+            "label": tfds.features.ClassLabel(num_classes=99),
+        }
+    )
+    file = str(path / "records")
+    with tf.io.TFRecordWriter(file) as writer:
+        for label, image in enumerate(images):
+            example = {"image": io.BytesIO(image), "label": label}
+            writer.write(
+                features.serialize_example(features.encode_example(example))
+            )
+    split = types.SimpleNamespace(num_examples=len(images), filepaths=[file])
+    info = types.SimpleNamespace(
+        features=features, splits={"train": split, "validation": split}
+    )
+    data._builder = types.SimpleNamespace(info=info)
+    return data
+
+
+@pytest.mark.parametrize(
+    "image",
+    [jpeg("L"), jpeg("CMYK"), jpeg(size=(8, 5)), jpeg(size=(300, 9))],
+    ids=["grey", "cmyk", "small", "flat"],
+)
+def test_odd_images_are_read(image, tmp_path):
+    data = image_set(tmp_path, [image] * 2)
+    for batches in (data.train(2, 0), data.test(2)):
+        ((x, *_),) = batches.take(1)
+        assert x.shape == (2, 32, 32, 3)
+        assert np.isfinite(x).all()
+
+
+def test_damaged_images_end_training_or_are_passed_over(tmp_path, capfd):
+    images = [jpeg()] * 9
+    images[4] = b"\xff\xd8\xff" + b"no image" * 20
+    data = image_set(tmp_path, images)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        list(data.train(3, 0).take(3))
+    whole = image_set(tmp_path, [jpeg()] * 9)
+    order = np.concatenate([y for _, y in whole.train(3, 0).take(6)])
+    data = image_set(tmp_path, images, on_damage="skip")
+    found = np.concatenate([y for _, y in data.train(3, 0).take(6)])
+    assert "passed over 1 damaged image(s)" in capfd.readouterr().err
+    bad = np.flatnonzero(order == 4)
+    assert len(bad) == 2  # two epochs
+    expected = order.copy()
+    for place in bad[::-1]:
+        if place + 1 < len(order):
+            expected[place] = expected[place + 1]
+    np.testing.assert_array_equal(found[:-1], expected[:-1])
+    # Resumed, the batches are the same (but where a gap was just before).
+    later = np.concatenate([y for _, y in data.train(3, 0, 2).take(3)])
+    np.testing.assert_array_equal(later, found[6:15])

@@ -156,6 +156,7 @@ EDGES = {
         "clusters",
         "config",
         "connectivity",
+        "datasets",
         "exports",
         "files",
         "jobs",

@@ -15,36 +15,37 @@ _SHUFFLE_BLOCK = 1024
 _EPOCH_SEEDS = 1 << 32  # between the seeds of two epochs
 
 
-def imagenet2012(data_dir=None, size=224):
+def imagenet2012(data_dir=None, size=224, on_damage="error"):
     """Return ImageNet: about 1.28 million images to train, 50,000 to test.
 
     Training images are random crops (8 to 100 % of the area, aspect 3/4 to 4/3)
     of which half are flipped, test images the centre, 224 of 256 pixels in
     proportion; both are resized bicubically and standardised by the channels'
-    mean and deviation.
+    mean and deviation. Grey images get three equal channels.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
             the default of tensorflow_datasets.
         size: height and width of the images.
+        on_damage: "error" ends training at an image that cannot be decoded;
+            "skip" takes the next one in its place, and says so.
 
     Returns:
         `ImageDataset`; training on it raises FileNotFoundError if the data set
         is not prepared.
     """
-    checks.at_least("size", size, 1, integer=True)
-    return ImageDataset("imagenet2012", 1000, data_dir, size)
+    return ImageDataset("imagenet2012", 1000, data_dir, size, on_damage)
 
 
-def imagenette(data_dir=None, size=224):
+def imagenette(data_dir=None, size=224, on_damage="error"):
     """Return Imagenette: 9,469 images of ten classes to train, 3,925 to test.
 
     Preprocessed as `imagenet2012`.
 
     Args and Returns: as `imagenet2012`.
     """
-    checks.at_least("size", size, 1, integer=True)
-    return ImageDataset("imagenette/full-size-v2", 10, data_dir, size)
+    name = "imagenette/full-size-v2"
+    return ImageDataset(name, 10, data_dir, size, on_damage)
 
 
 class ImageDataset:
@@ -56,10 +57,16 @@ class ImageDataset:
         n_classes: number of classes.
         data_dir: as in `imagenet2012`.
         size: height and width of the images.
+        on_damage: as in `imagenet2012`.
     """
 
-    def __init__(self, name, n_classes, data_dir=None, size=224):
+    def __init__(
+        self, name, n_classes, data_dir=None, size=224, on_damage="error"
+    ):
+        checks.at_least("size", size, 1, integer=True)
+        checks.one_of("on_damage", on_damage, ("error", "skip"))
         self.name = name
+        self._on_damage = on_damage
         self.input_shape = (size, size, 3)
         self.n_classes = n_classes
         self._data_dir = data_dir
@@ -120,7 +127,7 @@ class ImageDataset:
             return self._decoded(record, draw)
 
         epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int32).max)
-        return (
+        records = (
             epochs.flat_map(records_of)
             .skip(n_done)
             .filter(
@@ -128,12 +135,53 @@ class ImageDataset:
                     index, batch_size, context
                 )
             )
-            .map(decoded, tf.data.AUTOTUNE, deterministic=True)
-            .batch(
-                context.get_per_replica_batch_size(batch_size),
-                drop_remainder=True,
+        )
+        if self._on_damage == "skip":
+            examples = self._passing_over_damage(records, decoded)
+        else:
+            examples = records.map(
+                decoded, tf.data.AUTOTUNE, deterministic=True
             )
-            .prefetch(tf.data.AUTOTUNE)
+        size = context.get_per_replica_batch_size(batch_size)
+        return examples.batch(size, drop_remainder=True).prefetch(
+            tf.data.AUTOTUNE
+        )
+
+    def _passing_over_damage(self, records, decoded):
+        """Decode; take the next image for each that cannot be decoded.
+
+        The places of all others in the order stay as they are: a run that is
+        resumed gets the same batches.
+        """
+
+        def note_gap(expected, numbered):
+            number, *example = numbered
+            n_missing = number - expected
+            if_missing = tf.cond(
+                n_missing > 0,
+                lambda: tf.print(
+                    "rigl_tf: passed over",
+                    n_missing,
+                    f"damaged image(s) of {self.name}",
+                ),
+                tf.no_op,
+            )
+            with tf.control_dependencies([if_missing]):
+                return number + 1, (n_missing + 1, *example)
+
+        numbered = records.enumerate().map(
+            lambda number, record: (number, *decoded(*record)),
+            tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        return (
+            numbered.ignore_errors()
+            .scan(np.int64(0), note_gap)
+            .flat_map(
+                lambda n, *example: tf.data.Dataset.from_tensors(
+                    example
+                ).repeat(n)
+            )
         )
 
     def test(self, batch_size, context=replicas.EVERYTHING):

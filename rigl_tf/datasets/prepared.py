@@ -27,9 +27,50 @@ def builder(name, data_dir=None):
         raise FileNotFoundError(
             f"`{name}` must be prepared before use. Received: no data set in "
             f"{found.data_path}. Prepare it with: "
-            f"tfds build {name}  (or set TFDS_DATA_DIR)"
+            f"rigl_tf prepare {name}  (or set TFDS_DATA_DIR)"
         )
     return found
+
+
+def prepare(name, data_dir=None):
+    """Prepare a data set, unless it is there, and say what is in it.
+
+    Args:
+        name: as in `builder`.
+        data_dir: as in `builder`.
+
+    Returns:
+        dictionary with "name", "directory" and "splits", the number of
+        examples of each.
+
+    Raises:
+        ValueError: tensorflow_datasets knows no such data set.
+        OSError: it could not be downloaded or written, or its archive must be
+            put in place by hand; says where.
+    """
+    import tensorflow_datasets as tfds
+
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
+    try:
+        found = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise ValueError(
+            f"tensorflow_datasets knows no data set {name!r}: see `tfds list`"
+        ) from error
+    if not found.data_path.exists():
+        try:
+            found.download_and_prepare()
+        except Exception as error:  # of any kind, from network to archive
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise OSError(
+                f"`{name}` could not be prepared in {found.data_path}: "
+                f"{text[:400]}"
+            ) from error
+    return {
+        "name": name,
+        "directory": str(found.data_path),
+        "splits": {n: s.num_examples for n, s in found.info.splits.items()},
+    }
 
 
 def image_splits(name, data_dir, preprocess):
