@@ -50,6 +50,8 @@ class Callback:
     def on_begin(self, trainer):
         """Override: act before the first step of a run (not of a resumed one).
 
+        Called in the chief alone.
+
         Args:
             trainer: the `SparseTrainer`.
         """
@@ -124,7 +126,11 @@ class LogMetrics(Callback):
         elif step * 10 // self._steps > self._tenths:
             self._tenths = step * 10 // self._steps
             values = ", ".join(f"{n} {v:.4f}" for n, v in means.items())
-            print(f"step {step}/{self._steps}: {values}", file=self._stream)
+            print(
+                f"step {step}/{self._steps}: {values}",
+                file=self._stream,
+                flush=True,
+            )
 
     def _speed(self, trainer, step):
         """Return what has been done since the last line, and how fast."""

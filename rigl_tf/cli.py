@@ -11,6 +11,7 @@ import sys
 
 import rigl_tf
 from rigl_tf import commands
+from rigl_tf import failures
 
 
 def main(argv=None):
@@ -30,10 +31,10 @@ def main(argv=None):
     except BrokenPipeError:  # `rigl_tf table erk | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except commands.UserMistake as mistake:
+    except failures.UserMistake as mistake:
         print(f"rigl_tf: {mistake}", file=sys.stderr)
         return 2
-    except commands.Interrupted as interrupted:
+    except failures.Interrupted as interrupted:
         print(f"rigl_tf: {interrupted}", file=sys.stderr)
         return 130
     except KeyboardInterrupt:
@@ -43,7 +44,7 @@ def main(argv=None):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        raise commands.UserMistake(f"{message} (see `{self.prog} --help`)")
+        raise failures.UserMistake(f"{message} (see `{self.prog} --help`)")
 
 
 def _parse(argv):

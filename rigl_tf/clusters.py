@@ -1,6 +1,7 @@
 """Who the workers of a run are, without TensorFlow."""
 
 import json
+import re
 
 
 def check_tf_config(text):
@@ -45,3 +46,41 @@ def tf_config(workers, index):
         )
     task = {"type": "worker", "index": index}
     return json.dumps({"cluster": {"worker": workers}, "task": task})
+
+
+def of_slurm(variables, port):
+    """Return the `TF_CONFIG` of a task of a Slurm step.
+
+    Ranks go through the nodes in Slurm's order, the first tasks on the first
+    node (`--distribution=block`).
+
+    Args:
+        variables: mapping with SLURM_PROCID, SLURM_STEP_NODELIST and
+            SLURM_STEP_TASKS_PER_NODE.
+        port: first port of each node.
+    """
+    hosts = _expand_hosts(variables["SLURM_STEP_NODELIST"])
+    counts = []
+    for part in variables["SLURM_STEP_TASKS_PER_NODE"].split(","):
+        count, _, times = part.rstrip(")").partition("(x")
+        counts += [int(count)] * int(times or 1)
+    addresses = [
+        f"{host}:{port + index}"
+        for host, count in zip(hosts, counts)
+        for index in range(count)
+    ]
+    return tf_config(addresses, int(variables["SLURM_PROCID"]))
+
+
+def _expand_hosts(text):
+    """Expand Slurm's lists: "gpu[01-03,7],login" -> ["gpu01", ...]."""
+    hosts = []
+    for prefix, ranges in re.findall(r"([^,\[]+)(?:\[([^\]]*)\])?", text):
+        for part in ranges.split(",") if ranges else [None]:
+            if part is None:
+                hosts.append(prefix)
+                continue
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                hosts.append(f"{prefix}{number:0{len(first)}d}")
+    return hosts

@@ -6,7 +6,6 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 import contextlib
 import json
 import os
-import signal
 import sys
 import tempfile
 import zipfile
@@ -15,6 +14,7 @@ from rigl_tf import cards
 from rigl_tf import checks
 from rigl_tf import clusters
 from rigl_tf import config
+from rigl_tf import failures
 from rigl_tf import files
 from rigl_tf import jobs
 from rigl_tf import report_formats
@@ -34,32 +34,24 @@ TABLES = (
     "gru",
     "lenet",
 )
-_MISTAKES = (ValueError, TypeError, OSError, ImportError)
-
-
-class UserMistake(Exception):
-    """Something that the user can cure."""
-
-
-class Interrupted(Exception):
-    """A run that was stopped and can go on."""
 
 
 def train(arguments):
     """Train and evaluate one model."""
     words = arguments.words
-    with _mistakes():
+    with failures.mistakes():
         settings = config.read(words, arguments.imports)
-        _join_workers(arguments.workers, arguments.worker)
+        n_workers = _join_workers(arguments.workers, arguments.worker)
         workdir = arguments.workdir or f"runs/{sweeps.run_name(words)}"
         workdir = files.path(workdir)
-    _run(settings, workdir)
+    with failures.stop_at_once():
+        _run(settings, workdir, n_workers)
     return 0
 
 
 def prepare(arguments):
     """Download and prepare a data set, or check it."""
-    with _mistakes():
+    with failures.mistakes():
         with _quiet_start():
             from rigl_tf.datasets import prepared
         found = prepared.prepare(arguments.name, arguments.data_dir)
@@ -70,7 +62,7 @@ def prepare(arguments):
 
 def sweep(arguments):
     """Train every line of a file."""
-    with _mistakes():
+    with failures.mistakes():
         checks.at_least("--jobs", arguments.jobs, 1, integer=True)
         runs = sweeps.resolve(
             sweeps.read(arguments.name, arguments.words), arguments.workdir
@@ -81,13 +73,14 @@ def sweep(arguments):
     for number, (words, workdir) in enumerate(runs, start=1):
         print(f"[{number}/{len(runs)}] {' '.join(words)}")
         if not arguments.dry_run:
-            _run(settings[number - 1], workdir)
+            with failures.stop_at_once():
+                _run(settings[number - 1], workdir)
     return 0
 
 
 def report(arguments):
     """Tabulate finished runs."""
-    with _mistakes():
+    with failures.mistakes():
         checks.one_of("--format", arguments.format, report_formats.FORMATS)
         if arguments.published is not None:
             rows = results.beside_published(
@@ -102,7 +95,7 @@ def report(arguments):
 
 def methods(arguments):
     """List all methods, or show the card of one."""
-    with _mistakes():
+    with failures.mistakes():
         if arguments.name is None:
             print(cards.markdown())
         else:
@@ -114,7 +107,7 @@ def methods(arguments):
 
 def count(arguments):
     """Count operations, parameters and bytes."""
-    with _mistakes():
+    with failures.mistakes():
         if arguments.model is not None and not arguments.words:
             counts = _count_file(arguments)
         elif arguments.model is not None or arguments.input_shape is not None:
@@ -162,7 +155,7 @@ def _count_file(arguments):
 
 def table(arguments):
     """Print a table of the paper."""
-    with _mistakes():
+    with failures.mistakes():
         if arguments.name not in TABLES:
             raise ValueError(
                 f"There are the tables {', '.join(TABLES)}. "
@@ -178,7 +171,7 @@ def table(arguments):
 
 def evaluate(arguments):
     """Evaluate the newest checkpoint of a run."""
-    with _mistakes():
+    with failures.mistakes():
         workdir = files.path(arguments.workdir)
         written = workdir / "config.gin"
         if not written.exists():
@@ -203,14 +196,14 @@ def evaluate(arguments):
 
 def summary(arguments):
     """Show what a run has come to."""
-    with _mistakes():
+    with failures.mistakes():
         results.print_summary(arguments.workdir)
     return 0
 
 
 def connectivity(arguments):
     """Draw the input layer's connections."""
-    with _mistakes():
+    with failures.mistakes():
         from rigl_tf import connectivity
 
         for line in connectivity.draw(arguments.workdir):
@@ -227,26 +220,53 @@ def _experiment(settings):
         return config.parse(settings)()
 
 
-def _run(settings, workdir):
-    """Train what the settings say; a finished run is only announced."""
-    with _mistakes():
+def _run(settings, workdir, n_workers=1):
+    """Train what the settings say; a finished run is only announced.
+
+    Args:
+        settings: `config.Config`.
+        workdir: path of the work directory.
+        n_workers: how many processes the flags speak of.
+    """
+    with failures.mistakes():
         experiment = _experiment(settings)
         text = config.resolved()
-        everyone = experiment.hardware.workers()
-    with _failures():
-        if everyone.from_chief(lambda: _is_finished(workdir, text)):
-            if everyone.is_chief:
-                print(f"{workdir} holds this run, finished: nothing to do")
-            return
-    with _mistakes():
-        built = experiment.build()
-        claim = contextlib.nullcontext()
-        if everyone.is_chief:
-            claim = workdirs.claim(workdir, text)
-    with _failures(), claim, _stop_requests() as should_stop:
+    with failures.of_training(), contextlib.ExitStack() as stack:
+        with failures.mistakes():
+            everyone = experiment.hardware.workers()
+            _require_same(everyone, settings, n_workers)
+            if everyone.from_chief(lambda: _is_finished(workdir, text)):
+                if everyone.is_chief:
+                    print(f"{workdir} holds this run, finished: nothing to do")
+                return
+            built = experiment.build()
+            everyone.from_chief(lambda: _claim(stack, workdir, text))
+        should_stop = stack.enter_context(failures.stop_requests())
         result = experiment.train_and_evaluate(workdir, built, should_stop)
     if everyone.is_chief:
         results.print_closing_table(result, workdir)
+
+
+def _require_same(everyone, settings, n_workers):
+    """Require that all workers train the same run, and know of each other."""
+    if n_workers > everyone.count:
+        raise ValueError(
+            f"`--workers` is for hardware/multi_worker. Received: {n_workers} "
+            "workers, without that word"
+        )
+    words = (settings.words, settings.imports)
+    differ = everyone.from_chief(lambda: words) != words
+    differing, _ = everyone.agree(differ, 0)
+    if differing:
+        raise ValueError(
+            "All workers must be given the same words. Received: other words "
+            f"than those of the chief{' here' if differ else ' elsewhere'}"
+        )
+
+
+def _claim(stack, workdir, text):
+    """Hold the work directory until the stack is closed."""
+    stack.enter_context(workdirs.claim(workdir, text))
 
 
 def _is_finished(workdir, text):
@@ -256,80 +276,17 @@ def _is_finished(workdir, text):
 
 
 def _join_workers(addresses, index):
-    """Turn --workers and --worker into `TF_CONFIG`."""
+    """Turn --workers and --worker into `TF_CONFIG`; return their number."""
     if addresses is None and index is None:
-        return
+        return 1
     if addresses is None or index is None:
         raise ValueError(
             "`--workers` and `--worker` go together. Received: "
             f"--workers={addresses}, --worker={index}"
         )
-    os.environ["TF_CONFIG"] = clusters.tf_config(addresses.split(","), index)
-
-
-@contextlib.contextmanager
-def _stop_requests():
-    """Turn the first SIGTERM or SIGINT into a request to stop."""
-    received = []
-
-    def request(signum, frame):
-        del frame
-        if received:
-            raise KeyboardInterrupt
-        received.append(signum)
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, request) for number in signals]
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in zip(signals, before):
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def _failures():
-    """Turn what can go wrong in training, with the user's help, into a line."""
-    import tensorflow as tf
-
-    from rigl_tf import checkpoints
-    from rigl_tf import runs
-    from rigl_tf import workers
-
-    try:
-        yield
-    except runs.Interrupted as interrupted:
-        raise Interrupted(str(interrupted)) from interrupted
-    except (workers.LostWorker, *workers.SIGNS_OF_LOSS) as error:
-        raise Interrupted(
-            "lost another worker, or files; started again, all go on from "
-            f"the last checkpoint ({config.one_line(error)[:200]})"
-        ) from error
-    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
-        if "GetNext" not in str(error):
-            raise
-        raise UserMistake(
-            "the data cannot be read: a damaged record or image (ImageNet "
-            f"takes on_damage='skip'): {config.one_line(error)[:300]}"
-        ) from error
-    except (
-        checkpoints.CheckpointError,
-        workdirs.WorkdirError,
-        FloatingPointError,
-        OSError,
-    ) as error:
-        raise UserMistake(config.one_line(error)) from error
-
-
-@contextlib.contextmanager
-def _mistakes():
-    """Turn the errors that users can cure into one line."""
-    try:
-        yield
-    except _MISTAKES as error:
-        if os.environ.get("RIGL_TF_TRACEBACK"):
-            raise
-        raise UserMistake(config.one_line(error)) from error
+    addresses = addresses.split(",")
+    os.environ["TF_CONFIG"] = clusters.tf_config(addresses, index)
+    return len(addresses)
 
 
 @contextlib.contextmanager

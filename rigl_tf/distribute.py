@@ -75,13 +75,23 @@ class Hardware:
         """Return the `workers.Workers` of the strategy."""
         return workers.Workers(self.create())
 
-    def check_batch_size(self, strategy, batch_size):
-        """Require that all replicas get as many examples.
+    def check(self, strategy, batch_size):
+        """Require that the strategy can train batches of a size.
 
         Raises:
-            ValueError: they do not.
+            ValueError: its replicas would not get as many examples, or it
+                cannot be compiled.
         """
         n_replicas = strategy.num_replicas_in_sync
+        if (
+            self.jit_compile
+            and n_replicas > 1
+            and "CPU" in str(strategy.extended.worker_devices)
+        ):
+            raise ValueError(
+                "`jit_compile` does not go with several CPU devices. Received: "
+                f"jit_compile=True, {n_replicas} replicas (JIT_COMPILE=False)"
+            )
         if batch_size % n_replicas:
             raise ValueError(
                 f"`batch_size` must be a multiple of the {n_replicas} replicas "
@@ -248,15 +258,10 @@ def _cluster(port):
         clusters.check_tf_config(os.environ["TF_CONFIG"])
         return resolvers.TFConfigClusterResolver()
     if "SLURM_STEP_TASKS_PER_NODE" in os.environ:
-        # Slurm gives each task its GPUs; the resolver must not ask for them.
-        nodes = os.environ["SLURM_STEP_TASKS_PER_NODE"]
-        n_tasks = max(int(part.split("(")[0]) for part in nodes.split(","))
-        return resolvers.SlurmClusterResolver(
-            port_base=port,
-            gpus_per_node=n_tasks,
-            gpus_per_task=1,
-            auto_set_gpu=False,
-        )
+        # Not TensorFlow's resolver for Slurm, which orders hosts as strings and
+        # wants to hand out the GPUs.
+        os.environ["TF_CONFIG"] = clusters.of_slurm(os.environ, port)
+        return resolvers.TFConfigClusterResolver()
     raise ValueError(
         "hardware/multi_worker must know its workers. Received: neither "
         "TF_CONFIG, nor --workers and --worker, nor a Slurm step (srun)"
@@ -277,6 +282,11 @@ def _before_start(name, function, *args):
     """Call what TensorFlow allows only before it has run anything."""
     try:
         return function(*args)
+    except tf.errors.UnknownError as error:
+        raise ValueError(
+            f"{name} must be able to open its port. Received: "
+            f"{os.environ.get('TF_CONFIG')} ({str(error).splitlines()[0]})"
+        ) from error
     except RuntimeError as error:
         raise ValueError(
             f"{name} must be created before TensorFlow runs anything in the "

@@ -158,7 +158,7 @@ class Experiment:
         strategy = self.hardware.create()
         data = self.dataset()
         data.check(self.batch_size)
-        self.hardware.check_batch_size(strategy, self.batch_size)
+        self.hardware.check(strategy, self.batch_size)
         with self.hardware.scope(strategy):
             net = networks.build(self, data)
             optimizer = self.optimizer()

@@ -1,9 +1,8 @@
 """Files of a run, on a local disk or at a URL such as gs://bucket/run.
 
-URLs are read and written through `etils.epath`: gs:// and s3://, by TensorFlow
-where it can and by fsspec elsewhere. A file is complete or absent: local ones
-are renamed into place after they have reached the disk, remote ones appear when
-they are closed.
+URLs are read and written through `etils.epath`, by the file systems that
+TensorFlow has (gs:// everywhere). A file is complete or absent: it is renamed
+into place after it was written.
 """
 
 import contextlib
@@ -15,6 +14,8 @@ import tempfile
 
 # Local names of files that are being written.
 TEMPORARY = ".tmp-"
+# Of URLs, as far as etils knows them.
+_SCHEMES = ("gs", "s3")
 
 
 def path(name):
@@ -28,15 +29,17 @@ def path(name):
     """
     if "://" not in str(name):
         return name if hasattr(name, "parts") else pathlib.Path(name)
-    from etils import epath  # takes a tenth of a second
+    from etils import epath
+    import tensorflow as tf  # slow
 
-    try:
-        return epath.Path(name)
-    except KeyError:
+    known = [s for s in tf.io.gfile.get_registered_schemes() if s in _SCHEMES]
+    if str(name).partition("://")[0] not in known:
         raise ValueError(
-            "A URL must begin with gs://, s3://, az:// or hf://. "
+            "A URL must be of a file system that TensorFlow has here: "
+            f"{', '.join(f'{scheme}://' for scheme in known) or 'none'}. "
             f"Received: {str(name)!r}"
-        ) from None
+        )
+    return epath.Path(name)
 
 
 def is_local(place):
@@ -67,8 +70,10 @@ def replacing(place):
     with tempfile.TemporaryDirectory() as directory:
         temporary = pathlib.Path(directory) / place.name
         yield temporary
-        with open(temporary, "rb") as source, place.open("wb") as target:
+        upload = place.parent / (TEMPORARY + place.name)
+        with open(temporary, "rb") as source, upload.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 24)
+        upload.replace(place)
 
 
 def write_text(place, text):

@@ -74,20 +74,22 @@ class SparseTrainer(steps.SparseSteps):
 
         def train_steps(iterator, n_steps, totals):
             def one_step(index, bad, totals, waited):
-                batch, seconds = _timed_next(iterator, totals)
+                batch, seconds = _timed_next(iterator)
                 sums = self.strategy.run(step, args=(batch,))
                 sums = self.strategy.reduce("sum", sums, axis=None)
-                bad = tf.where(tf.math.is_finite(sums[1]), bad, index)
+                is_bad = (bad < 0) & ~tf.math.is_finite(sums[1])
+                bad = tf.where(is_bad, index, bad)
                 totals += tf.cast(sums, totals.dtype)
                 return [index + 1, bad, totals, waited + seconds]
 
             # Sums are carried through: their bits do not depend on how many
-            # steps a call takes.
+            # steps a call takes. Nothing on the host waits for them in between.
             start = [tf.constant(0), tf.constant(-1), totals]
             _, bad, totals, waited = tf.while_loop(
-                lambda index, bad, *_: (index < n_steps) & (bad < 0),
+                lambda index, *_: index < n_steps,
                 one_step,
                 [*start, tf.constant(0.0, tf.float64)],
+                parallel_iterations=1,
             )
             return bad, totals, waited
 
@@ -306,15 +308,9 @@ def _means(totals, measures):
     return {n: float(t / totals[0]) for n, t in zip(measures, totals[1:])}
 
 
-def _timed_next(iterator, after):
-    """Take a batch, and measure the seconds that it was waited for.
-
-    Args:
-        iterator: distributed iterator.
-        after: tensor of the step before, on which there is nothing to wait for.
-    """
-    with tf.control_dependencies([after]):
-        began = tf.timestamp()
+def _timed_next(iterator):
+    """Take a batch, and measure the seconds that it was waited for."""
+    began = tf.timestamp()
     with tf.control_dependencies([began]):
         batch = next(iterator)
     with tf.control_dependencies(tf.nest.flatten(batch, True)):

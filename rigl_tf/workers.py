@@ -23,8 +23,15 @@ SIGNS_OF_LOSS = (
 )
 
 
+_MISTAKES = (ValueError, TypeError, OSError, ImportError)
+
+
 class LostWorker(Exception):
     """Another process has ended; all can go on from the last checkpoint."""
+
+
+class ChiefRefused(ValueError):
+    """The chief met a mistake of the user's, and says which."""
 
 
 class Workers:
@@ -82,21 +89,29 @@ class Workers:
             the result, on all.
 
         Raises:
-            LostWorker: it failed on the chief, which raises the error itself.
+            ChiefRefused: it met a mistake, such as a full disk, on the chief,
+                which raises the error itself.
+            LostWorker: it failed there for another reason.
         """
         if self.count == 1:
             return function()
-        data, error = b"", None
+        data, error, kind = b"", None, 0
         if self.is_chief:
             try:
-                data = pickle.dumps(function())
+                result = function()
+                data = b"" if result is None else pickle.dumps(result)
             except Exception as raised:  # told after the others have heard
                 error = raised
-        n_bytes, n_errors = self._sum([len(data), error is not None])
+                kind = 1 if isinstance(raised, _MISTAKES) else 2
+        n_bytes, kind = self._sum([len(data), kind])
         if error is not None:
             raise error
-        if n_errors:
+        if kind == 1:
+            raise ChiefRefused("the chief refused; its own line says why")
+        if kind == 2:
             raise LostWorker("the chief failed; its own line says why")
+        if not n_bytes:
+            return None
         return pickle.loads(self._receive(data, int(n_bytes)))
 
     def _receive(self, data, n_bytes):

@@ -19,17 +19,22 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import time
 
 _ROOT = pathlib.Path(__file__).parent.parent
 # tensorflow-tpu brings TensorFlow itself: rigl_tf and what would ask for the
 # ordinary package come without their dependencies.
 _INSTALL = """\
-python3 -m venv ~/rigl_venv
-~/rigl_venv/bin/pip install --quiet --upgrade pip
-~/rigl_venv/bin/pip install --quiet "tensorflow-tpu>=2.20" tensorflow-datasets \
-importlib_resources absl-py gin-config scikit-learn dm-tree six gcsfs
-~/rigl_venv/bin/pip install --quiet --no-deps tensorflow-model-optimization \
-tf-keras ~/rigl_tf-*.whl"""
+set -e
+python3 -m pip install --quiet --user uv
+python3 -m uv venv --quiet --allow-existing --python 3.12 ~/rigl_venv
+install="python3 -m uv pip install --quiet --python ~/rigl_venv/bin/python"
+$install "tensorflow-tpu>=2.20" tensorflow-datasets importlib_resources \
+absl-py gin-config scikit-learn dm-tree six
+$install --no-deps tensorflow-model-optimization tf-keras ~/rigl_tf-*.whl"""
+# Of a VM that is gone; any other may be training.
+_GONE = ("PREEMPTED", "TERMINATED", "NOT_FOUND")
+_PAUSE = 60  # between two attempts [s]
 
 
 class CloudTpu:
@@ -77,17 +82,17 @@ class CloudTpu:
         words = list(self._flags.words)
         if self._flags.pod:
             words.append(f"TPU={self._flags.name}")
-        command = f"{environment}~/rigl_venv/bin/rigl_tf train "
-        command += shlex.join(words)
+        # A run whose connection was lost may still be there.
+        command = f"{environment}flock --wait 900 ~/.rigl_tf.lock "
+        command += f"~/rigl_venv/bin/rigl_tf train {shlex.join(words)}"
         for _ in range(self._flags.restarts + 1):
             code = self._ssh("0", command)
             if code in (0, 2) or self._flags.dry_run:
                 return code
-            if self._state() != "READY":
+            if self._state() in _GONE:
                 self.delete()
-                code = self.create() or self.install()
-                if code:
-                    return code
+                if self.create() or self.install():
+                    time.sleep(_PAUSE)  # there may be none to be had
         return code
 
     def delete(self):
@@ -96,14 +101,20 @@ class CloudTpu:
 
     def all(self):
         """Create, install, run, delete; return the exit code of the run."""
-        code = self.create() or self.install() or self.run()
-        return self.delete() or code
+        try:
+            code = self.create() or self.install() or self.run()
+        finally:
+            deleted = self.delete()
+        return code or deleted
 
     def _state(self):
+        """Return the state of the VM, "" if nobody answers."""
         words = self._words(
             "describe", self._flags.name, "--format=value(state)"
         )
         found = subprocess.run(words, capture_output=True, text=True)
+        if "NOT_FOUND" in found.stderr:
+            return "NOT_FOUND"
         return found.stdout.strip()
 
     def _ssh(self, worker, command):

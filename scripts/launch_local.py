@@ -39,15 +39,19 @@ class Launcher:
 
     def run(self):
         """Run; return the exit code: 0, 2 (mistake), 130 or that of a death."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._pass_on)
         for attempt in range(self._n_restarts + 1):
             codes = self._run_once()
             if 2 in codes:
                 return 2
             worst = next((code for code in codes if code), 0)
-            if worst == 0 or self._signal:
-                return worst
+            if worst and self._signal:
+                return 130
+            # As a shell tells of a death by a signal.
+            worst = 128 - worst if worst < 0 else worst
+            if worst == 0:
+                return 0
             print(
                 f"workers ended with {codes} (start {attempt + 1})", flush=True
             )
@@ -87,7 +91,7 @@ class Launcher:
         self._signal = number
         for process in self._processes:
             if process.poll() is None:
-                process.send_signal(number)
+                process.send_signal(signal.SIGTERM)
 
 
 def ports(count):

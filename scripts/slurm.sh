@@ -19,7 +19,8 @@ set -uo pipefail
 
 # Slurm runs a copy of this file, elsewhere.
 cd "${SLURM_SUBMIT_DIR:-.}" || exit 2
-srun --kill-on-bad-exit=1 --wait=60 \
+srun --kill-on-bad-exit=1 --wait=60 --distribution=block \
+  --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" \
   "${VENV:-.venv}/bin/rigl_tf" train "$@"
 code=$?
 

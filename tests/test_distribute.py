@@ -1,6 +1,7 @@
 """Choice of hardware, and what its choice must not change."""
 
 import json
+import os
 import re
 
 import contracts
@@ -25,11 +26,6 @@ RIGL = [
     "LOG_INTERVAL=4",
     "CHECKPOINT_INTERVAL=6",
 ]
-
-
-def two_processes(monkeypatch):
-    """Say that there are two workers, without starting them."""
-    monkeypatch.setenv("TF_CONFIG", clusters.tf_config(["a:1", "b:2"], 1))
 
 
 @pytest.mark.parametrize(
@@ -80,21 +76,37 @@ def test_bad_addresses_are_refused(hosts, index, words):
         clusters.tf_config(hosts, index)
 
 
-def test_slurm_says_who_is_who(monkeypatch):
-    """Two nodes with two tasks each; this is the third task."""
+@pytest.mark.parametrize(
+    "nodes, tasks, rank, expected",
+    [
+        (
+            "node[1-2]",
+            "2(x2)",
+            2,
+            ["node1:90", "node1:91", "node2:90", "node2:91"],
+        ),
+        # Slurm's order, not that of strings; ranges keep their zeros.
+        (
+            "n[2,9-11],login",
+            "1(x4),2",
+            3,
+            ["n2:90", "n9:90", "n10:90", "n11:90", "login:90", "login:91"],
+        ),
+        ("gpu[08-10]", "1(x3)", 0, ["gpu08:90", "gpu09:90", "gpu10:90"]),
+        ("alone", "1", 0, ["alone:90"]),
+    ],
+)
+def test_slurm_says_who_is_who(nodes, tasks, rank, expected, monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     for name, value in {
-        "SLURM_PROCID": "2",
-        "SLURM_STEP_NUM_TASKS": "4",
-        "SLURM_STEP_NODELIST": "node[1-2]",
-        "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+        "SLURM_PROCID": str(rank),
+        "SLURM_STEP_NODELIST": nodes,
+        "SLURM_STEP_TASKS_PER_NODE": tasks,
     }.items():
         monkeypatch.setenv(name, value)
-    resolver = distribute._cluster(9000)
-    assert resolver.cluster_spec().as_dict() == {
-        "worker": ["node1:9000", "node1:9001", "node2:9000", "node2:9001"]
-    }
-    assert resolver.get_task_info() == ("worker", 2)
+    resolver = distribute._cluster(90)
+    assert resolver.cluster_spec().as_dict() == {"worker": expected}
+    assert (resolver.task_type, resolver.task_id) == ("worker", rank)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +149,9 @@ def test_a_strategy_must_be_one():
 
 def test_batches_must_divide(mirrored):
     with pytest.raises(ValueError, match="multiple of the 2.*batch_size=33"):
-        distribute.Hardware().check_batch_size(mirrored, 33)
+        distribute.Hardware().check(mirrored, 33)
+    with pytest.raises(ValueError, match="several CPU devices"):
+        distribute.Hardware(jit_compile=True).check(mirrored, 32)
 
 
 def test_synchronised_batch_normalisation_is_that_of_one_device(mirrored):
@@ -265,8 +279,20 @@ def test_a_failing_chief_is_told_to_all():
     with pytest.raises(OSError, match="disk full"):
         chief.from_chief(fail)
     other._sum = lambda values: sent.pop(0)
-    with pytest.raises(workers.LostWorker, match="the chief failed"):
+    with pytest.raises(workers.ChiefRefused, match="its own line says why"):
         other.from_chief(fail)
+
+
+def test_words_must_be_the_same_everywhere(capsys):
+    words = ["--workers=127.0.0.1:1,127.0.0.1:2", "--worker=1"]
+    before = os.environ.get("TF_CONFIG")
+    try:
+        assert cli.main(["train", *RIGL, *words]) == 2
+    finally:
+        os.environ.pop("TF_CONFIG")
+        if before is not None:
+            os.environ["TF_CONFIG"] = before
+    assert "is for hardware/multi_worker" in capsys.readouterr().err
 
 
 HOST = re.compile(r"outfeed|infeed|\bsend\(|\brecv\(|callback|HostCompute")

@@ -31,7 +31,7 @@ class Bucket:
         function = getattr(tf.io.gfile, name)
 
         def call(*args, **kwargs):
-            args = [self.rename(value) for value in args]
+            args = [self._place(value) for value in args]
             if (
                 name == "GFile"
                 and "w" in args[1]
@@ -40,10 +40,10 @@ class Bucket:
                 tf.io.gfile.remove(args[0])  # in memory, "w" appends
             found = function(*args, **kwargs)
             if isinstance(found, list):
-                return [self.rename(f, "ram://", "gs://") for f in found]
+                return [self._place(f, "ram://", "gs://") for f in found]
             if name == "walk":
                 return (
-                    (self.rename(root, "ram://", "gs://"), *rest)
+                    (self._place(root, "ram://", "gs://"), *rest)
                     for root, *rest in list(found)
                 )
             return found
@@ -51,7 +51,7 @@ class Bucket:
         return call
 
     @staticmethod
-    def rename(value, old="gs://", new="ram://"):
+    def _place(value, old="gs://", new="ram://"):
         return value.replace(old, new) if isinstance(value, str) else value
 
 
@@ -109,7 +109,7 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(bucket, tmp_path, capsys):
 
 def test_unknown_urls_are_refused(capsys):
     assert cli.main(["train", *RIGL, "--workdir=ftp://host/run"]) == 2
-    assert "must begin with gs://" in capsys.readouterr().err
+    assert "of a file system that TensorFlow has" in capsys.readouterr().err
 
 
 def test_what_fails_leaves_what_was_there(tmp_path):

@@ -149,6 +149,7 @@ EDGES = {
     "config": {"experiment", "files"},
     "sweeps": {"config", "files", "published"},
     "cards": {"config"},
+    "failures": {"checkpoints", "config", "runs", "workdirs", "workers"},
     "commands": {
         "cards",
         "checkpoints",
@@ -157,6 +158,7 @@ EDGES = {
         "config",
         "connectivity",
         "datasets",
+        "failures",
         "exports",
         "files",
         "jobs",
@@ -168,7 +170,7 @@ EDGES = {
         "workdirs",
         "workers",
     },
-    "cli": {"commands"},
+    "cli": {"commands", "failures"},
     "models": set(),
     "datasets": {"checks"},
 }
@@ -178,7 +180,7 @@ PURE = {
     "schedules": {"tensorflow"},
     "distributions": set(),
     "results": set(),
-    "files": {"etils"},
+    "files": {"etils", "tensorflow"},
     "mask_files": {"numpy"},
 }
 

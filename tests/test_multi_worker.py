@@ -12,6 +12,7 @@ import keras
 import kill_test
 import launch_local
 import numpy as np
+import pytest
 import tensorflow as tf
 import tiny
 import two_workers
@@ -68,7 +69,7 @@ def test_two_processes_train_like_one(tmp_path):
         ]
     )
     for process in pair:
-        _, errors = process.communicate()
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors[-2000:]
 
     def load_equal(name):
@@ -116,7 +117,7 @@ def test_two_replicas_agree_with_batch_normalisation(mirrored):
 def test_the_chief_writes_and_all_are_told(tmp_path):
     """A run of two; then it is finished for both; words that differ stop it."""
     pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
-    outputs = [process.communicate() for process in pair]
+    outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "test accuracy" in outputs[0][0]
     assert outputs[1][0] == ""
@@ -128,18 +129,54 @@ def test_the_chief_writes_and_all_are_told(tmp_path):
     )
 
     pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
-    outputs = [process.communicate() for process in pair]
+    outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "finished: nothing to do" in outputs[0][0]
 
     (tmp_path / "run/result.json").unlink()
     pair = train_pair(*WORDS, "SEED=1", f"--workdir={tmp_path / 'run'}")
-    outputs = [process.communicate() for process in pair]
+    outputs = [process.communicate(timeout=300) for process in pair]
     assert pair[0].returncode == 2
     assert "SEED = 1" in outputs[0][1]
-    assert pair[1].returncode == 130
+    assert pair[1].returncode == 2
+    assert "the chief refused" in outputs[1][1]
     for _, errors in outputs:
         assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "chief, other, words",
+    [
+        (["SEED=0"], ["SEED=7"], "must be given the same words"),
+        (["BATCH_SIZE=101"], ["BATCH_SIZE=101"], "multiple of the 2 replicas"),
+    ],
+)
+def test_a_mistake_is_told_by_all(chief, other, words, tmp_path):
+    def command(index, addresses):
+        return [
+            *(sys.executable, "-m", "rigl_tf", "train", *WORDS),
+            *(other if index else chief),
+            *(f"--workers={addresses}", f"--worker={index}"),
+            f"--workdir={tmp_path / 'run'}",
+        ]
+
+    pair = start_pair(command)
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert [process.returncode for process in pair] == [2, 2], outputs
+    for _, errors in outputs:
+        assert words in errors and "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_survivors_of_a_kill_end_with_130(tmp_path):
+    long = [*WORDS, "TRAIN_STEPS=100000", "UPDATE_END_STEP=1000"]
+    pair = train_pair(*long, f"--workdir={tmp_path / 'run'}")
+    wait_for_checkpoint(tmp_path / "run", pair)
+    pair[1].kill()
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert pair[0].returncode == 130, outputs
+    assert "lost another worker" in outputs[0][1]
+    assert "Traceback" not in outputs[0][1]
 
 
 def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
@@ -149,7 +186,7 @@ def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
     pair = train_pair(*long, f"--workdir={workdir}")
     wait_for_checkpoint(workdir, pair)
     pair[1].send_signal(signal.SIGTERM)
-    outputs = [process.communicate() for process in pair]
+    outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [130, 130], outputs
     steps = sorted(int(f.stem) for f in workdir.glob("checkpoints/*.npz"))
     assert f"stopped after step {steps[-1]}" in outputs[0][1]
@@ -168,7 +205,7 @@ def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
     )
     wait_for_checkpoint(workdir, [one], after=steps[-1])
     one.send_signal(signal.SIGTERM)
-    _, errors = one.communicate()
+    _, errors = one.communicate(timeout=300)
     assert one.returncode == 130, errors
     lines = (workdir / "metrics.jsonl").read_text().splitlines()
     seen = [json.loads(line)["step"] for line in lines]

@@ -86,6 +86,7 @@ def test_evaluate_repeats_the_result(tmp_path, capsys):
         "step": 6,
         "loss": result["loss"],
         "accuracy": result["accuracy"],
+        "top_5_accuracy": result["top_5_accuracy"],
     }
     assert cli.main(["summary", workdir]) == 0
     assert "dead columns" in capsys.readouterr().out

@@ -129,7 +129,7 @@ sys.exit(int(os.environ["CODE"]))
 
 @pytest.mark.parametrize(
     "n_deaths, code, n_starts, expected",
-    [(2, 0, 3, 0), (9, 0, 3, -9), (0, 2, 1, 2), (0, 130, 3, 130)],
+    [(2, 0, 3, 0), (9, 0, 3, 137), (0, 2, 1, 2), (0, 130, 3, 130)],
 )
 def test_the_launcher_starts_all_again(
     n_deaths, code, n_starts, expected, tmp_path, monkeypatch
@@ -143,7 +143,7 @@ def test_the_launcher_starts_all_again(
     monkeypatch.setattr(script, "_PATIENCE", 0.5)
     fake = [sys.executable, str(tmp_path / "fake.py")]
     monkeypatch.setattr(script, "_COMMAND", fake)
-    signals = (signal.SIGTERM, signal.SIGINT)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     before = [signal.getsignal(number) for number in signals]
     try:
         assert script.Launcher([], 2, n_restarts=2).run() == expected

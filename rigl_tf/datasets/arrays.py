@@ -144,6 +144,7 @@ class ArrayDataset:
             indices.skip(n_done * n_parts)
             .map(examples, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
+            .apply(replicas.ENDLESS)
         )
 
     def test(self, batch_size, context=replicas.EVERYTHING):

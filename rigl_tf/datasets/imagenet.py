@@ -143,8 +143,10 @@ class ImageDataset:
                 decoded, tf.data.AUTOTUNE, deterministic=True
             )
         size = context.get_per_replica_batch_size(batch_size)
-        return examples.batch(size, drop_remainder=True).prefetch(
-            tf.data.AUTOTUNE
+        return (
+            examples.batch(size, drop_remainder=True)
+            .prefetch(tf.data.AUTOTUNE)
+            .apply(replicas.ENDLESS)
         )
 
     def _passing_over_damage(self, records, decoded):

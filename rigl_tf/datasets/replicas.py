@@ -8,6 +8,8 @@ not depend on how many there are.
 import tensorflow as tf
 
 EVERYTHING = tf.distribute.InputContext()
+# Workers would ask each other before each batch whether there is one.
+ENDLESS = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
 
 
 def divide(positions, batch_size, context):

@@ -1,0 +1,124 @@
+"""What can go wrong with a command -> one line and an exit code."""
+
+import contextlib
+import os
+import signal
+import sys
+
+from rigl_tf import config
+from rigl_tf import workdirs
+
+_MISTAKES = (ValueError, TypeError, OSError, ImportError)
+
+
+class UserMistake(Exception):
+    """Something that the user can cure."""
+
+
+class Interrupted(Exception):
+    """A run that was stopped and can go on."""
+
+
+@contextlib.contextmanager
+def mistakes():
+    """Turn the errors that users can cure into one line."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, _MISTAKES) and not _is_of_files(error):
+            raise
+        if os.environ.get("RIGL_TF_TRACEBACK"):
+            raise
+        raise UserMistake(config.one_line(error)) from error
+
+
+@contextlib.contextmanager
+def of_training():
+    """Turn what can go wrong in training, with the user's help, into a line."""
+    import tensorflow as tf
+
+    from rigl_tf import checkpoints
+    from rigl_tf import runs
+    from rigl_tf import workers
+
+    try:
+        yield
+    except runs.Interrupted as interrupted:
+        raise Interrupted(str(interrupted)) from interrupted
+    except workers.LostWorker as error:
+        raise Interrupted(f"{error}; the same words go on") from error
+    except workers.SIGNS_OF_LOSS as error:
+        raise Interrupted(
+            "lost another worker, or a file server; started again, all go on "
+            "from the last checkpoint"
+        ) from error
+    except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
+        if "GetNext" not in str(error):
+            raise
+        raise UserMistake(
+            "the data cannot be read: a damaged record or image (ImageNet "
+            f"takes on_damage='skip'): {config.one_line(error)[:300]}"
+        ) from error
+    except Exception as error:
+        known = (
+            checkpoints.CheckpointError,
+            workdirs.WorkdirError,
+            workers.ChiefRefused,
+            FloatingPointError,
+            OSError,
+        )
+        if not isinstance(error, known) and not _is_of_files(error):
+            raise
+        raise UserMistake(config.one_line(error)) from error
+
+
+def _is_of_files(error):
+    """Say whether TensorFlow's file systems, such as gs://, refuse."""
+    if "tensorflow" not in sys.modules:
+        return False
+    errors = sys.modules["tensorflow"].errors
+    return isinstance(
+        error,
+        (
+            errors.FailedPreconditionError,
+            errors.NotFoundError,
+            errors.PermissionDeniedError,
+            errors.UnauthenticatedError,
+            errors.UnimplementedError,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def stop_at_once():
+    """Let SIGTERM end a command as SIGINT does, before training begins."""
+
+    def interrupt(signum, frame):
+        del signum, frame
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def stop_requests():
+    """Turn the first SIGTERM or SIGINT into a request to stop."""
+    received = []
+
+    def request(signum, frame):
+        del frame
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, request) for number in signals]
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
