@@ -52,7 +52,12 @@ def test_models_with_bare_operations_are_masked_saved_and_stripped(tmp_path):
 
 @pytest.mark.parametrize("name", ["Muon", "Lamb"])
 def test_steps_that_mix_positions_keep_zeros(name):
-    sparse = fit_model(rigl(), getattr(keras.optimizers, name)(0.01))
+    optimizer = getattr(keras.optimizers, name)(0.01)
+    if name == "Muon" and keras.__version__ < "3.13":
+        with pytest.raises(ValueError, match="Muon, whose variable"):
+            fit_model(rigl(), optimizer)  # keeps its slots in dictionaries
+        return
+    sparse = fit_model(rigl(), optimizer)
     sparse.fit(*tiny.arrays(), epochs=3, batch_size=16, verbose=0)
     assert leaks(sparse.model) == 0
     trainer = tiny.trainer(
