@@ -2,6 +2,9 @@
 
 import numbers
 
+# What is raised for what the user can cure.
+MISTAKES = (ValueError, TypeError, OSError, ImportError)
+
 
 def fraction(name, value, include_one=True):
     """Require a number in [0, 1], or in [0, 1) without `include_one`.

@@ -5,10 +5,10 @@ import os
 import signal
 import sys
 
+from rigl_tf import checks
 from rigl_tf import config
+from rigl_tf import signals
 from rigl_tf import workdirs
-
-_MISTAKES = (ValueError, TypeError, OSError, ImportError)
 
 
 class UserMistake(Exception):
@@ -25,7 +25,7 @@ def mistakes():
     try:
         yield
     except Exception as error:
-        if not isinstance(error, _MISTAKES) and not _is_of_files(error):
+        if not isinstance(error, checks.MISTAKES) and not _is_of_files(error):
             raise
         if os.environ.get("RIGL_TF_TRACEBACK"):
             raise
@@ -93,15 +93,12 @@ def _is_of_files(error):
 def stop_at_once():
     """Let SIGTERM end a command as SIGINT does, before training begins."""
 
-    def interrupt(signum, frame):
-        del signum, frame
+    def interrupt(number):
+        del number
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with signals.handled(interrupt, signal.SIGTERM):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -109,16 +106,10 @@ def stop_requests():
     """Turn the first SIGTERM or SIGINT into a request to stop."""
     received = []
 
-    def request(signum, frame):
-        del frame
+    def request(number):
         if received:
             raise KeyboardInterrupt
-        received.append(signum)
+        received.append(number)
 
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, request) for number in signals]
-    try:
+    with signals.handled(request, signal.SIGTERM, signal.SIGINT):
         yield lambda: bool(received)
-    finally:
-        for number, handler in zip(signals, before):
-            signal.signal(number, handler)

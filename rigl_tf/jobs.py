@@ -1,10 +1,11 @@
 """Several runs at a time, each in a process of its own. No TensorFlow here."""
 
-import contextlib
 import signal
 import subprocess
 import sys
 import time
+
+from rigl_tf import signals
 
 _COMMAND = (sys.executable, "-m", "rigl_tf", "train")
 
@@ -23,7 +24,14 @@ def run_all(runs, n_jobs, imports=()):
     """
     waiting = list(enumerate(runs, start=1))
     running, unfinished, code = {}, {str(d.resolve()) for _, d in runs}, 0
-    with _pass_on_signals(running) as stopped:
+    stopped = []
+
+    def pass_on(number):
+        stopped.append(number)
+        for process, _ in running.values():
+            process.send_signal(number)
+
+    with signals.handled(pass_on, signal.SIGTERM, signal.SIGINT):
         while running or (waiting and not stopped):
             for item in list(waiting):
                 if len(running) >= n_jobs or stopped:
@@ -65,23 +73,3 @@ def _needs(words):
         for word in words
         if word.startswith("INITIAL_")
     }
-
-
-@contextlib.contextmanager
-def _pass_on_signals(running):
-    """Pass SIGTERM and SIGINT on to all processes; collect the signals."""
-    received = []
-
-    def pass_on(number, frame):
-        del frame
-        received.append(number)
-        for process, _ in running.values():
-            process.send_signal(number)
-
-    signals = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.signal(number, pass_on) for number in signals]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(signals, before):
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@ import csv
 import html
 import io
 
-_COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
+from rigl_tf import results
 
 
 def markdown(rows):
@@ -78,7 +78,7 @@ def _cells(rows):
         cells += [f"{row['training_multiplier']:g}x"] * stretched
         cells += [_ours(row), str(row["n"])]
         cells += [_theirs(row)] * compared
-        costs = (row.get(name) for name in _COSTS)
+        costs = (row.get(name) for name in results.COSTS)
         cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
         if edges:
             edge = row.get("edge")
@@ -107,7 +107,8 @@ def _theirs(row):
 
 def _plots(rows):
     """Draw accuracy over FLOPs of training, one panel per task."""
-    run = [row for row in rows if row["n"] and _COSTS[1] in row]
+    cost = results.COSTS[1]  # of training
+    run = [row for row in rows if row["n"] and cost in row]
     if not run:
         return "<p>No run has finished.</p>"
     try:
@@ -126,11 +127,12 @@ def _plots(rows):
     for task, panel in zip(tasks, panels):
         for method in sorted({r["method"] for r in run if r["task"] == task}):
             points = sorted(
-                (r[_COSTS[1]], 100 * r["accuracy"], r["published_accuracy"])
-                if "published_accuracy" in r
-                else (r[_COSTS[1]], 100 * r["accuracy"], None)
-                for r in run
-                if (r["task"], r["method"]) == (task, method)
+                (
+                    (r[cost], 100 * r["accuracy"], r.get("published_accuracy"))
+                    for r in run
+                    if (r["task"], r["method"]) == (task, method)
+                ),
+                key=lambda point: point[:2],
             )
             costs, ours, theirs = zip(*points)
             (line,) = panel.plot(costs, ours, "o-", label=method)

@@ -22,7 +22,7 @@ _DEFAULTS = {
     "training_multiplier": 1,
     "published": None,
 }
-_COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
+COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
 def rows(directory):
@@ -82,7 +82,7 @@ def beside_published(directory, sweep):
     """
     wanted = published.table(sweep)
     ours = {}
-    if files.find(files.path(directory), "result.json"):
+    with contextlib.suppress(FileNotFoundError):  # nothing was run
         ours = {row["published"]: row for row in rows(directory)}
     return [
         ours.get(row["run"])
@@ -267,7 +267,7 @@ def _statistics(group):
         "accuracy": statistics.fmean(accuracies),
         "accuracy_std": statistics.stdev(accuracies) if len(group) > 1 else 0.0,
     }
-    for name in _COSTS:
+    for name in COSTS:
         if all(name in result for result in group):
             row[name] = statistics.fmean(result[name] for result in group)
     if all("edge_shares" in result for result in group):

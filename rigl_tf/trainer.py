@@ -48,20 +48,19 @@ class SparseTrainer(steps.SparseSteps):
         jit_compile=False,
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
-        self.metrics = dict(metrics or {})
         self.workers = workers.Workers(self.strategy)
         self.stopwatch = stopwatches.Stopwatch()
-        self.reset_totals(0)
         self.n_batches = 0
         self.last_update_report = None
         if updater is not None:
             updater.check_loss(keras.losses.get(loss))
-        self._measures = {"loss": _function(loss), **self.metrics}
+        self._measures = {"loss": _function(loss), **(metrics or {})}
         self._test_measures = {
             **self._measures,
             **({"loss": _function(test_loss)} if test_loss else {}),
             **(test_metrics or {}),
         }
+        self.reset_totals(0)
         self._compile(jit_compile)
 
     def _compile(self, jit_compile):
@@ -101,20 +100,22 @@ class SparseTrainer(steps.SparseSteps):
         # Without AutoGraph, so that coverage and debuggers see the lines.
         self._train_steps = tf.function(train_steps, autograph=False)
         self._mask_update = tf.function(mask_update, autograph=False)
-        self._evaluate = tf.function(
-            lambda batch: self.strategy.reduce(
-                "sum",
-                self.strategy.run(self._replica_evaluate, args=(batch,)),
-                axis=None,
-            ),
-            autograph=False,
-        )
+        self._evaluate = self._summed(self._replica_evaluate)
+
+    def _summed(self, replica_function):
+        """Compile the sum over replicas of a function of a batch."""
+
+        def summed(batch):
+            sums = self.strategy.run(replica_function, args=(batch,))
+            return self.strategy.reduce("sum", sums, axis=None)
+
+        return tf.function(summed, autograph=False)
 
     # The loop.
 
     def reset_totals(self, n_callbacks):
         """Set the running sums, one row per callback, to zero."""
-        self.totals = np.zeros([n_callbacks, 2 + len(self.metrics)])
+        self.totals = np.zeros([n_callbacks, 1 + len(self._measures)])
 
     def train(self, dataset, n_steps, callbacks=(), should_stop=None):
         """Train until `n_steps` optimizer steps have been completed in all.
@@ -204,9 +205,7 @@ class SparseTrainer(steps.SparseSteps):
         Returns:
             dictionary with "loss" and one entry per metric.
         """
-        totals = 0.0
-        for batch in self._distributed(dataset):
-            totals = totals + self._evaluate(batch).numpy().astype("float64")
+        totals = self._add_up(self._evaluate, dataset)
         return _means(totals, self._test_measures)
 
     def confusion(self, dataset, n_classes):
@@ -227,16 +226,14 @@ class SparseTrainer(steps.SparseSteps):
                 tf.reshape(y, [-1]), predicted, n_classes, weights, tf.float32
             )
 
-        @tf.function(autograph=False)
-        def count_all(batch):
-            return self.strategy.reduce(
-                "sum", self.strategy.run(count, args=(batch,)), axis=None
-            )
+        return self._add_up(self._summed(count), dataset)
 
-        matrix = np.zeros([n_classes, n_classes])
+    def _add_up(self, function, dataset):
+        """Add up a function of batches, as float64."""
+        total = 0.0
         for batch in self._distributed(dataset):
-            matrix += count_all(batch).numpy()
-        return matrix
+            total = total + function(batch).numpy().astype("float64")
+        return total
 
     def _distributed(self, dataset):
         if isinstance(dataset, tf.data.Dataset):

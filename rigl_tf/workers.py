@@ -10,10 +10,10 @@ import pickle
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import checks
+
 # Numbers per message; fixed, so that one graph serves all.
 _MESSAGE = 1 << 20
-
-
 # What TensorFlow raises when a peer has gone.
 SIGNS_OF_LOSS = (
     tf.errors.AbortedError,
@@ -21,9 +21,6 @@ SIGNS_OF_LOSS = (
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
 )
-
-
-_MISTAKES = (ValueError, TypeError, OSError, ImportError)
 
 
 class LostWorker(Exception):
@@ -102,7 +99,7 @@ class Workers:
                 data = b"" if result is None else pickle.dumps(result)
             except Exception as raised:  # told after the others have heard
                 error = raised
-                kind = 1 if isinstance(raised, _MISTAKES) else 2
+                kind = 1 if isinstance(raised, checks.MISTAKES) else 2
         n_bytes, kind = self._sum([len(data), kind])
         if error is not None:
             raise error

@@ -50,13 +50,13 @@ class CloudTpu:
     def create(self):
         """Create the TPU VM; return the exit code."""
         flags = self._flags
-        words = [
+        return self._gcloud(
             "create",
             flags.name,
             f"--accelerator-type={flags.accelerator}",
-        ]
-        words.append(f"--version={flags.version}")
-        return self._gcloud(*words, *(["--spot"] if flags.spot else []))
+            f"--version={flags.version}",
+            *(["--spot"] if flags.spot else []),
+        )
 
     def install(self):
         """Put this checkout and tensorflow-tpu onto every worker of the VM."""

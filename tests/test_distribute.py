@@ -16,16 +16,7 @@ from rigl_tf import clusters
 from rigl_tf import distribute
 from rigl_tf import workers
 
-RIGL = [
-    "tasks/digits_mlp",
-    "methods/rigl",
-    "SPARSITY=0.9",
-    "TRAIN_STEPS=12",
-    "UPDATE_END_STEP=8",
-    "UPDATE_INTERVAL=2",
-    "LOG_INTERVAL=4",
-    "CHECKPOINT_INTERVAL=6",
-]
+RIGL = tiny.WORDS
 
 
 @pytest.mark.parametrize(

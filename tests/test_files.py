@@ -5,19 +5,13 @@ import json
 from etils.epath import backend
 import pytest
 import tensorflow as tf
+import tiny
 
 from rigl_tf import cli
 from rigl_tf import files
 
 RIGL = [
-    "tasks/digits_mlp",
-    "methods/rigl",
-    "SPARSITY=0.9",
-    "TRAIN_STEPS=12",
-    "UPDATE_END_STEP=8",
-    "UPDATE_INTERVAL=2",
-    "LOG_INTERVAL=4",
-    "CHECKPOINT_INTERVAL=6",
+    *tiny.WORDS,
     "KEEP_CHECKPOINTS=3",
     "RECORD_MASKS=True",
     "SEED=3",

@@ -7,6 +7,17 @@ import tensorflow as tf
 import rigl_tf
 from rigl_tf import models
 
+# Of a run of the command line that updates, logs and saves.
+WORDS = [
+    "tasks/digits_mlp",
+    "methods/rigl",
+    "SPARSITY=0.9",
+    "TRAIN_STEPS=12",
+    "UPDATE_END_STEP=8",
+    "UPDATE_INTERVAL=2",
+    "LOG_INTERVAL=4",
+    "CHECKPOINT_INTERVAL=6",
+]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
