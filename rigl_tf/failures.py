@@ -25,6 +25,8 @@ def mistakes():
     try:
         yield
     except Exception as error:
+        if _is_out_of_memory(error):
+            raise UserMistake(_out_of_memory(error)) from error
         if not isinstance(error, checks.MISTAKES) and not _is_of_files(error):
             raise
         if os.environ.get("RIGL_TF_TRACEBACK"):
@@ -67,6 +69,8 @@ def of_training():
             FloatingPointError,
             OSError,
         )
+        if _is_out_of_memory(error):
+            raise UserMistake(_out_of_memory(error)) from error
         if not isinstance(error, known) and not _is_of_files(error):
             raise
         raise UserMistake(config.one_line(error)) from error
@@ -74,19 +78,38 @@ def of_training():
 
 def _is_of_files(error):
     """Say whether TensorFlow's file systems, such as gs://, refuse."""
+    return _is_tensorflow(
+        error,
+        "FailedPreconditionError",
+        "NotFoundError",
+        "PermissionDeniedError",
+        "ResourceExhaustedError",  # a full disk
+        "UnauthenticatedError",
+        "UnimplementedError",
+    )
+
+
+def _is_out_of_memory(error):
+    """Say whether a tensor, or an array, found no room."""
+    if _is_tensorflow(error, "ResourceExhaustedError"):
+        return "oom" in str(error).lower() or "memory" in str(error).lower()
+    return isinstance(error, MemoryError)
+
+
+def _out_of_memory(error):
+    """Return the cure, and what was too large."""
+    return (
+        "out of memory; take a smaller model or BATCH_SIZE, or more devices: "
+        f"{config.one_line(error)[:300]}"
+    )
+
+
+def _is_tensorflow(error, *names):
+    """Say whether it is one of TensorFlow's errors, without importing it."""
     if "tensorflow" not in sys.modules:
         return False
     errors = sys.modules["tensorflow"].errors
-    return isinstance(
-        error,
-        (
-            errors.FailedPreconditionError,
-            errors.NotFoundError,
-            errors.PermissionDeniedError,
-            errors.UnauthenticatedError,
-            errors.UnimplementedError,
-        ),
-    )
+    return isinstance(error, tuple(getattr(errors, name) for name in names))
 
 
 @contextlib.contextmanager
