@@ -47,8 +47,9 @@ def web_page(rows):
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
         "<title>rigl_tf report</title>\n<style>body{font-family:sans-serif;"
-        "margin:2em}table{border-collapse:collapse}th,td{padding:.3em .8em;"
-        "border-bottom:1px solid #ddd;text-align:left}</style>\n"
+        "margin:2em}table{border-collapse:collapse;white-space:nowrap}th,td{"
+        "padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
+        "</style>\n"
         f"{_plots(rows)}\n<table>\n{body}\n</table>\n</html>"
     )
 
@@ -62,9 +63,10 @@ def _cells(rows):
     stretched = any(r["training_multiplier"] != 1 for r in rows)
     compared = any("published_accuracy" in r for r in rows)
     edges = any("edge" in r for r in rows)
+    bits = any("bits_per_character" in r for r in rows)
     header = ["task", "method", "distribution", "sparsity"]
     header += ["mask shape"] * structured + ["training"] * stretched
-    header += ["test accuracy, %", "runs"]
+    header += ["bits per character"] * bits + ["test accuracy, %", "runs"]
     header += ["published, %"] * compared
     header += ["inference FLOPs", "training FLOPs"]
     header += ["input connections at the edge"] * edges
@@ -76,7 +78,8 @@ def _cells(rows):
         cells.append(f"{row['sparsity']:g}")
         cells += [row["mask_shape"]] * structured
         cells += [f"{row['training_multiplier']:g}x"] * stretched
-        cells += [_ours(row), str(row["n"])]
+        cells += [_mean(row, "bits_per_character", 1, 4)] * bits
+        cells += [_mean(row, "accuracy", 100, 2), str(row["n"])]
         cells += [_theirs(row)] * compared
         costs = (row.get(name) for name in results.COSTS)
         cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
@@ -87,12 +90,12 @@ def _cells(rows):
     return lines
 
 
-def _ours(row):
-    if not row["n"]:
+def _mean(row, name, unit, digits):
+    if name not in row:
         return "–"
-    text = f"{100 * row['accuracy']:.2f}"
+    text = f"{unit * row[name]:.{digits}f}"
     if row["n"] > 1:
-        text += f" ± {100 * row['accuracy_std']:.2f}"
+        text += f" ± {unit * row[f'{name}_std']:.{digits}f}"
     return text
 
 
@@ -125,28 +128,36 @@ def _plots(rows):
     drawing = figure.Figure(figsize=(7, 4.5 * len(tasks)), layout="constrained")
     panels = drawing.subplots(len(tasks), squeeze=False)[:, 0]
     for task, panel in zip(tasks, panels):
-        for method in sorted({r["method"] for r in run if r["task"] == task}):
-            points = sorted(
-                (
-                    (r[cost], 100 * r["accuracy"], r.get("published_accuracy"))
-                    for r in run
-                    if (r["task"], r["method"]) == (task, method)
-                ),
-                key=lambda point: point[:2],
-            )
-            costs, ours, theirs = zip(*points)
-            (line,) = panel.plot(costs, ours, "o-", label=method)
-            known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
-            if known:
-                panel.plot(
-                    *zip(*known), "x", color=line.get_color(), markersize=9
-                )
-        panel.set_xscale("log")
-        panel.set_xlabel("FLOPs of training, multiples of dense")
-        panel.set_ylabel("test accuracy, %")
+        _draw(panel, [r for r in run if r["task"] == task], cost)
         panel.set_title(f"{task} (crosses: published)")
-        panel.legend(fontsize="small", ncols=2)
     stream = io.BytesIO()
     drawing.savefig(stream, format="png", dpi=110)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
+
+
+def _draw(panel, rows, cost):
+    """Draw the rows of one task, a line per method."""
+    measure, unit, title = "accuracy", 100, "test accuracy, %"
+    if all("bits_per_character" in row for row in rows):
+        measure, unit, title = "bits_per_character", 1, "bits per character"
+    for method in sorted({row["method"] for row in rows}):
+        points = sorted(
+            (
+                (row[cost], unit * row[measure], row.get("published_accuracy"))
+                for row in rows
+                if row["method"] == method
+            ),
+            key=lambda point: point[:2],
+        )
+        costs, ours, theirs = zip(*points)
+        (line,) = panel.plot(costs, ours, "o-", label=method)
+        known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
+        if known:
+            panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
+    costs = [row[cost] for row in rows]
+    if max(costs) > 3 * min(costs):  # else its labels would overlap
+        panel.set_xscale("log")
+    panel.set_xlabel("FLOPs of training, multiples of dense")
+    panel.set_ylabel(title)
+    panel.legend(fontsize="small", ncols=2)
