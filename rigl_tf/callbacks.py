@@ -12,6 +12,7 @@ from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import mask_files
+from rigl_tf import metrics
 
 
 class Callback:
@@ -112,7 +113,9 @@ class LogMetrics(Callback):
         if self._stream.isatty():
             # All values are means of an interval already.
             self._bar = keras.utils.Progbar(
-                steps, unit_name="step", stateful_metrics=["loss", "accuracy"]
+                steps,
+                unit_name="step",
+                stateful_metrics=["loss", *metrics.BY_NAME],
             )
 
     def on_interval(self, trainer, step, means):

@@ -111,14 +111,19 @@ def _parser():
     prepare = subparsers.add_parser(
         "prepare", help="download and prepare a data set, or check it"
     )
-    prepare.add_argument("name", help="as in tensorflow_datasets, e.g. cifar10")
+    prepare.add_argument(
+        "name",
+        help="as in tensorflow_datasets, e.g. cifar10; wikitext103, wikitext2",
+    )
     prepare.add_argument(
         "--data_dir",
-        help="where; default TFDS_DATA_DIR or ~/tensorflow_datasets",
+        help="where; default TFDS_DATA_DIR or ~/tensorflow_datasets; of texts "
+        "RIGL_TF_TEXT_DIR",
     )
     prepare.set_defaults(run=commands.prepare)
 
     _add_counting(subparsers)
+    _add_sample(subparsers)
 
     sweep = subparsers.add_parser("sweep", help="train every line of a file")
     sweep.add_argument("name", help="file of words, e.g. sweeps/digits_mlp")
@@ -192,6 +197,29 @@ def _add_counting(subparsers):
     )
     table.add_argument("name", help=", ".join(commands.TABLES))
     table.set_defaults(run=commands.table)
+
+
+def _add_sample(subparsers):
+    sample = subparsers.add_parser(
+        "sample", help="let the language model of a run write"
+    )
+    sample.add_argument("--workdir", required=True, help="its directory")
+    sample.add_argument(
+        "--prompt",
+        default="\n",
+        help="what it goes on with; default a line end",
+    )
+    sample.add_argument(
+        "--length", type=int, default=500, help="bytes to write; default 500"
+    )
+    sample.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="divides the logits; 0 takes the most likely byte",
+    )
+    sample.add_argument("--seed", type=int, default=0, help="of the draws")
+    sample.set_defaults(run=commands.sample)
 
 
 def _add_words(parser):

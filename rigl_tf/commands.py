@@ -3,6 +3,7 @@
 TensorFlow is imported as late as possible, so that mistakes are told at once.
 """
 
+import codecs
 import contextlib
 import json
 import os
@@ -56,7 +57,7 @@ def prepare(arguments):
             from rigl_tf.datasets import prepared
         found = prepared.prepare(arguments.name, arguments.data_dir)
     counts = ", ".join(f"{n} {count:,}" for n, count in found["splits"].items())
-    print(f"{found['name']}: {counts} examples in {found['directory']}")
+    print(f"{found['name']}: {counts} {found['unit']} in {found['directory']}")
     return 0
 
 
@@ -191,6 +192,34 @@ def evaluate(arguments):
     print(json.dumps(found))
     if classes is not None:
         results.print_classes(classes)
+    return 0
+
+
+def sample(arguments):
+    """Let the language model of a finished run write."""
+    with failures.mistakes():
+        path = files.path(arguments.workdir) / "model.keras"
+        if not path.exists():
+            raise FileNotFoundError(
+                "`--workdir` must be the directory of a finished run. "
+                f"Received: {arguments.workdir!r}, which has no model.keras"
+            )
+        with _quiet_start():
+            from rigl_tf import exports
+            from rigl_tf import sampling
+
+            written = sampling.sample(
+                exports.load(path),
+                arguments.prompt.encode(errors="surrogateescape"),
+                arguments.length,
+                arguments.temperature,
+                arguments.seed,
+            )
+    text = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    print(arguments.prompt, end="", flush=True)
+    for byte in written:
+        print(text.decode(bytes([byte])), end="", flush=True)
+    print(text.decode(b"", final=True))
     return 0
 
 

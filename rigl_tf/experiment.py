@@ -9,6 +9,7 @@ import keras
 from rigl_tf import accounting
 from rigl_tf import callbacks
 from rigl_tf import checks
+from rigl_tf import datasets
 from rigl_tf import distribute
 from rigl_tf import exports
 from rigl_tf import files
@@ -25,6 +26,7 @@ from rigl_tf import starts
 from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
+_TEST_BATCH = 256
 _OPTIONAL = ("evaluate_interval", "keep_checkpoint_every")
 
 
@@ -35,7 +37,9 @@ class Experiment:
     Attributes:
         task: name of the task, for the result.
         method: name of the method, for the result.
-        model: function `(input_shape, n_classes) -> keras.Model` of logits.
+        model: function `(input_shape, n_classes) -> keras.Model` of logits; of
+            `[inputs, *states] -> [logits, *states]`, if states are to go on
+            from one batch to the next.
         dataset: function that returns a data set, see `rigl_tf.datasets`.
         updater: `updaters.MaskUpdater`, or None for dense training.
         optimizer: function that returns a Keras optimizer.
@@ -56,6 +60,8 @@ class Experiment:
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         label_smoothing: eps of the training loss, in [0, 1), see
             `losses.SmoothedCrossentropy`; tests are not smoothed.
+        metrics: names of what is measured of predictions, of
+            `metrics.BY_NAME`; in training the first alone.
         training_multiplier: m, above 0: steps, learning rate and the window of
             mask updates are stretched by it, the update interval is not.
         log_interval: steps between two lines of metrics.jsonl.
@@ -70,6 +76,8 @@ class Experiment:
         profile_steps: first and last step to be profiled, or None.
         published: published row that the run reproduces, see `published.rows`,
             or None.
+        fake_data: whether to train on random examples of the data set's
+            shapes, which needs not be there, to measure speed.
     """
 
     task: str
@@ -90,6 +98,7 @@ class Experiment:
     start: starts.Start = starts.Start()
     l2: float = 0.0
     label_smoothing: float = 0.0
+    metrics: collections.abc.Sequence = ("accuracy", "top_5_accuracy")
     training_multiplier: float = 1
     log_interval: int = 100
     evaluate_interval: int | None = None
@@ -102,6 +111,7 @@ class Experiment:
     hardware: distribute.Hardware = distribute.Hardware()
     profile_steps: tuple[int, int] | None = None
     published: str | None = None
+    fake_data: bool = False
 
     def __post_init__(self):
         for name in (
@@ -120,6 +130,10 @@ class Experiment:
         checks.at_least("l2", self.l2, 0)
         checks.fraction("label_smoothing", self.label_smoothing, False)
         checks.above("training_multiplier", self.training_multiplier, 0)
+        if not self.metrics:
+            raise ValueError("`metrics` must name at least one. Received: none")
+        for name in self.metrics:
+            checks.one_of("metrics", name, metrics.BY_NAME)
         if self.sparsity is not None:
             checks.fraction("sparsity", self.sparsity, include_one=False)
         if self.width not in sizing.RULES:
@@ -127,7 +141,7 @@ class Experiment:
         shapes.get(self.mask_shape)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
-        for name in ("record_masks", "tensorboard"):
+        for name in ("record_masks", "tensorboard", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
             callbacks.TensorBoard.require_installed()
@@ -149,6 +163,10 @@ class Experiment:
             return self.updater  # refused by `networks.check`, if not None
         return self.updater.stretched(self.training_multiplier)
 
+    def _data(self):
+        data = self.dataset()
+        return datasets.FakeDataset(data) if self.fake_data else data
+
     def build(self):
         """Build data set and trainer; mistakes show here, nothing is written.
 
@@ -156,7 +174,7 @@ class Experiment:
             `(dataset, SparseTrainer)`.
         """
         strategy = self.hardware.create()
-        data = self.dataset()
+        data = self._data()
         data.check(self.batch_size)
         self.hardware.check(strategy, self.batch_size)
         with self.hardware.scope(strategy):
@@ -165,19 +183,29 @@ class Experiment:
             _require_rate(optimizer)
             rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
+        rows = {}
+        if len(net.inputs) > 1:  # states go on from one batch to the next
+            rows["n_rows"] = self.batch_size
+            rows["n_test_rows"] = self.test_batch_size(strategy)
         trainer = trainers.SparseTrainer(
             net,
             self.mask_updater,
             optimizer,
             losses.SmoothedCrossentropy(self.label_smoothing),
             strategy,
-            metrics={"accuracy": keras.metrics.sparse_categorical_accuracy},
+            metrics={self.metrics[0]: metrics.BY_NAME[self.metrics[0]]},
             test_loss=losses.SmoothedCrossentropy(),
-            test_metrics={"top_5_accuracy": metrics.top_k_accuracy(5)},
+            test_metrics={n: metrics.BY_NAME[n] for n in self.metrics[1:]},
             l2=self.l2,
             jit_compile=self.hardware.jit_compile,
+            **rows,
         )
         return data, trainer
+
+    def test_batch_size(self, strategy):
+        """Return the number of examples in a test batch, about 256."""
+        n_replicas = strategy.num_replicas_in_sync
+        return n_replicas * -(-_TEST_BATCH // n_replicas)
 
     def train_and_evaluate(self, workdir, built=None, should_stop=None):
         """Train, evaluate, and write the results.
@@ -220,7 +248,7 @@ class Experiment:
             "costs", the `accounting.LayerCount` of each layer, and the fields
             of `exports.model_fields` and `exports.training_fields`.
         """
-        data = self.dataset()
+        data = self._data()
         width = networks.find_width(self, data)
         net = networks.plain(self, data, width)
         targets = networks.planned_sparsities(self, net)

@@ -168,6 +168,26 @@ def cost_rows(count):
     ]
 
 
+def load(path):
+    """Load a saved Keras model.
+
+    Args:
+        path: of a .keras file.
+
+    Raises:
+        ValueError: Keras cannot load it.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # Keras and zipfile raise many kinds
+        text = str(error).strip() or type(error).__name__
+        raise ValueError(
+            "A model must be a .keras file that Keras can load; modules of "
+            f"your own layers are named with --import. Received: {str(path)!r} "
+            f"({text.splitlines()[0][:200]})"
+        ) from error
+
+
 def count_file(path, rule="exact", input_shape=None):
     """Count a saved Keras model.
 
@@ -179,15 +199,7 @@ def count_file(path, rule="exact", input_shape=None):
     Returns:
         dictionary with "costs" and "file_bytes", and `model_fields`.
     """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras and zipfile raise many kinds
-        text = str(error).strip() or type(error).__name__
-        raise ValueError(
-            "`--model` must be a .keras file that Keras can load; modules of "
-            f"your own layers are named with --import. Received: {path!r} "
-            f"({text.splitlines()[0][:200]})"
-        ) from error
+    model = load(path)
     count = accounting.count(model, rule=rule, input_shapes=input_shape)
     return {
         "costs": cost_rows(count),

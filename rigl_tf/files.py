@@ -101,7 +101,7 @@ def find(directory, name):
 def size(place):
     """Return the length of a file in bytes."""
     stat = place.stat()
-    return getattr(stat, "st_size", None) or stat.length
+    return stat.st_size if hasattr(stat, "st_size") else stat.length
 
 
 def _flush(place):

@@ -1,5 +1,8 @@
 """What is measured of predictions, example by example."""
 
+import math
+
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
@@ -30,6 +33,15 @@ def per_class(confusion):
     return rows
 
 
+def bits_per_character(labels, logits):
+    """Return `-log2 p(label)` of each label, [...], by logits [..., classes].
+
+    Its mean over a text are the bits per character of a language model.
+    """
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    return loss / math.log(2)
+
+
 def top_k_accuracy(k):
     """Return a function that says whether the label is among the k largest.
 
@@ -51,3 +63,10 @@ def top_k_accuracy(k):
         return tf.cast(above < k, tf.float32)
 
     return metric
+
+
+BY_NAME = {
+    "accuracy": keras.metrics.sparse_categorical_accuracy,
+    "top_5_accuracy": top_k_accuracy(5),
+    "bits_per_character": bits_per_character,
+}

@@ -112,10 +112,11 @@ def plain(job, data, width):
     """
     scaled = {} if width == 1 else {"width": width}
     net = job.model(data.input_shape, data.n_classes, **scaled)
-    if net.output_shape[-1] != data.n_classes:
+    shape = net.outputs[0].shape
+    if shape[-1] != data.n_classes:
         raise ValueError(
             f"`model` must give one logit per class, {data.n_classes}. "
-            f"Received: outputs of shape {net.output_shape}"
+            f"Received: outputs of shape {tuple(shape)}"
         )
     return net
 

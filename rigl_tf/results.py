@@ -22,6 +22,7 @@ _DEFAULTS = {
     "training_multiplier": 1,
     "published": None,
 }
+MEASURES = ("accuracy", "bits_per_character")
 COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
@@ -34,10 +35,11 @@ def rows(directory):
     Returns:
         list of dictionaries: task, method, distribution, sparsity, mask_shape,
         training_multiplier, published (the row that it reproduces, or None), n
-        (number of runs), mean and standard deviation of the test accuracy,
-        mean FLOPs of inference and training as multiples of dense ones, and
-        mean shares of input connections at the edge, first and last, if
-        `rigl_tf connectivity` has drawn all of these runs.
+        (number of runs), mean and standard deviation of the test accuracy and,
+        of language models, of bits per character, mean FLOPs of inference and
+        training as multiples of dense ones, and mean shares of input
+        connections at the edge, first and last, if `rigl_tf connectivity` has
+        drawn all of these runs.
 
     Raises:
         FileNotFoundError: there is no finished run.
@@ -213,8 +215,10 @@ def print_closing_table(result, workdir):
     """Print what a run has come to."""
     print()
     print_layers(result["layers"])
-    line = (
-        f"\n{result['method']} on {result['task']}: "
+    line = f"\n{result['method']} on {result['task']}: "
+    if "bits_per_character" in result:
+        line += f"{result['bits_per_character']:.4f} bits per character, "
+    line += (
         f"test accuracy {100 * result['accuracy']:.2f} %, "
         f"sparsity {result['sparsity_achieved']:.4f}, "
     )
@@ -261,12 +265,14 @@ def print_summary(workdir):
 
 
 def _statistics(group):
-    accuracies = [result["accuracy"] for result in group]
-    row = {
-        "n": len(group),
-        "accuracy": statistics.fmean(accuracies),
-        "accuracy_std": statistics.stdev(accuracies) if len(group) > 1 else 0.0,
-    }
+    row = {"n": len(group)}
+    for name in MEASURES:
+        if all(name in result for result in group):
+            values = [result[name] for result in group]
+            row[name] = statistics.fmean(values)
+            row[f"{name}_std"] = (
+                statistics.stdev(values) if len(group) > 1 else 0.0
+            )
     for name in COSTS:
         if all(name in result for result in group):
             row[name] = statistics.fmean(result[name] for result in group)

@@ -17,8 +17,6 @@ from rigl_tf import networks
 from rigl_tf import profiles
 from rigl_tf import shapes
 
-_TEST_BATCH = 1000
-
 
 class Interrupted(Exception):
     """Training was asked to stop; a checkpoint has been saved."""
@@ -83,8 +81,8 @@ def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
         batch_statistics: see `batch_norms.use_batch_statistics`.
 
     Returns:
-        dictionary with "step", "loss", "accuracy", "top_5_accuracy" and, if
-        asked for, "classes".
+        dictionary with "step", "loss", one entry per metric and, if asked for,
+        "classes".
 
     Raises:
         FileNotFoundError: the run has no such checkpoint.
@@ -110,11 +108,10 @@ def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
 
 
 def _test_batches(job, data, trainer):
-    """Return the distributed test batches, of about 1,000 examples."""
-    n_replicas = trainer.strategy.num_replicas_in_sync
-    size = n_replicas * -(-_TEST_BATCH // n_replicas)
+    """Return the distributed test batches."""
     return job.hardware.batches(
-        trainer.strategy, functools.partial(data.test, size)
+        trainer.strategy,
+        functools.partial(data.test, job.test_batch_size(trainer.strategy)),
     )
 
 
@@ -174,7 +171,7 @@ def _result(job, data, trainer, statistics, means):
     report = exports.sparsity_report(statistics)
     width = networks.find_width(job, data)
     return {
-        "task": job.task,
+        "task": f"{job.task}, fake data" if job.fake_data else job.task,
         "method": job.method,
         "updater": type(job.updater).__name__ if job.updater else None,
         "distribution": getattr(distribution, "__name__", distribution),

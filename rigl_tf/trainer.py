@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import carried
 from rigl_tf import clocks
 from rigl_tf import steps
 from rigl_tf import stopwatches
@@ -31,6 +32,9 @@ class SparseTrainer(steps.SparseSteps):
             label smoothing.
         test_metrics: metrics of `evaluate` alone, beside `metrics`.
         jit_compile: compile the replica's step with XLA.
+        n_rows: examples in a global batch of a model whose states go on from
+            one batch to the next, see `carried.CarriedStates`; else None.
+        n_test_rows: the same in `evaluate`, if it is another number.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class SparseTrainer(steps.SparseSteps):
         test_metrics=None,
         l2=0.0,
         jit_compile=False,
+        n_rows=None,
+        n_test_rows=None,
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.workers = workers.Workers(self.strategy)
@@ -61,7 +67,15 @@ class SparseTrainer(steps.SparseSteps):
             **(test_metrics or {}),
         }
         self.reset_totals(0)
+        with self.strategy.scope():
+            self._states = carried.CarriedStates(model, n_rows)
+            n_test_rows = n_test_rows or n_rows
+            self._test_states = carried.CarriedStates(model, n_test_rows)
         self._compile(jit_compile)
+
+    def state(self):
+        """Map names to the variables beside model and optimizer."""
+        return {**super().state(), **self._states.variables()}
 
     def _compile(self, jit_compile):
         def replica_function(function):
@@ -221,9 +235,12 @@ class SparseTrainer(steps.SparseSteps):
 
         def count(batch):
             x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-            predicted = tf.argmax(self.model(x, training=False), -1)
+            predicted = tf.argmax(self._predict(x, training=False), -1)
+            true, predicted = tf.reshape(y, [-1]), tf.reshape(predicted, [-1])
+            if weights is not None:
+                weights = tf.reshape(weights, [-1])
             return tf.math.confusion_matrix(
-                tf.reshape(y, [-1]), predicted, n_classes, weights, tf.float32
+                true, predicted, n_classes, weights, tf.float32
             )
 
         return self._add_up(self._summed(count), dataset)
@@ -231,6 +248,7 @@ class SparseTrainer(steps.SparseSteps):
     def _add_up(self, function, dataset):
         """Add up a function of batches, as float64."""
         total = 0.0
+        self._test_states.reset()
         for batch in self._distributed(dataset):
             total = total + function(batch).numpy().astype("float64")
         return total
@@ -258,14 +276,18 @@ class SparseTrainer(steps.SparseSteps):
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-        predictions = self.model(x, training=False)
+        predictions = self._predict(x, training=False)
         return tf.stack(_sums(self._test_measures, y, predictions, weights))
+
+    def _predict(self, x, training):
+        states = self._states if training else self._test_states
+        return states.call(self.model, x, training)
 
     def _gradients(self, batch, temperature=1.0):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         replicas = self.strategy.num_replicas_in_sync
         with tf.GradientTape() as tape:
-            predictions = self.model(x, training=True)
+            predictions = self._predict(x, training=True)
             if temperature != 1:
                 predictions = predictions / temperature
             sums = _sums(self._measures, y, predictions, weights)

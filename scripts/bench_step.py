@@ -56,6 +56,24 @@ def residual_cnn():
     return keras.Model(inputs, keras.layers.Dense(10)(x)), 32
 
 
+def wrn22_2():
+    """Build the WideResNet of CIFAR-10; batches of 16."""
+    return models.wide_resnet((32, 32, 3), 10), 16
+
+
+def resnet50():
+    """Build ResNet-50 for 64x64 images; batches of 4."""
+    return models.resnet((64, 64, 3), 1000), 4
+
+
+def gru():
+    """Build the character GRU, its states all zero; 32 texts of 64."""
+    net = models.char_gru((64,))
+    characters = keras.Input((64,), dtype="int32")
+    logits, _ = net([characters, keras.ops.zeros((32, 512))])
+    return keras.Model(characters, logits), 32
+
+
 def optimizer():
     """Return the optimizer of all candidates."""
     return keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)
@@ -73,7 +91,11 @@ def batches(model, batch_size):
     rng = np.random.default_rng(0)
     shape = (batch_size, *model.input_shape[1:])
     x = rng.normal(size=shape).astype(np.float32)
-    y = rng.integers(0, model.output_shape[-1], batch_size)
+    if model.inputs[0].dtype == "int32":
+        x = rng.integers(0, 256, shape, np.int32)
+    y = rng.integers(
+        0, model.output_shape[-1], (batch_size, *model.output_shape[1:-1])
+    )
     data = tf.data.Dataset.from_tensors((tf.constant(x), tf.constant(y)))
     return iter(data.cache().repeat())
 
@@ -195,12 +217,21 @@ def main():
     """Measure, print the table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument(
+        "--large_rounds",
+        type=int,
+        default=30,
+        help="rounds of the networks of the paper, of half a second and more",
+    )
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     rows = []
-    for build in (digits_mlp, wide_mlp, residual_cnn):
+    for build in (digits_mlp, wide_mlp, residual_cnn, wrn22_2, resnet50, gru):
         keras.utils.clear_session()
-        rows.append(bench_model(build, arguments.rounds))
+        n_rounds = arguments.rounds
+        if build in (wrn22_2, resnet50, gru):
+            n_rounds = arguments.large_rounds
+        rows.append(bench_model(build, n_rounds))
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",

@@ -21,6 +21,7 @@ def test_all_shipped_tasks_and_methods_are_found():
         "tasks/imagenette_resnet50",
         "tasks/mnist_lenet5",
         "tasks/mnist_mlp",
+        "tasks/wikitext103_gru",
     ]
     assert METHODS == [
         f"methods/{name}"

@@ -189,7 +189,14 @@ def test_strided_convolutions_pad_alike_on_both_sides():
 def test_the_language_model_predicts_every_character():
     model = models.char_gru((None,), width=0.1)
     text = tf.constant([[1, 2, 3, 4], [5, 6, 7, 8]])
-    assert model(text).shape == (2, 4, 256)
+    before = tf.zeros((2, model.inputs[1].shape[1]))
+    logits, after = model([text, before])
+    assert logits.shape == (2, 4, 256)
+    assert after.shape == before.shape
+    # The state is all that is known of what went before.
+    _, middle = model([text[:, :2], before])
+    later, _ = model([text[:, 2:], middle])
+    np.testing.assert_allclose(later, logits[:, 2:], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 from rigl_tf.datasets import arrays
+from rigl_tf.datasets import text_files
 
 
 def builder(name, data_dir=None):
@@ -36,12 +37,12 @@ def prepare(name, data_dir=None):
     """Prepare a data set, unless it is there, and say what is in it.
 
     Args:
-        name: as in `builder`.
-        data_dir: as in `builder`.
+        name: as in `builder`, or "wikitext103" or "wikitext2".
+        data_dir: as in `builder`; of texts None is `RIGL_TF_TEXT_DIR`.
 
     Returns:
         dictionary with "name", "directory" and "splits", the number of
-        examples of each.
+        each one's examples or characters ("unit").
 
     Raises:
         ValueError: tensorflow_datasets knows no such data set.
@@ -50,6 +51,14 @@ def prepare(name, data_dir=None):
     """
     import tensorflow_datasets as tfds
 
+    if name in text_files.NAMES:
+        place = text_files.directory(data_dir)
+        return {
+            "name": name,
+            "directory": str(place),
+            "unit": "characters",
+            "splits": text_files.prepare(name, place),
+        }
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     try:
         found = tfds.builder(name, data_dir=data_dir)
@@ -69,6 +78,7 @@ def prepare(name, data_dir=None):
     return {
         "name": name,
         "directory": str(found.data_path),
+        "unit": "examples",
         "splits": {n: s.num_examples for n, s in found.info.splits.items()},
     }
 

@@ -17,10 +17,12 @@ def char_gru(
     """Build a character language model: embedding, GRU, readout layers.
 
     1,216,128 parameters with 256 classes, of which the kernels of GRU, readouts
-    and logits hold 1,179,648.
+    and logits hold 1,179,648. Keras keeps the weights of a GRU's three gates in
+    one kernel and one recurrent kernel: each of the two has one mask for all
+    gates, and moves connections between them.
 
     Args:
-        input_shape: shape of one text, [characters], or (None,).
+        input_shape: shape of one text, [characters].
         n_classes: size of the vocabulary.
         embedding: size of a character's embedding.
         units: size of the GRU's state.
@@ -28,26 +30,25 @@ def char_gru(
         width: multiplies the sizes of embedding, state and readouts.
 
     Returns:
-        Keras model, characters [batch, time] -> logits of the next character
-        [batch, time, n_classes].
+        Keras model of two inputs, characters [batch, time] and the state
+        [batch, units] before them (zeros at first), and two outputs: logits of
+        the next characters [batch, time, n_classes], and the state after them.
 
     Reference: Evci et al. 2020, section 4.2 and appendix I.
     """
     parts.check_width(width)
-    layers = [
-        keras.Input(tuple(input_shape), dtype="int32"),
-        keras.layers.Embedding(
-            n_classes, parts.scaled(embedding, width), name="embedding"
-        ),
-        keras.layers.GRU(
-            parts.scaled(units, width), return_sequences=True, name="gru"
-        ),
-    ]
-    layers += [
-        keras.layers.Dense(
+    units = parts.scaled(units, width)
+    characters = keras.Input(input_shape, dtype="int32", name="characters")
+    before = keras.Input((units,), name="state")
+    x = keras.layers.Embedding(
+        n_classes, parts.scaled(embedding, width), name="embedding"
+    )(characters)
+    x, after = keras.layers.GRU(
+        units, return_sequences=True, return_state=True, name="gru"
+    )(x, initial_state=before)
+    for index, n in enumerate(readouts, start=1):
+        x = keras.layers.Dense(
             parts.scaled(n, width), activation="relu", name=f"readout{index}"
-        )
-        for index, n in enumerate(readouts, start=1)
-    ]
-    layers.append(keras.layers.Dense(n_classes, name="logits"))
-    return keras.Sequential(layers, name="char_gru")
+        )(x)
+    logits = keras.layers.Dense(n_classes, name="logits")(x)
+    return keras.Model([characters, before], [logits, after], name="char_gru")

@@ -1,0 +1,203 @@
+"""Texts as bytes, in contiguous streams, for character language models."""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf.datasets import replicas
+from rigl_tf.datasets import text_files
+
+_WARM_UP = 512  # characters that are read, not counted, before a test stream
+
+
+def wikitext103(data_dir=None, sequence=512, train="train", test="valid"):
+    """Return WikiText-103 as bytes: 539 million to train, 1.1 to test.
+
+    Args:
+        data_dir: directory that holds `wikitext-103/wiki.train.tokens` and its
+            siblings, or the archive `wikitext-103-v1.zip`; None for
+            `RIGL_TF_TEXT_DIR`.
+        sequence: T, characters of a stream in one batch.
+        train: which of "train", "valid" and "test" to train on.
+        test: which of them to test on.
+
+    Returns:
+        `TextDataset`; reading it raises FileNotFoundError if it is not there.
+    """
+    return _wikitext("wikitext103", data_dir, sequence, train, test)
+
+
+def wikitext2(data_dir=None, sequence=512, train="train", test="valid"):
+    """Return WikiText-2 as bytes: 10.8 million to train, 1.1 to test.
+
+    Args and Returns: as `wikitext103`.
+    """
+    return _wikitext("wikitext2", data_dir, sequence, train, test)
+
+
+def _wikitext(name, data_dir, sequence, train, test):
+    for split in (train, test):
+        checks.one_of("split", split, text_files.SPLITS)
+
+    def read(split):
+        place = text_files.directory(data_dir)
+        return text_files.wikitext(name, split, place)
+
+    return TextDataset(name, lambda: read(train), lambda: read(test), sequence)
+
+
+def plain_text(train, test, sequence=512):
+    """Return texts of your own as bytes.
+
+    Args:
+        train: file, directory or zip archive; the files of the latter two are
+            put together in the order of their names.
+        test: the same, for the test text.
+        sequence: T, characters of a stream in one batch.
+
+    Returns:
+        `TextDataset`.
+    """
+    return TextDataset(
+        "plain_text",
+        lambda: text_files.read(train),
+        lambda: text_files.read(test),
+        sequence,
+    )
+
+
+class TextDataset:
+    """Two texts; each batch goes on where the one before it ended.
+
+    Row i of every training batch belongs to the same stream: its T characters
+    follow those of row i in the batch before. The streams begin at equal
+    distances in the text, which goes on with its beginning after its end. The
+    label of a character is the next one.
+
+    Args:
+        name: what errors call it.
+        read_train: function that returns the training text, uint8 [n]; mapped
+            into memory, it may be larger than that.
+        read_test: function that returns the test text.
+        sequence: T, characters of a stream in one batch, at least 1.
+    """
+
+    n_classes = 256
+
+    def __init__(self, name, read_train, read_test, sequence=512):
+        checks.at_least("sequence", sequence, 1, integer=True)
+        self.name = name
+        self.input_shape = (sequence,)
+        self._read = {"training": read_train, "test": read_test}
+
+    @functools.cached_property
+    def _train_text(self):
+        return self._checked("training")
+
+    @functools.cached_property
+    def _test_text(self):
+        return self._checked("test")
+
+    def _checked(self, split):
+        text = self._read[split]()
+        if len(text) < 2:
+            raise ValueError(
+                f"The {split} text of {self.name!r} must hold two characters "
+                f"at least. Received: {len(text)}"
+            )
+        return text
+
+    @property
+    def n_train(self):
+        """Number of training sequences of T characters."""
+        return len(self._train_text) // self.input_shape[0]
+
+    def check(self, batch_size):
+        """Read the texts, and require that the streams do not overlap."""
+        checks.batch_size(batch_size, self.n_train, self.name)
+        self._test_text  # noqa: B018 - reads it, to show its mistakes early
+
+    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
+        """Return the endless training batches `(characters, next ones)`.
+
+        Args:
+            batch_size: number of streams, in [1, n_train].
+            seed: draws where the first stream begins.
+            n_skip: number of batches that were consumed already.
+            context: as in `ArrayDataset.train`.
+
+        Returns:
+            dataset of int32 tensors [streams of a replica, T].
+        """
+        self.check(batch_size)
+        text, length = self._train_text, self.input_shape[0]
+        first = np.random.default_rng(seed).integers(len(text))
+        begins = first + np.arange(batch_size) * len(text) // batch_size
+        offsets = np.arange(length + 1)
+
+        def read(index, rows):
+            places = begins[rows, None] + index * length + offsets
+            found = text[places % len(text)]
+            return found, np.ones_like(found[:, 1:], np.float32)
+
+        batches = tf.data.Dataset.range(n_skip, np.iinfo(np.int64).max)
+        return (
+            self._batches(batches, read, batch_size, context)
+            .map(lambda characters, following, _: (characters, following))
+            .prefetch(tf.data.AUTOTUNE)
+            .apply(replicas.ENDLESS)
+        )
+
+    def test(self, batch_size, context=replicas.EVERYTHING):
+        """Return the test batches `(characters, next ones, weights)`.
+
+        Every character but the first is the label once, with weight 1, in one
+        of `batch_size` streams. Each stream first reads 512 characters of the
+        one before it with weight 0, so that its seam costs nothing.
+
+        Args:
+            batch_size: number of streams.
+            context: as in `ArrayDataset.train`.
+        """
+        text, length = self._test_text, self.input_shape[0]
+        n_labels = len(text) - 1
+        share = -(-n_labels // batch_size)
+        begins = np.arange(batch_size) * share
+        first = np.maximum(begins - _WARM_UP, 0)
+        n_batches = -(-(share + _WARM_UP) // length)
+        offsets = np.arange(length + 1)
+
+        def read(index, rows):
+            places = first[rows, None] + index * length + offsets
+            labels = places[:, 1:] - 1
+            begin = begins[rows, None]
+            counts = (begin <= labels) & (labels < begin + share)
+            counts &= labels < n_labels
+            found = text[np.minimum(places, n_labels)]
+            return found, counts.astype(np.float32)
+
+        batches = tf.data.Dataset.range(n_batches)
+        return self._batches(batches, read, batch_size, context).prefetch(
+            tf.data.AUTOTUNE
+        )
+
+    def _batches(self, numbers, read, batch_size, context):
+        """Read the streams of each replica, batch by batch."""
+        shares = replicas.divide(tf.range(batch_size), batch_size, context)
+        n_rows, length = shares.shape[1], self.input_shape[0]
+
+        def batch(number, rows):
+            found, weights = tf.numpy_function(
+                read, [number, rows], [tf.uint8, tf.float32]
+            )
+            found = tf.cast(tf.reshape(found, [n_rows, length + 1]), tf.int32)
+            weights = tf.reshape(weights, [n_rows, length])
+            return found[:, :-1], found[:, 1:], weights
+
+        return numbers.flat_map(
+            lambda number: tf.data.Dataset.from_tensor_slices(shares).map(
+                lambda rows: (number, rows)
+            )
+        ).map(batch)

@@ -1,0 +1,191 @@
+"""Files, directories and archives -> texts, without holding them in memory."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+
+import numpy as np
+
+from rigl_tf import files
+
+SPLITS = ("train", "valid", "test")
+# Tokens of each split, line ends included: Merity et al. 2016, table 1.
+_TOKENS = {
+    "wikitext103": (103_227_021, 217_646, 245_569),
+    "wikitext2": (2_088_628, 217_646, 245_569),
+}
+_FOLDERS = {"wikitext103": "wikitext-103", "wikitext2": "wikitext-2"}
+NAMES = tuple(_FOLDERS)
+_SOURCE = "https://s3.amazonaws.com/research.metamind.io/wikitext"
+_BLOCK = 1 << 20
+
+
+def directory(data_dir=None):
+    """Return the directory of texts: as given, or of `RIGL_TF_TEXT_DIR`."""
+    return files.path(data_dir or os.environ.get("RIGL_TF_TEXT_DIR") or ".")
+
+
+def read(place):
+    """Return the bytes of a file, a directory or a zip archive.
+
+    What is not one local file is first written to a temporary one, block by
+    block; in memory are only the parts that are looked at.
+
+    Args:
+        place: path; the files of a directory or an archive are put together in
+            the order of their names.
+
+    Returns:
+        uint8 array [n], mapped into memory.
+
+    Raises:
+        FileNotFoundError: there is nothing.
+        OSError: the archive is damaged.
+    """
+    path = files.path(place)
+    if path.is_dir():
+        parts = sorted(p for p in path.iterdir() if p.is_file())
+        return _joined([lambda p=p: p.open("rb") for p in parts])
+    if not path.exists():
+        raise FileNotFoundError(f"No text. Received: {str(place)!r}")
+    if path.suffix == ".zip":
+        with _archive(path) as archive:
+            names = sorted(n for n in archive.namelist() if n[-1] != "/")
+            return _joined([lambda n=n: archive.open(n) for n in names])
+    if not files.is_local(path):
+        return _joined([lambda: path.open("rb")])
+    return _mapped(path, files.size(path))
+
+
+def wikitext(name, split, place):
+    """Return a split of WikiText-103 or WikiText-2.
+
+    Args:
+        name: "wikitext103" or "wikitext2".
+        split: "train", "valid" or "test".
+        place: directory of the files, or of the archive.
+
+    Returns:
+        uint8 array [n], mapped into memory.
+
+    Raises:
+        FileNotFoundError: it is not there; says how to get it.
+    """
+    path, archived = _find(name, split, files.path(place))
+    if path is None:
+        raise FileNotFoundError(
+            f"`{name}` must be prepared before use. Received: no "
+            f"{archived} in {str(place)!r}. Prepare it with: "
+            f"rigl_tf prepare {name}  (or set RIGL_TF_TEXT_DIR)"
+        )
+    if archived is None:
+        return read(path)
+    with _archive(path) as archive:
+        return _joined([lambda: archive.open(archived)])
+
+
+def prepare(name, place):
+    """Check WikiText, after unpacking its archive if need be.
+
+    Args:
+        name: "wikitext103" or "wikitext2".
+        place: directory of the files, or of the archive.
+
+    Returns:
+        dictionary from split to its number of characters.
+
+    Raises:
+        FileNotFoundError: neither is there; says where to put the archive.
+        ValueError: a split does not hold the published number of tokens.
+    """
+    place = files.path(place)
+    archive_path = place / f"{_FOLDERS[name]}-v1.zip"
+    members = {s: f"{_FOLDERS[name]}/wiki.{s}.tokens" for s in SPLITS}
+    missing = [m for m in members.values() if not (place / m).exists()]
+    if missing and not archive_path.exists():
+        raise FileNotFoundError(
+            f"`{name}` needs {', '.join(missing)} in {str(place)!r}. Put "
+            f"{_SOURCE}/{archive_path.name} there, and repeat the command"
+        )
+    if missing:
+        with _archive(archive_path) as archive:
+            (place / _FOLDERS[name]).mkdir(exist_ok=True)
+            for member in missing:
+                _unpack(archive, member, place / member)
+    counts = {}
+    for split, expected in zip(SPLITS, _TOKENS[name]):
+        text = read(place / members[split])
+        found = count_tokens(text)
+        if found != expected:
+            raise ValueError(
+                f"{members[split]} must hold {expected:,} tokens. Received: "
+                f"{found:,}; unpack the archive again"
+            )
+        counts[split] = len(text)
+    return counts
+
+
+def count_tokens(text):
+    """Count words between white space, and line ends, block by block.
+
+    Args:
+        text: uint8 array [n].
+    """
+    n_tokens, in_word = 0, False
+    for begin in range(0, len(text), _BLOCK):
+        block = np.asarray(text[begin : begin + _BLOCK])
+        is_letter = ~np.isin(block, np.frombuffer(b" \t\n\r\x0b\x0c", "uint8"))
+        before = np.concatenate([[in_word], is_letter[:-1]])
+        n_tokens += int((is_letter & ~before).sum() + (block == 10).sum())
+        in_word = bool(is_letter[-1])
+    return n_tokens
+
+
+def _find(name, split, place):
+    """Return the path of a split, or of its archive and the name in it."""
+    member = f"{_FOLDERS[name]}/wiki.{split}.tokens"
+    if (place / member).exists():
+        return place / member, None
+    archive = place / f"{_FOLDERS[name]}-v1.zip"
+    return (archive if archive.exists() else None), member
+
+
+@contextlib.contextmanager
+def _archive(path):
+    """Open a zip archive; damage becomes an OSError."""
+    try:
+        with (
+            files.open_bytes(path) as stream,
+            zipfile.ZipFile(stream) as archive,
+        ):
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+        raise OSError(f"{path} is damaged: {error}; fetch it again") from error
+
+
+def _unpack(archive, member, place):
+    with (
+        files.replacing(place) as temporary,
+        archive.open(member) as source,
+        temporary.open("wb") as target,
+    ):
+        shutil.copyfileobj(source, target, _BLOCK)
+
+
+def _joined(openers):
+    """Write streams one after the other to a file that nobody else sees."""
+    with tempfile.TemporaryFile() as target:
+        for opener in openers:
+            with opener() as source:
+                shutil.copyfileobj(source, target, _BLOCK)
+        target.flush()
+        return _mapped(target, target.tell())
+
+
+def _mapped(file, length):
+    if not length:  # which cannot be mapped
+        return np.zeros(0, np.uint8)
+    return np.memmap(file, np.uint8, "r", shape=(length,))

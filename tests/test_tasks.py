@@ -1,0 +1,180 @@
+"""Every task, and every method on a small sibling, on real images."""
+
+import functools
+import io
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from rigl_tf import config
+from rigl_tf.datasets import prepared
+from rigl_tf.datasets import text_files
+
+# Networks of fewer and narrower layers, smaller images: what takes the time is
+# to trace them.
+_RESNET = ["models.resnet.depth=18", "models.resnet.width=0.25"]
+_VGG = ["models.vgg.variant=a", "models.vgg.width=0.1"]
+SMALL = {
+    "tasks/cifar10_wrn22_2": ["models.wide_resnet.depth=10"],
+    "tasks/cifar100_resnet50": _RESNET,
+    "tasks/imagenet_resnet50": [*_RESNET, "datasets.imagenet2012.size=64"],
+    "tasks/imagenette_resnet50": [*_RESNET, "datasets.imagenette.size=64"],
+    "tasks/imagenet_vgg16": [*_VGG, "datasets.imagenet2012.size=64"],
+    "tasks/imagenet_mobilenet_v1": [
+        "models.mobilenet_v1.width=0.25",
+        "datasets.imagenet2012.size=64",
+    ],
+    "tasks/imagenet_mobilenet_v2": [
+        "models.mobilenet_v2.width=0.25",
+        "datasets.imagenet2012.size=64",
+    ],
+    "tasks/wikitext103_gru": [
+        "models.char_gru.units=16",
+        "datasets.wikitext103.sequence=8",
+        "datasets.wikitext103.train=test",
+    ],
+}
+SIBLING = [
+    "tasks/cifar10_wrn22_2",
+    "experiment.Experiment.model=@models.lenet5",
+    "DENSE_LAYERS=()",
+]
+TINY = [
+    "TRAIN_STEPS=4",
+    "BATCH_SIZE=4",
+    "UPDATE_INTERVAL=1",
+    "UPDATE_END_STEP=3",
+    "PRUNE_BEGIN_STEP=1",
+    "PRUNE_END_STEP=3",
+    "PRUNE_INTERVAL=1",
+    "LOG_INTERVAL=1",
+    "CHECKPOINT_INTERVAL=2",
+]
+COUNTED = ("task", "accuracy", "steps", "sparsity_achieved")
+BEGIN_WITH_MASKS = {
+    "methods/lottery": ("INITIAL_MASKS", "INITIAL_RUN"),
+    "methods/scratch": ("INITIAL_MASKS",),
+}
+
+
+@pytest.fixture(scope="module")
+def images(tfds_dir, tmp_path_factory):
+    """Return builders of the data sets, by name; some by another's images."""
+    directory = tmp_path_factory.mktemp("images")
+    imagenet = prepared.builder("imagenet2012", tfds_dir)
+    cifar = _shortened(prepared.builder("cifar10", tfds_dir))
+    return {
+        "mnist": _shortened(prepared.builder("mnist", tfds_dir)),
+        "cifar10": cifar,
+        "cifar100": cifar,
+        "imagenet2012": _of_records(directory / "1000", imagenet, 1000),
+        "imagenette/full-size-v2": _of_records(directory / "10", imagenet, 10),
+    }
+
+
+def _shortened(builder):
+    """Return a builder of the first few examples."""
+
+    @functools.cache
+    def as_dataset(split, batch_size, as_supervised):
+        del batch_size
+        few = {"train": "train[:5500]", "test": "test[:50]"}[split]
+        return builder.as_dataset(
+            split=few, batch_size=-1, as_supervised=as_supervised
+        )
+
+    return types.SimpleNamespace(as_dataset=as_dataset)
+
+
+def _of_records(path, source, n_classes):
+    """Return a builder of a few images of another, with fewer classes."""
+    features = tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(encoding_format="jpeg"),
+            "label": tfds.features.ClassLabel(num_classes=n_classes),
+        }
+    )
+    examples = source.as_dataset(
+        split="validation[:20]", decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in tfds.as_numpy(examples):
+            example = {
+                "image": io.BytesIO(example["image"]),
+                "label": int(example["label"]) % n_classes,
+            }
+            writer.write(
+                features.serialize_example(features.encode_example(example))
+            )
+    split = types.SimpleNamespace(num_examples=20, filepaths=[path])
+    info = types.SimpleNamespace(
+        features=features, splits={"train": split, "validation": split}
+    )
+    return types.SimpleNamespace(info=info)
+
+
+def require_repeatable(words, workdir):
+    """Train four steps; go back to the second, and do the rest again."""
+    job = config.parse(config.read(words))()
+    built = job.build()
+    workdir.mkdir()
+    (workdir / "config.gin").write_text(config.resolved())
+    newest = workdir / "checkpoints" / "00000004.npz"
+    results, states = [], []
+    for _ in range(2):
+        result = job.train_and_evaluate(workdir, built)
+        results.append({name: result[name] for name in ("loss", *COUNTED)})
+        with np.load(newest) as arrays:
+            states.append(dict(arrays))
+        newest.unlink()
+    assert results[0] == results[1]
+    assert np.isfinite(results[0]["loss"])
+    assert states[0].keys() == states[1].keys()
+    for name, array in states[0].items():
+        assert array.tobytes() == states[1][name].tobytes(), name
+    return results[0]
+
+
+@pytest.fixture(autouse=True)
+def _few_images(images, monkeypatch):
+    monkeypatch.setattr(prepared, "builder", lambda name, _: images[name])
+
+
+@pytest.mark.parametrize("task", config.shipped("tasks"))
+def test_every_task_trains_and_goes_on(task, tmp_path):
+    words = [task, "methods/rigl", "SPARSITY=0.8", *TINY, *SMALL.get(task, ())]
+    result = require_repeatable(words, tmp_path / "run")
+    assert result["steps"] == 4
+    assert 0.79 < result["sparsity_achieved"] < 0.81
+
+
+@pytest.mark.parametrize("method", config.shipped("methods"))
+def test_every_method_trains_and_goes_on(method, tmp_path):
+    words = [method, *SIBLING, *TINY]
+    if method in BEGIN_WITH_MASKS:
+        first = [*SIBLING, *TINY, "methods/static", "SPARSITY=0.8"]
+        require_repeatable(first, tmp_path / "first")
+        words += [
+            f"{name}={tmp_path / 'first'}" for name in BEGIN_WITH_MASKS[method]
+        ]
+    elif method != "methods/dense":
+        words.append("SPARSITY=0.8")
+    result = require_repeatable(words, tmp_path / "run")
+    assert result["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    "task", ["tasks/cifar10_wrn22_2", "tasks/wikitext103_gru"]
+)
+def test_fake_data_need_nothing(task, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("real data were asked for")
+
+    monkeypatch.setattr(prepared, "builder", refuse)
+    monkeypatch.setattr(text_files, "wikitext", refuse)
+    words = [task, "methods/rigl", "SPARSITY=0.8", *TINY, *SMALL[task]]
+    result = require_repeatable([*words, "FAKE_DATA=True"], tmp_path / "run")
+    assert result["task"] == f"{task.removeprefix('tasks/')}, fake data"
