@@ -294,6 +294,14 @@ def test_odd_images_are_read(image, tmp_path):
         assert np.isfinite(x).all()
 
 
+def test_empty_splits_are_refused(tmp_path):
+    data = image_set(tmp_path, [jpeg()])
+    data.check(1)
+    data._builder.info.splits["train"].num_examples = 0
+    with pytest.raises(ValueError, match="'train' .* at least one"):
+        data.check(1)
+
+
 def test_damaged_images_end_training_or_are_passed_over(tmp_path, capfd):
     images = [jpeg()] * 9
     images[4] = b"\xff\xd8\xff" + b"no image" * 20

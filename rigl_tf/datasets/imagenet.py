@@ -82,6 +82,12 @@ class ImageDataset:
 
     def check(self, batch_size):
         """Require that the data are there and that a batch can be filled."""
+        for name in ("train", "validation"):
+            if not self._builder.info.splits[name].num_examples:
+                raise ValueError(
+                    f"The split {name!r} of {self.name!r} must hold at least "
+                    "one example. Received: none; prepare it again"
+                )
         checks.batch_size(batch_size, self.n_train, self.name)
 
     def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
