@@ -5,6 +5,7 @@ turns, in an order that rotates, so that a busy machine slows all alike. A
 second, identical dense model shows the noise floor.
 
     python scripts/bench_step.py --rounds 200
+    python scripts/bench_step.py --rounds 20 --models wrn22_2 resnet50 gru
 """
 
 import argparse
@@ -72,6 +73,12 @@ def gru():
     characters = keras.Input((64,), dtype="int32")
     logits, _ = net([characters, keras.ops.zeros((32, 512))])
     return keras.Model(characters, logits), 32
+
+
+MODELS = {
+    build.__name__: build
+    for build in (digits_mlp, wide_mlp, residual_cnn, wrn22_2, resnet50, gru)
+}
 
 
 def optimizer():
@@ -218,20 +225,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument(
-        "--large_rounds",
-        type=int,
-        default=30,
-        help="rounds of the networks of the paper, of half a second and more",
+        "--models",
+        nargs="+",
+        choices=MODELS,
+        default=("digits_mlp", "wide_mlp", "residual_cnn"),
     )
     parser.add_argument("--json", help="file for the figures")
     arguments = parser.parse_args()
     rows = []
-    for build in (digits_mlp, wide_mlp, residual_cnn, wrn22_2, resnet50, gru):
+    for name in arguments.models:
         keras.utils.clear_session()
-        n_rounds = arguments.rounds
-        if build in (wrn22_2, resnet50, gru):
-            n_rounds = arguments.large_rounds
-        rows.append(bench_model(build, n_rounds))
+        rows.append(bench_model(MODELS[name], arguments.rounds))
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tensors are tiny here: more threads per operation only get in each other's way.
+# Tensors are tiny here: more threads per operation get in each other's way.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
