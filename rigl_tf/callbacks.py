@@ -281,6 +281,8 @@ def forget_after(step, metrics_path, masks_directory):
             if _step_of(line) <= last
         ]
         files.write_text(metrics_path, "".join(f"{line}\n" for line in kept))
+    for directory in (metrics_path.parent, masks_directory):
+        files.remove_incomplete(directory)
     for file in masks_directory.glob("*.npz"):
         if int(file.stem) > last:
             file.unlink()

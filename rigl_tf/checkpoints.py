@@ -78,8 +78,7 @@ class Checkpoints:
             CheckpointError: there are checkpoints, and all are bad.
         """
         if not others:  # another process may be writing
-            for leftover in self._directory.glob(f"{files.TEMPORARY}*"):
-                leftover.unlink()
+            files.remove_incomplete(self._directory)
         steps = self.steps()
         problem = ""
         for step in reversed(steps):

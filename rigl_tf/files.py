@@ -76,6 +76,12 @@ def replacing(place):
         upload.replace(place)
 
 
+def remove_incomplete(directory):
+    """Delete what a killed process was writing into a directory."""
+    for leftover in directory.glob(f"{TEMPORARY}*"):
+        leftover.unlink()
+
+
 def write_text(place, text):
     """Write a text file anew, see `replacing`."""
     with replacing(place) as temporary:

@@ -117,6 +117,22 @@ def test_leftovers_of_a_killed_write_are_removed(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.parametrize("step, kept", [(None, []), (20, [10, 20])])
+def test_what_came_after_the_checkpoint_is_forgotten(tmp_path, step, kept):
+    masks, metrics = tmp_path / "masks", tmp_path / "metrics.jsonl"
+    masks.mkdir()
+    for number in (10, 20, 30):
+        (masks / f"{number:08}.npz").write_bytes(b"")
+    for directory in (tmp_path, masks):
+        (directory / ".tmp-00000040.npz").write_bytes(b"half")
+    lines = [f'{{"step": {number}}}\n' for number in (10, 20, 30)]
+    metrics.write_text("".join(lines) + '{"st')
+    callbacks.forget_after(step, metrics, masks)
+    assert sorted(int(file.stem) for file in masks.iterdir()) == kept
+    assert metrics.read_text() == "".join(lines[: len(kept)])
+    assert sorted(tmp_path.iterdir()) == [masks, metrics]
+
+
 def damage(path, how):
     data = bytearray(path.read_bytes())
     if how == "truncated":
