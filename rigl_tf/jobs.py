@@ -1,5 +1,6 @@
 """Several runs at a time, each in a process of its own. No TensorFlow here."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ _COMMAND = (sys.executable, "-m", "rigl_tf", "train")
 
 def run_all(runs, n_jobs, imports=()):
     """Train runs, some at a time; one that needs another's result waits for it.
+
+    The runs share the cores evenly, unless TF_NUM_INTRAOP_THREADS is set: by
+    itself TensorFlow takes all of them in every process.
 
     Args:
         runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
@@ -40,7 +44,8 @@ def run_all(runs, n_jobs, imports=()):
                 if not _needs(words) & unfinished:
                     waiting.remove(item)
                     print(f"[{number}/{len(runs)}] {' '.join(words)}")
-                    running[number] = _start(words, workdir, imports), workdir
+                    process = _start(words, workdir, imports, n_jobs)
+                    running[number] = process, workdir
             if not running:  # the rest needs what has failed
                 break
             for number, (process, workdir) in list(running.items()):
@@ -52,14 +57,16 @@ def run_all(runs, n_jobs, imports=()):
                     unfinished.discard(str(workdir.resolve()))
                 state = "done" if process.returncode == 0 else "FAILED"
                 print(f"[{number}/{len(runs)}] {state}: {workdir}", flush=True)
-            time.sleep(0.1)
+            time.sleep(0.1)  # there is no waiting for whichever ends first
     return code
 
 
-def _start(words, workdir, imports):
+def _start(words, workdir, imports, n_jobs):
     flags = [f"--import={module}" for module in imports]
+    n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
     return subprocess.Popen(
         [*_COMMAND, *words, f"--workdir={workdir}", *flags],
+        env={"TF_NUM_INTRAOP_THREADS": str(n_threads), **os.environ},
         stdout=subprocess.DEVNULL,
         # A terminal's Ctrl-C would reach them twice.
         start_new_session=True,

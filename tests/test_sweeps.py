@@ -1,5 +1,6 @@
 """Sweep files: choices, labels."""
 
+import os
 import sys
 
 import pytest
@@ -97,6 +98,7 @@ log = os.environ["LOG"]
 missing = [n for n in needs if not os.path.exists(n + "/done")]
 with open(log, "a") as stream:
     print("start", os.path.basename(workdir), len(missing), file=stream)
+    print(os.environ["TF_NUM_INTRAOP_THREADS"], file=sys.stderr)
 if "FAIL=True" in sys.argv:
     sys.exit(2)
 os.makedirs(workdir)
@@ -121,6 +123,20 @@ def test_runs_at_a_time_wait_for_what_they_need(tmp_path, monkeypatch):
     assert code == 0
     assert sorted(log) == ["start a 0", "start b 0", "start c 0"]
     assert log[-1] == "start c 0"
+
+
+@pytest.mark.parametrize(
+    "own, n_jobs, expected", [(None, 3, "2"), (None, 9, "1"), ("5", 3, "5")]
+)
+def test_runs_at_a_time_share_the_cores(
+    own, n_jobs, expected, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    if own:
+        monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", own)
+    run_fakes([([], tmp_path / "run")], tmp_path, monkeypatch, n_jobs)
+    assert capfd.readouterr().err.split() == [expected]
 
 
 def test_what_needs_a_failed_run_is_left_out(tmp_path, monkeypatch):
