@@ -15,21 +15,19 @@ class CarriedStates:
     Args:
         model: Keras model with lists of inputs and outputs; create this under
             the model's strategy.
-        n_rows: number of examples in a global batch; None for a model
-            `x -> y`, without states.
+        n_rows: number of examples in a global batch; None if all inputs of
+            the model are data, and none of them a state.
     """
 
     def __init__(self, model, n_rows):
         self._n_rows = n_rows
-        self._variables = []
-        if n_rows is None:
-            return
+        states = [] if n_rows is None else model.inputs[1:]
         self._variables = [
             updaters.state_variable(
                 tf.zeros([n_rows, *state.shape[1:]], state.dtype),
                 f"carried_{number}",
             )
-            for number, state in enumerate(model.inputs[1:])
+            for number, state in enumerate(states)
         ]
 
     def variables(self):
@@ -55,7 +53,7 @@ class CarriedStates:
         Raises:
             ValueError: the batch has another number of rows.
         """
-        if self._n_rows is None:
+        if not self._variables:
             return model(x, training=training)
         context = tf.distribute.get_replica_context()
         n_replicas = context.num_replicas_in_sync

@@ -183,10 +183,6 @@ class Experiment:
             _require_rate(optimizer)
             rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
-        rows = {}
-        if len(net.inputs) > 1:  # states go on from one batch to the next
-            rows["n_rows"] = self.batch_size
-            rows["n_test_rows"] = self.test_batch_size(strategy)
         trainer = trainers.SparseTrainer(
             net,
             self.mask_updater,
@@ -198,7 +194,8 @@ class Experiment:
             test_metrics={n: metrics.BY_NAME[n] for n in self.metrics[1:]},
             l2=self.l2,
             jit_compile=self.hardware.jit_compile,
-            **rows,
+            n_rows=self.batch_size,
+            n_test_rows=self.test_batch_size(strategy),
         )
         return data, trainer
 

@@ -25,13 +25,11 @@ def mistakes():
     try:
         yield
     except Exception as error:
-        if _is_out_of_memory(error):
-            raise UserMistake(_out_of_memory(error)) from error
-        if not isinstance(error, checks.MISTAKES) and not _is_of_files(error):
+        if not isinstance(error, checks.MISTAKES) and not _is_refusal(error):
             raise
         if os.environ.get("RIGL_TF_TRACEBACK"):
             raise
-        raise UserMistake(config.one_line(error)) from error
+        raise UserMistake(_line(error)) from error
 
 
 @contextlib.contextmanager
@@ -69,47 +67,43 @@ def of_training():
             FloatingPointError,
             OSError,
         )
-        if _is_out_of_memory(error):
-            raise UserMistake(_out_of_memory(error)) from error
-        if not isinstance(error, known) and not _is_of_files(error):
+        if not isinstance(error, known) and not _is_refusal(error):
             raise
-        raise UserMistake(config.one_line(error)) from error
+        raise UserMistake(_line(error)) from error
 
 
-def _is_of_files(error):
-    """Say whether TensorFlow's file systems, such as gs://, refuse."""
-    return _is_tensorflow(
-        error,
-        "FailedPreconditionError",
-        "NotFoundError",
-        "PermissionDeniedError",
-        "ResourceExhaustedError",  # a full disk
-        "UnauthenticatedError",
-        "UnimplementedError",
-    )
-
-
-def _is_out_of_memory(error):
-    """Say whether a tensor, or an array, found no room."""
-    if _is_tensorflow(error, "ResourceExhaustedError"):
-        return "oom" in str(error).lower() or "memory" in str(error).lower()
-    return isinstance(error, MemoryError)
-
-
-def _out_of_memory(error):
-    """Return the cure, and what was too large."""
-    return (
-        "out of memory; take a smaller model or BATCH_SIZE, or more devices: "
-        f"{config.one_line(error)[:300]}"
-    )
-
-
-def _is_tensorflow(error, *names):
-    """Say whether it is one of TensorFlow's errors, without importing it."""
+def _is_refusal(error):
+    """Say whether memory, or a file system of TensorFlow's, refuses."""
+    if isinstance(error, MemoryError):
+        return True
     if "tensorflow" not in sys.modules:
         return False
     errors = sys.modules["tensorflow"].errors
-    return isinstance(error, tuple(getattr(errors, name) for name in names))
+    return isinstance(
+        error,
+        (
+            errors.FailedPreconditionError,
+            errors.NotFoundError,
+            errors.PermissionDeniedError,
+            errors.ResourceExhaustedError,  # memory, or a disk
+            errors.UnauthenticatedError,
+            errors.UnimplementedError,
+        ),
+    )
+
+
+def _line(error):
+    """Put an error onto one line; that of memory with its cure."""
+    text = config.one_line(error)
+    of_tensor = type(error).__name__ == "ResourceExhaustedError" and (
+        "oom" in text.lower() or "memory" in text.lower()
+    )
+    if of_tensor or isinstance(error, MemoryError):
+        return (
+            "out of memory; take a smaller model or BATCH_SIZE, or more "
+            f"devices: {text[:300]}"
+        )
+    return text
 
 
 @contextlib.contextmanager

@@ -38,9 +38,19 @@ def mirrored():
 @pytest.fixture(scope="session")
 def tfds_dir():
     """Return the directory of prepared data sets, or skip without CI."""
-    directory = os.environ.get("TFDS_DATA_DIR")
-    if directory and (pathlib.Path(directory) / "mnist").is_dir():
+    return _directory("TFDS_DATA_DIR", "mnist")
+
+
+@pytest.fixture(scope="session")
+def text_dir():
+    """Return the directory of texts, or skip without CI."""
+    return _directory("RIGL_TF_TEXT_DIR", "wikitext-103")
+
+
+def _directory(variable, content):
+    directory = os.environ.get(variable)
+    if directory and (pathlib.Path(directory) / content).is_dir():
         return directory
     if os.environ.get("CI") == "true":
-        pytest.fail("TFDS_DATA_DIR must hold mnist when CI=true")
-    pytest.skip("needs TFDS_DATA_DIR with mnist prepared")
+        pytest.fail(f"{variable} must hold {content} when CI=true")
+    pytest.skip(f"needs {variable} with {content}")

@@ -1,11 +1,10 @@
 import io
-import types
 
 import numpy as np
 import PIL.Image
 import pytest
+import records
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 from rigl_tf import cli
 from rigl_tf import datasets
@@ -260,24 +259,8 @@ def jpeg(mode="RGB", size=(40, 30)):
 def image_set(path, images, **options):
     """Return a data set of JPEG images, labelled 0, 1, ..., on disk."""
     data = datasets.imagenet2012(str(path), 32, **options)
-    features = tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(),
-            "label": tfds.features.ClassLabel(num_classes=99),
-        }
-    )
-    file = str(path / "records")
-    with tf.io.TFRecordWriter(file) as writer:
-        for label, image in enumerate(images):
-            example = {"image": io.BytesIO(image), "label": label}
-            writer.write(
-                features.serialize_example(features.encode_example(example))
-            )
-    split = types.SimpleNamespace(num_examples=len(images), filepaths=[file])
-    info = types.SimpleNamespace(
-        features=features, splits={"train": split, "validation": split}
-    )
-    data._builder = types.SimpleNamespace(info=info)
+    examples = [(image, label) for label, image in enumerate(images)]
+    data._builder = records.builder(path / "records", examples, 99)
     return data
 
 

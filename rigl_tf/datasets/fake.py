@@ -51,9 +51,9 @@ class FakeDataset:
         Args and Returns: as `ArrayDataset.test`.
         """
         size = context.get_per_replica_batch_size(batch_size)
-        n_parts = context.num_replicas_in_sync // context.num_input_pipelines
         inputs, labels = self._draw(size, 0)
         batch = inputs, labels, tf.ones_like(labels, tf.float32)
+        n_parts = replicas.n_parts(context)
         return tf.data.Dataset.from_tensors(batch).repeat(n_parts)
 
     def _draw(self, size, seed):

@@ -49,8 +49,6 @@ def prepare(name, data_dir=None):
         OSError: it could not be downloaded or written, or its archive must be
             put in place by hand; says where.
     """
-    import tensorflow_datasets as tfds
-
     if name in text_files.NAMES:
         place = text_files.directory(data_dir)
         return {
@@ -59,6 +57,8 @@ def prepare(name, data_dir=None):
             "unit": "characters",
             "splits": text_files.prepare(name, place),
         }
+    import tensorflow_datasets as tfds  # slow to import
+
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     try:
         found = tfds.builder(name, data_dir=data_dir)

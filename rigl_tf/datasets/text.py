@@ -132,20 +132,18 @@ class TextDataset:
             dataset of int32 tensors [streams of a replica, T].
         """
         self.check(batch_size)
-        text, length = self._train_text, self.input_shape[0]
+        text = self._train_text
         first = np.random.default_rng(seed).integers(len(text))
         begins = first + np.arange(batch_size) * len(text) // batch_size
-        offsets = np.arange(length + 1)
-
-        def read(index, rows):
-            places = begins[rows, None] + index * length + offsets
-            found = text[places % len(text)]
-            return found, np.ones_like(found[:, 1:], np.float32)
-
         batches = tf.data.Dataset.range(n_skip, np.iinfo(np.int64).max)
+
+        def batch(number, rows):
+            found, _ = self._read_rows(text, begins, number, rows)
+            return found[:, :-1], found[:, 1:]
+
         return (
-            self._batches(batches, read, batch_size, context)
-            .map(lambda characters, following, _: (characters, following))
+            _of_replicas(batches, batch_size, context)
+            .map(batch)
             .prefetch(tf.data.AUTOTUNE)
             .apply(replicas.ENDLESS)
         )
@@ -162,42 +160,54 @@ class TextDataset:
             context: as in `ArrayDataset.train`.
         """
         text, length = self._test_text, self.input_shape[0]
-        n_labels = len(text) - 1
-        share = -(-n_labels // batch_size)
-        begins = np.arange(batch_size) * share
-        first = np.maximum(begins - _WARM_UP, 0)
+        share = -(-(len(text) - 1) // batch_size)
+        shares = np.arange(batch_size) * share
+        begins = np.maximum(shares - _WARM_UP, 0)
         n_batches = -(-(share + _WARM_UP) // length)
-        offsets = np.arange(length + 1)
-
-        def read(index, rows):
-            places = first[rows, None] + index * length + offsets
-            labels = places[:, 1:] - 1
-            begin = begins[rows, None]
-            counts = (begin <= labels) & (labels < begin + share)
-            counts &= labels < n_labels
-            found = text[np.minimum(places, n_labels)]
-            return found, counts.astype(np.float32)
-
-        batches = tf.data.Dataset.range(n_batches)
-        return self._batches(batches, read, batch_size, context).prefetch(
-            tf.data.AUTOTUNE
-        )
-
-    def _batches(self, numbers, read, batch_size, context):
-        """Read the streams of each replica, batch by batch."""
-        shares = replicas.divide(tf.range(batch_size), batch_size, context)
-        n_rows, length = shares.shape[1], self.input_shape[0]
 
         def batch(number, rows):
-            found, weights = tf.numpy_function(
-                read, [number, rows], [tf.uint8, tf.float32]
-            )
-            found = tf.cast(tf.reshape(found, [n_rows, length + 1]), tf.int32)
-            weights = tf.reshape(weights, [n_rows, length])
-            return found[:, :-1], found[:, 1:], weights
+            found, places = self._read_rows(text, begins, number, rows)
+            labels = places[:, 1:]
+            before = tf.gather(shares, rows)[:, None]
+            counts = (labels > before) & (labels <= before + share)
+            counts &= labels < len(text)
+            return found[:, :-1], found[:, 1:], tf.cast(counts, tf.float32)
 
-        return numbers.flat_map(
-            lambda number: tf.data.Dataset.from_tensor_slices(shares).map(
-                lambda rows: (number, rows)
-            )
-        ).map(batch)
+        batches = tf.data.Dataset.range(n_batches)
+        return (
+            _of_replicas(batches, batch_size, context)
+            .map(batch)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _read_rows(self, text, begins, number, rows):
+        """Read a batch of streams, a character more than its length.
+
+        What lies behind the end is read from the beginning.
+
+        Args:
+            text: uint8 array [n].
+            begins: where the streams begin, int64 [streams].
+            number: of the batch.
+            rows: which of the streams.
+
+        Returns:
+            characters, int32 [rows, T + 1], and their places, int64.
+        """
+        length = self.input_shape[0]
+        places = tf.gather(begins, rows)[:, None] + number * length
+        places += tf.range(length + 1, dtype=tf.int64)
+        found = tf.numpy_function(
+            lambda places: text[places % len(text)], [places], tf.uint8
+        )
+        return tf.cast(tf.reshape(found, places.shape), tf.int32), places
+
+
+def _of_replicas(batches, batch_size, context):
+    """Give each number of a batch the rows of each replica in turn."""
+    shares = replicas.divide(tf.range(batch_size), batch_size, context)
+    return batches.flat_map(
+        lambda number: tf.data.Dataset.from_tensor_slices(shares).map(
+            lambda rows: (number, rows)
+        )
+    )

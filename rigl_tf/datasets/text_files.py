@@ -74,17 +74,18 @@ def wikitext(name, split, place):
     Raises:
         FileNotFoundError: it is not there; says how to get it.
     """
-    path, archived = _find(name, split, files.path(place))
-    if path is None:
+    place = files.path(place)
+    member, archive_path = _member(name, split), _archive_path(name, place)
+    if (place / member).exists():
+        return read(place / member)
+    if not archive_path.exists():
         raise FileNotFoundError(
             f"`{name}` must be prepared before use. Received: no "
-            f"{archived} in {str(place)!r}. Prepare it with: "
+            f"{member} in {str(place)!r}. Prepare it with: "
             f"rigl_tf prepare {name}  (or set RIGL_TF_TEXT_DIR)"
         )
-    if archived is None:
-        return read(path)
-    with _archive(path) as archive:
-        return _joined([lambda: archive.open(archived)])
+    with _archive(archive_path) as archive:
+        return _joined([lambda: archive.open(member)])
 
 
 def prepare(name, place):
@@ -102,8 +103,8 @@ def prepare(name, place):
         ValueError: a split does not hold the published number of tokens.
     """
     place = files.path(place)
-    archive_path = place / f"{_FOLDERS[name]}-v1.zip"
-    members = {s: f"{_FOLDERS[name]}/wiki.{s}.tokens" for s in SPLITS}
+    archive_path = _archive_path(name, place)
+    members = {split: _member(name, split) for split in SPLITS}
     missing = [m for m in members.values() if not (place / m).exists()]
     if missing and not archive_path.exists():
         raise FileNotFoundError(
@@ -144,13 +145,13 @@ def count_tokens(text):
     return n_tokens
 
 
-def _find(name, split, place):
-    """Return the path of a split, or of its archive and the name in it."""
-    member = f"{_FOLDERS[name]}/wiki.{split}.tokens"
-    if (place / member).exists():
-        return place / member, None
-    archive = place / f"{_FOLDERS[name]}-v1.zip"
-    return (archive if archive.exists() else None), member
+def _member(name, split):
+    """Return the name of a split's file, in the archive and unpacked."""
+    return f"{_FOLDERS[name]}/wiki.{split}.tokens"
+
+
+def _archive_path(name, place):
+    return place / f"{_FOLDERS[name]}-v1.zip"
 
 
 @contextlib.contextmanager
