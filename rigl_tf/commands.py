@@ -71,11 +71,16 @@ def sweep(arguments):
         settings = [config.read(words, arguments.imports) for words, _ in runs]
     if arguments.jobs > 1 and not arguments.dry_run:
         return jobs.run_all(runs, arguments.jobs, arguments.imports)
-    for number, (words, workdir) in enumerate(runs, start=1):
-        print(f"[{number}/{len(runs)}] {' '.join(words)}")
-        if not arguments.dry_run:
-            with failures.stop_at_once():
-                _run(settings[number - 1], workdir)
+    stopped = False
+    with failures.stop_at_once():
+        for number, (words, workdir) in enumerate(runs, start=1):
+            if stopped:
+                raise failures.Interrupted(
+                    f"stopped before run {number}; the same words go on"
+                )
+            print(f"[{number}/{len(runs)}] {' '.join(words)}")
+            if not arguments.dry_run:
+                stopped = _run(settings[number - 1], workdir)
     return 0
 
 
@@ -256,6 +261,9 @@ def _run(settings, workdir, n_workers=1):
         settings: `config.Config`.
         workdir: path of the work directory.
         n_workers: how many processes the flags speak of.
+
+    Returns:
+        whether a request to stop came, after the last step.
     """
     with failures.mistakes():
         experiment = _experiment(settings)
@@ -267,13 +275,14 @@ def _run(settings, workdir, n_workers=1):
             if everyone.from_chief(lambda: _is_finished(workdir, text)):
                 if everyone.is_chief:
                     print(f"{workdir} holds this run, finished: nothing to do")
-                return
+                return False
             built = experiment.build()
             everyone.from_chief(lambda: _claim(stack, workdir, text))
         should_stop = stack.enter_context(failures.stop_requests())
         result = experiment.train_and_evaluate(workdir, built, should_stop)
     if everyone.is_chief:
         results.print_closing_table(result, workdir)
+    return should_stop()
 
 
 def _require_same(everyone, settings, n_workers):

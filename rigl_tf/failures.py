@@ -120,11 +120,15 @@ def stop_at_once():
 
 @contextlib.contextmanager
 def stop_requests():
-    """Turn the first SIGTERM or SIGINT into a request to stop."""
+    """Turn SIGTERM and SIGINT into a request to stop.
+
+    A second SIGINT interrupts at once; a second SIGTERM may come from whoever
+    signals all processes of a group, and means the same as the first.
+    """
     received = []
 
     def request(number):
-        if received:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)
 

@@ -69,8 +69,15 @@ def _draws(model, prompt, length, temperature, seed):
             for tensor in model.inputs
         ],
     )
+
+    def step(characters, states):
+        logits, *after = read(characters[None], *states)
+        # In mixed precision the model computes in another type.
+        after = [tf.cast(a, before.dtype) for a, before in zip(after, states)]
+        return logits, after
+
     for begin in range(0, len(text), _PIECE):
-        logits, *states = read(text[None, begin : begin + _PIECE], *states)
+        logits, states = step(text[begin : begin + _PIECE], states)
     for _ in range(length):
         scores = np.asarray(logits[0, -1], np.float64)
         if temperature:
@@ -78,4 +85,4 @@ def _draws(model, prompt, length, temperature, seed):
             scores = scores / temperature + rng.gumbel(size=scores.shape)
         byte = int(scores.argmax())
         yield byte
-        logits, *states = read(np.array([[byte]], np.int32), *states)
+        logits, states = step(np.array([byte], np.int32), states)

@@ -85,9 +85,12 @@ def resolve(runs, directory):
 
     Returns:
         list of `(words, work directory)`, labels replaced.
+
+    Raises:
+        ValueError: two runs have the same words.
     """
     places = {}
-    resolved = []
+    resolved = {}
     for run in runs:
         words = [
             _LABEL.sub(lambda m: f"{m[1]}={str(places[m[2]])!r}", word)
@@ -96,8 +99,13 @@ def resolve(runs, directory):
         workdir = files.path(directory) / run_name(run.words)
         if run.label:
             places[run.label] = workdir.resolve()
-        resolved.append((words, workdir))
-    return resolved
+        if str(workdir) in resolved:
+            raise ValueError(
+                "The runs of a sweep must differ. Received twice: "
+                f"{' '.join(run.words)}"
+            )
+        resolved[str(workdir)] = words, workdir
+    return list(resolved.values())
 
 
 def _expand(words):

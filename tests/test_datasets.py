@@ -9,6 +9,7 @@ import tensorflow as tf
 from rigl_tf import cli
 from rigl_tf import datasets
 from rigl_tf.datasets import cifar
+from rigl_tf.datasets import fake
 
 
 def toy(n=10, labels=None, shape=(1,), test=None):
@@ -87,6 +88,19 @@ def test_replicas_share_the_batches_of_one(n_pipelines, n_replicas):
         for a, b in zip(whole, parts):
             for first, second in zip(a, b):
                 np.testing.assert_array_equal(first, second)
+
+
+def test_replicas_share_the_fake_batch_of_one():
+    data = fake.FakeDataset(toy(n=21))
+    for make in (
+        lambda context: data.train(4, 0, 3, context),
+        lambda context: data.test(8, context),
+    ):
+        (whole,) = replica_batches(make, 1, 1, 1)
+        (parts,) = replica_batches(make, 2, 4, 1)
+        assert len(np.unique(whole[0])) == whole[0].size
+        for first, second in zip(whole, parts):
+            np.testing.assert_array_equal(first, second)
 
 
 def test_replicas_share_the_images_of_one(tfds_dir):

@@ -25,7 +25,7 @@ EDGES = {
     "signals": set(),
     "workers": {"checks"},
     "mask_files": {"files"},
-    "jobs": {"signals"},
+    "jobs": {"files", "signals"},
     "published": set(),
     "report_formats": {"results"},
     "results": {"files", "published"},

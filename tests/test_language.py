@@ -203,6 +203,24 @@ def test_damaged_archives_are_named(tmp_path, capsys):
     assert "is damaged" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "field, value, message",
+    [((6, 8), 1, "is encrypted"), ((8, 10), 9, "not supported")],
+    ids=["locked", "new"],
+)
+def test_archives_that_cannot_be_read_are_named(
+    field, value, message, tmp_path, capsys
+):
+    path = archive_of(tmp_path, train="a", valid="b", test="c")
+    content = bytearray(path.read_bytes())
+    for mark, place in zip((b"PK\x03\x04", b"PK\x01\x02"), field):
+        content[content.find(mark) + place] = value
+    path.write_bytes(content)
+    assert cli.main(["prepare", "wikitext103", f"--data_dir={tmp_path}"]) == 2
+    error = capsys.readouterr().err
+    assert message in error and "unpack it with another program" in error
+
+
 def test_wikitext_is_the_published_one(text_dir):
     tokens = text_files._TOKENS["wikitext103"]
     for split, expected in zip(text_files.SPLITS[1:], tokens[1:]):
@@ -359,6 +377,17 @@ def test_long_prompts_are_remembered():
         expected.append(int(np.argmax(logits[0, -1])))
     found = sampling.sample(net, text.tobytes(), 5, temperature=0)
     assert list(found) == expected[513:]
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+def test_models_of_any_precision_write(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        net = model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert net.inputs[1].dtype == ("float64" if "64" in policy else "float32")
+    assert len(list(sampling.sample(net, b"ab", 3))) == 3
 
 
 def test_draws_follow_the_temperature():

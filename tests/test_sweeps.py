@@ -1,11 +1,14 @@
 """Sweep files: choices, labels."""
 
 import os
+import subprocess
 import sys
+import types
 
 import pytest
 
 from rigl_tf import cli
+from rigl_tf import commands
 from rigl_tf import config
 from rigl_tf import jobs
 from rigl_tf import sweeps
@@ -91,9 +94,10 @@ def test_shipped_sweeps_are_commands(name):
 
 
 FAKE = """
-import os, sys, time
+import ast, os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 workdir = [w for w in sys.argv if w.startswith("--workdir=")][0][10:]
-needs = [w.split("=")[1].strip("'") for w in sys.argv if "INITIAL_RUN=" in w]
+needs = [ast.literal_eval(w[12:]) for w in sys.argv if "INITIAL_RUN=" in w]
 log = os.environ["LOG"]
 missing = [n for n in needs if not os.path.exists(n + "/done")]
 with open(log, "a") as stream:
@@ -101,6 +105,15 @@ with open(log, "a") as stream:
     print(os.environ["TF_NUM_INTRAOP_THREADS"], file=sys.stderr)
 if "FAIL=True" in sys.argv:
     sys.exit(2)
+if "KILL=True" in sys.argv:
+    os.kill(os.getpid(), signal.SIGKILL)
+if "STOP=True" in sys.argv:  # as if somebody wanted the sweep to stop
+    os.kill(os.getppid(), signal.SIGTERM)
+if "STOP=True" in sys.argv or "WAIT=True" in sys.argv:
+    signal.sigwait([signal.SIGTERM])
+    with open(log, "a") as stream:
+        print("told", os.path.basename(workdir), file=stream)
+    sys.exit(0 if "SAVE=False" in sys.argv else 130)
 os.makedirs(workdir)
 open(workdir + "/done", "w").close()
 """
@@ -116,8 +129,8 @@ def run_fakes(runs, tmp_path, monkeypatch, n_jobs=2):
 
 
 def test_runs_at_a_time_wait_for_what_they_need(tmp_path, monkeypatch):
-    a, b, c = (tmp_path / name for name in "abc")
-    needs = [f"INITIAL_RUN='{a.resolve()}'"]
+    a, b, c = (tmp_path / "it's" / name for name in "abc")
+    needs = [f"INITIAL_RUN={str(a.resolve())!r}"]
     runs = [(needs, c), ([], a), ([], b)]
     code, log = run_fakes(runs, tmp_path, monkeypatch)
     assert code == 0
@@ -145,6 +158,75 @@ def test_what_needs_a_failed_run_is_left_out(tmp_path, monkeypatch):
     code, log = run_fakes(runs, tmp_path, monkeypatch)
     assert code == 2
     assert sorted(log) == ["start a 0", "start c 0"]
+
+
+def test_killed_runs_are_failures(tmp_path, monkeypatch):
+    runs = [(["KILL=True"], tmp_path / "a")]
+    assert run_fakes(runs, tmp_path, monkeypatch)[0] == 1
+
+
+@pytest.mark.parametrize(
+    "words, others, code",
+    [
+        (["STOP=True"], [], 130),
+        (["STOP=True"], [[]], 130),
+        (["STOP=True", "SAVE=False"], [[]], 130),  # it had trained already
+        (["STOP=True", "SAVE=False"], [], 0),
+    ],
+)
+def test_a_stopped_sweep_tells_its_runs(
+    words, others, code, tmp_path, monkeypatch
+):
+    runs = [(words, tmp_path / "a"), *((w, tmp_path / "b") for w in others)]
+    found, log = run_fakes(runs, tmp_path, monkeypatch, n_jobs=1)
+    assert found == code
+    assert log == ["start a 0", "told a"]
+
+
+def test_an_error_leaves_no_runs_behind(tmp_path, monkeypatch):
+    def fail(_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(jobs.time, "sleep", fail)
+    started = []
+
+    def popen(*arguments, **options):
+        started.append(subprocess.Popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(
+        jobs,
+        "subprocess",
+        types.SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL),
+    )
+    with pytest.raises(BrokenPipeError):
+        run_fakes([(["WAIT=True"], tmp_path / "a")], tmp_path, monkeypatch)
+    (process,) = started
+    assert process.returncode is not None
+
+
+def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
+    file = tmp_path / "two.txt"
+    file.write_text("tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}")
+    trained = []
+
+    def train(settings, workdir):
+        del settings
+        trained.append(workdir)
+        return True  # a request to stop came while it was evaluated
+
+    monkeypatch.setattr(commands, "_run", train)
+    words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
+    assert cli.main(words) == 130
+    assert len(trained) == 1
+    assert "the same words go on" in capsys.readouterr().err
+
+
+def test_equal_runs_are_refused(tmp_path, capsys):
+    file = tmp_path / "twice.txt"
+    file.write_text("tasks/digits_mlp methods/static SEED={0,0}")
+    assert cli.main(["sweep", str(file), f"--workdir={tmp_path}"]) == 2
+    assert "must differ" in capsys.readouterr().err
 
 
 def test_real_runs_at_a_time(tmp_path):

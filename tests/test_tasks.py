@@ -122,11 +122,12 @@ def require_repeatable(words, workdir):
     return results[0]
 
 
-@pytest.fixture(autouse=True)
-def _few_images(images, monkeypatch):
+@pytest.fixture
+def few_images(images, monkeypatch):
     monkeypatch.setattr(prepared, "builder", lambda name, _: images[name])
 
 
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("task", config.shipped("tasks"))
 def test_every_task_trains_and_goes_on(task, tmp_path, request):
     if "wikitext" in task:

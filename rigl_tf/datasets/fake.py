@@ -41,25 +41,27 @@ class FakeDataset:
         """
         del n_skip
         self.check(batch_size)
-        size = context.get_per_replica_batch_size(batch_size)
-        batch = self._draw(size, seed)
-        return tf.data.Dataset.from_tensors(batch).cache().repeat()
+        return self._batch(batch_size, seed, context).cache().repeat()
 
     def test(self, batch_size, context=replicas.EVERYTHING):
         """Return one test batch `(inputs, labels, weights)`.
 
         Args and Returns: as `ArrayDataset.test`.
         """
-        size = context.get_per_replica_batch_size(batch_size)
-        inputs, labels = self._draw(size, 0)
-        batch = inputs, labels, tf.ones_like(labels, tf.float32)
-        n_parts = replicas.n_parts(context)
-        return tf.data.Dataset.from_tensors(batch).repeat(n_parts)
+        return self._batch(batch_size, 0, context).map(
+            lambda x, y: (x, y, tf.ones_like(y, tf.float32))
+        )
 
-    def _draw(self, size, seed):
+    def _batch(self, batch_size, seed, context):
+        """Draw a batch; return the shares of a pipeline's replicas in it."""
         rng = np.random.default_rng(seed)
-        shape = (size, *self.input_shape)
+        shape = (batch_size, *self.input_shape)
         if self._is_text:
-            return tuple(rng.integers(0, self.n_classes, (2, *shape), np.int32))
-        inputs = rng.standard_normal(shape, dtype=np.float32)
-        return inputs, rng.integers(0, self.n_classes, size, np.int32)
+            x, y = rng.integers(0, self.n_classes, (2, *shape), np.int32)
+        else:
+            x = rng.standard_normal(shape, dtype=np.float32)
+            y = rng.integers(0, self.n_classes, batch_size, np.int32)
+        shares = replicas.divide(tf.range(batch_size), batch_size, context)
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.gather(x, shares), tf.gather(y, shares))
+        )

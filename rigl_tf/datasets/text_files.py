@@ -1,6 +1,7 @@
 """Files, directories and archives -> texts, without holding them in memory."""
 
 import contextlib
+import lzma
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ _TOKENS = {
 }
 _FOLDERS = {"wikitext103": "wikitext-103", "wikitext2": "wikitext-2"}
 NAMES = tuple(_FOLDERS)
-_SOURCE = "https://s3.amazonaws.com/research.metamind.io/wikitext"
+_SOURCE = "https://wikitext.smerity.com"
 _BLOCK = 1 << 20
 
 
@@ -31,8 +32,8 @@ def directory(data_dir=None):
 def read(place):
     """Return the bytes of a file, a directory or a zip archive.
 
-    What is not one local file is first written to a temporary one, block by
-    block; in memory are only the parts that are looked at.
+    What is not one local file is first written to a temporary one (in TMPDIR),
+    block by block; in memory are only the parts that are looked at.
 
     Args:
         place: path; the files of a directory or an archive are put together in
@@ -43,11 +44,13 @@ def read(place):
 
     Raises:
         FileNotFoundError: there is nothing.
-        OSError: the archive is damaged.
+        OSError: the archive cannot be read.
     """
     path = files.path(place)
     if path.is_dir():
         parts = sorted(p for p in path.iterdir() if p.is_file())
+        if len(parts) == 1:
+            return read(parts[0])
         return _joined([lambda p=p: p.open("rb") for p in parts])
     if not path.exists():
         raise FileNotFoundError(f"No text. Received: {str(place)!r}")
@@ -156,7 +159,7 @@ def _archive_path(name, place):
 
 @contextlib.contextmanager
 def _archive(path):
-    """Open a zip archive; damage becomes an OSError."""
+    """Open a zip archive; what cannot be read of it becomes an OSError."""
     try:
         with (
             files.open_bytes(path) as stream,
@@ -165,6 +168,10 @@ def _archive(path):
             yield archive
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
         raise OSError(f"{path} is damaged: {error}; fetch it again") from error
+    except (RuntimeError, lzma.LZMAError) as error:  # locked, or of a new kind
+        raise OSError(
+            f"{path} cannot be read: {error}; unpack it with another program"
+        ) from error
 
 
 def _unpack(archive, member, place):

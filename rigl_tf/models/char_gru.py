@@ -39,7 +39,8 @@ def char_gru(
     parts.check_width(width)
     units = parts.scaled(units, width)
     characters = keras.Input(input_shape, dtype="int32", name="characters")
-    before = keras.Input((units,), name="state")
+    policy = keras.config.dtype_policy()
+    before = keras.Input((units,), dtype=policy.variable_dtype, name="state")
     x = keras.layers.Embedding(
         n_classes, parts.scaled(embedding, width), name="embedding"
     )(characters)
