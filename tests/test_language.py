@@ -341,6 +341,9 @@ def test_samples_follow_the_model(tmp_path, capsys):
     trainer(net).train(dataset(text).train(4, 0), 250)
     written = bytes(sampling.sample(net, b"abc", 20, temperature=0))
     assert written == b"defghabcdefghabcdefg"
+    assert written == bytes(
+        sampling.sample(net, b"abcdefgh" * 200 + b"abc", 20, 0)
+    )
     first, again, other = (
         bytes(sampling.sample(net, b"a", 60, temperature=3.0, seed=seed))
         for seed in (0, 0, 1)

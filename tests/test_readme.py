@@ -28,7 +28,7 @@ SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2", "UPDATE_INTERVAL=1"]
 def commands(code):
     for line in code.replace("\\\n", " ").splitlines():
         line = re.split(r" [|>] ", line)[0].strip()
-        if line and not line.startswith(("#", "for ", "do", "done", "export ")):
+        if line and not line.startswith(("#", "for ", "do", "done")):
             yield shlex.split(line, comments=True)
 
 

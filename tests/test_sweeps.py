@@ -1,6 +1,7 @@
 """Sweep files: choices, labels."""
 
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -10,6 +11,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf import commands
 from rigl_tf import config
+from rigl_tf import failures
 from rigl_tf import jobs
 from rigl_tf import sweeps
 
@@ -220,6 +222,15 @@ def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
     assert cli.main(words) == 130
     assert len(trained) == 1
     assert "the same words go on" in capsys.readouterr().err
+
+
+def test_a_second_sigterm_says_what_the_first_said():
+    with failures.stop_requests() as should_stop:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert should_stop()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_equal_runs_are_refused(tmp_path, capsys):

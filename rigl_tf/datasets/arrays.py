@@ -106,6 +106,8 @@ class ArrayDataset:
         self.check(batch_size)
         n_batches = self.n_train // batch_size
         epoch, n_done = divmod(n_skip, n_batches)
+        # Elements per global batch in this pipeline.
+        n_parts = context.num_replicas_in_sync // context.num_input_pipelines
         inputs = tf.constant(self.splits[0].inputs)
         labels = tf.constant(self.splits[0].labels)
 
@@ -139,7 +141,7 @@ class ArrayDataset:
             batches_of
         )
         return (
-            indices.skip(n_done * replicas.n_parts(context))
+            indices.skip(n_done * n_parts)
             .map(examples, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
             .apply(replicas.ENDLESS)

@@ -12,15 +12,6 @@ EVERYTHING = tf.distribute.InputContext()
 ENDLESS = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
 
 
-def n_parts(context):
-    """Return of how many replicas a pipeline makes the batches.
-
-    Args:
-        context: `tf.distribute.InputContext` of the pipeline.
-    """
-    return context.num_replicas_in_sync // context.num_input_pipelines
-
-
 def divide(positions, batch_size, context):
     """Give a pipeline its share of a vector of examples.
 
