@@ -8,7 +8,6 @@ import tensorflow as tf
 
 from rigl_tf import cli
 from rigl_tf import datasets
-from rigl_tf.datasets import cifar
 from rigl_tf.datasets import fake
 
 
@@ -171,8 +170,10 @@ def test_mnist_is_the_real_one(tfds_dir):
     # Known facts: the classes' sizes, and the mean pixel 33.3184 of 255.
     sizes = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     assert np.bincount(train.labels).tolist() == sizes
-    mean = train.inputs.astype("float64").mean() * 255
-    assert mean == pytest.approx(33.3184, abs=1e-3)
+    assert train.inputs.mean() == pytest.approx(33.3184, abs=1e-3)
+    (batch,) = data.test(3).take(1)
+    expected = test.inputs[:3].astype(np.float32) / 255
+    np.testing.assert_array_equal(batch[0], expected)
 
 
 def test_the_variable_is_read_each_time(tfds_dir, tmp_path, monkeypatch):
@@ -188,20 +189,30 @@ def test_missing_mnist_names_the_cure(tmp_path):
         datasets.mnist(str(tmp_path)).check(1)
 
 
-def test_cifar10_is_the_real_one(tfds_dir):
-    data = datasets.cifar10(tfds_dir)
-    train, test = data.splits
+@pytest.fixture(scope="module")
+def cifar10(tfds_dir):
+    return datasets.cifar10(tfds_dir, augment=False)
+
+
+def test_cifar10_is_the_real_one(cifar10):
+    train, test = cifar10.splits
     assert train.inputs.shape == (50000, 32, 32, 3)
     assert test.inputs.shape == (10000, 32, 32, 3)
     assert np.bincount(train.labels).tolist() == [5000] * 10
 
 
-def test_images_are_standardised_as_tensorflow_does_it():
-    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
-    images[1] = 7  # a uniform image stays finite
-    images = images.astype(np.uint8)
-    expected = tf.image.per_image_standardization(images.astype(np.float32))
-    np.testing.assert_allclose(cifar._standardised(images), expected, atol=1e-5)
+def test_each_image_is_standardised(cifar10):
+    images = cifar10.splits[1].inputs[:4].astype("float64")
+    mean = images.mean((1, 2, 3), keepdims=True)
+    deviation = images.std((1, 2, 3), keepdims=True)
+    (batch,) = cifar10.test(4).take(1)
+    expected = (images - mean) / deviation
+    np.testing.assert_allclose(batch[0], expected, atol=1e-5)
+    (batch,) = cifar10.train(4, 0).take(1)
+    means = tf.reduce_mean(batch[0], (1, 2, 3))
+    np.testing.assert_allclose(means, np.zeros(4), atol=1e-5)
+    deviations = tf.math.reduce_std(batch[0], (1, 2, 3))
+    np.testing.assert_allclose(deviations, np.ones(4), atol=1e-5)
 
 
 def test_missing_cifar_names_the_cure(tmp_path):

@@ -177,12 +177,13 @@ def test_killed_runs_are_failures(tmp_path, monkeypatch):
     ],
 )
 def test_a_stopped_sweep_tells_its_runs(
-    words, others, code, tmp_path, monkeypatch
+    words, others, code, tmp_path, monkeypatch, capsys
 ):
     runs = [(words, tmp_path / "a"), *((w, tmp_path / "b") for w in others)]
     found, log = run_fakes(runs, tmp_path, monkeypatch, n_jobs=1)
     assert found == code
     assert log == ["start a 0", "told a"]
+    assert "[2/2]" not in capsys.readouterr().out
 
 
 def test_an_error_leaves_no_runs_behind(tmp_path, monkeypatch):

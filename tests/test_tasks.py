@@ -138,6 +138,7 @@ def test_every_task_trains_and_goes_on(task, tmp_path, request):
     assert 0.79 < result["sparsity_achieved"] < 0.81
 
 
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("method", config.shipped("methods"))
 def test_every_method_trains_and_goes_on(method, tmp_path):
     words = [method, *SIBLING, *TINY]

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 through tensorflow_datasets."""
 
-import numpy as np
+import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.datasets import arrays
@@ -52,7 +52,7 @@ def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
         )
 
     def read():
-        train, test = prepared.image_splits(name, data_dir, _standardised)
+        train, test = prepared.image_splits(name, data_dir)
         n_train = len(train.inputs) - n_validation
         kept = arrays.Split(train.inputs[:n_train], train.labels[:n_train])
         if validate:
@@ -60,15 +60,11 @@ def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
         return kept, test
 
     change = augmentation.crop_and_flip if augment else None
-    return arrays.ArrayDataset(name, (32, 32, 3), n_classes, read, change)
-
-
-def _standardised(images):
-    """Standardise each image, as `tf.image.per_image_standardization`."""
-    images = images.astype(np.float32)
-    axes = (1, 2, 3)
-    mean = images.mean(axes, keepdims=True)
-    # A uniform image is not blown up.
-    least = 1 / np.sqrt(np.prod(images.shape[1:]))
-    deviation = np.maximum(images.std(axes, keepdims=True), least)
-    return (images - mean) / deviation.astype(np.float32)
+    return arrays.ArrayDataset(
+        name,
+        (32, 32, 3),
+        n_classes,
+        read,
+        tf.image.per_image_standardization,
+        change,
+    )

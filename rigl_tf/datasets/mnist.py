@@ -2,7 +2,7 @@
 
 import functools
 
-import numpy as np
+import tensorflow as tf
 
 from rigl_tf.datasets import arrays
 from rigl_tf.datasets import prepared
@@ -21,11 +21,9 @@ def mnist(data_dir=None):
         `ArrayDataset` with inputs [examples, 28, 28, 1]; reading them raises
         FileNotFoundError if the data set is not prepared.
     """
-    read = functools.partial(
-        prepared.image_splits, "mnist", data_dir, _to_fractions
-    )
-    return arrays.ArrayDataset("mnist", (28, 28, 1), 10, read)
+    read = functools.partial(prepared.image_splits, "mnist", data_dir)
+    return arrays.ArrayDataset("mnist", (28, 28, 1), 10, read, _to_fractions)
 
 
 def _to_fractions(images):
-    return images.astype(np.float32) / 255
+    return tf.cast(images, tf.float32) / 255

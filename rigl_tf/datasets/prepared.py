@@ -83,16 +83,15 @@ def prepare(name, data_dir=None):
     }
 
 
-def image_splits(name, data_dir, preprocess):
+def image_splits(name, data_dir):
     """Read the splits "train" and "test" of a small set of images.
 
     Args:
         name: as in `builder`.
         data_dir: as in `builder`.
-        preprocess: function from uint8 to float32 images.
 
     Returns:
-        training and test `arrays.Split`.
+        training and test `arrays.Split` of uint8 images.
     """
     import tensorflow_datasets as tfds
 
@@ -102,5 +101,5 @@ def image_splits(name, data_dir, preprocess):
         images, labels = tfds.as_numpy(
             source.as_dataset(split=split, batch_size=-1, as_supervised=True)
         )
-        splits.append(arrays.Split(preprocess(images), labels.astype(np.int32)))
+        splits.append(arrays.Split(images, labels.astype(np.int32)))
     return tuple(splits)
