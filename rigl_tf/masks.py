@@ -7,6 +7,7 @@ position: the lower flat index wins. `rigl_tf.shapes` builds masks of every
 shape from these selections.
 """
 
+import functools
 import math
 import zlib
 
@@ -192,6 +193,18 @@ def _order_keys(scores, eligible):
 
 
 def _select(keys, k):
+    """Call `_mark`, traced once for all kernels of a shape: tracing is slow."""
+    shapes = (tuple(keys.shape), tuple(k.shape))
+    return _marker(keys.dtype, *shapes)(keys, k)
+
+
+@functools.cache
+def _marker(*_):
+    """Return a function for one signature: several would warn of retracing."""
+    return tf.function(_mark, autograph=False)
+
+
+def _mark(keys, k):
     """Mark the `k` largest integer keys; of equals the lower index.
 
     Args:
