@@ -5,6 +5,7 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 
 import codecs
 import contextlib
+import gc
 import json
 import os
 import sys
@@ -81,6 +82,7 @@ def sweep(arguments):
             print(f"[{number}/{len(runs)}] {' '.join(words)}")
             if not arguments.dry_run:
                 stopped = _run(settings[number - 1], workdir)
+                gc.collect()  # graphs are cycles that hold on to the data
     return 0
 
 

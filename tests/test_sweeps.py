@@ -1,10 +1,12 @@
 """Sweep files: choices, labels."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import types
+import weakref
 
 import pytest
 
@@ -223,6 +225,31 @@ def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
     assert cli.main(words) == 130
     assert len(trained) == 1
     assert "the same words go on" in capsys.readouterr().err
+
+
+def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
+    class Graph:
+        def __init__(self):
+            self.itself = self
+
+    file = tmp_path / "two.txt"
+    file.write_text("tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}")
+    alive = []
+
+    def train(settings, workdir):
+        del settings, workdir
+        assert all(graph() is None for graph in alive)
+        alive.append(weakref.ref(Graph()))
+        return False
+
+    monkeypatch.setattr(commands, "_run", train)
+    gc.disable()
+    try:
+        words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
+        assert cli.main(words) == 0
+    finally:
+        gc.enable()
+    assert len(alive) == 2
 
 
 def test_a_second_sigterm_says_what_the_first_said():
