@@ -9,6 +9,7 @@ import tensorflow as tf
 from rigl_tf import cli
 from rigl_tf import datasets
 from rigl_tf.datasets import fake
+from rigl_tf.datasets import prepared
 
 
 def toy(n=10, labels=None, shape=(1,), test=None):
@@ -213,6 +214,17 @@ def test_each_image_is_standardised(cifar10):
     np.testing.assert_allclose(means, np.zeros(4), atol=1e-5)
     deviations = tf.math.reduce_std(batch[0], (1, 2, 3))
     np.testing.assert_allclose(deviations, np.ones(4), atol=1e-5)
+
+
+def test_images_are_standardised_as_tensorflow_does_it(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
+    images[1] = 7  # a uniform image stays finite
+    split = datasets.Split(images.astype(np.uint8), np.zeros(4, np.int32))
+    monkeypatch.setattr(prepared, "image_splits", lambda *_: (split, split))
+    (batch,) = datasets.cifar10().test(4).take(1)
+    expected = tf.image.per_image_standardization(images.astype(np.float32))
+    np.testing.assert_allclose(batch[0], expected, atol=1e-5)
+    assert np.isfinite(batch[0]).all()
 
 
 def test_missing_cifar_names_the_cure(tmp_path):

@@ -65,6 +65,6 @@ def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
         (32, 32, 3),
         n_classes,
         read,
-        tf.image.per_image_standardization,
-        change,
+        preprocess=tf.image.per_image_standardization,
+        augment=change,
     )
