@@ -158,10 +158,11 @@ class Experiment:
 
     @functools.cached_property
     def mask_updater(self):
-        """The updater, after `training_multiplier`; or None."""
+        """The updater of this run, with steps for its fractions; or None."""
         if not isinstance(self.updater, updaters.MaskUpdater):
             return self.updater  # refused by `networks.check`, if not None
-        return self.updater.stretched(self.training_multiplier)
+        stretched = self.updater.stretched(self.training_multiplier)
+        return stretched.resolved(self.total_steps, self.sparsity)
 
     def _data(self):
         data = self.dataset()

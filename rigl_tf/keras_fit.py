@@ -1,16 +1,20 @@
 """`compile` and `fit` for masked models, over the same pair of steps."""
 
-import types
+import inspect
 import warnings
 
 import keras
 import tensorflow as tf
 
-from rigl_tf import clocks
+from rigl_tf import fit_function
+from rigl_tf import masking
 from rigl_tf import steps
 from rigl_tf import structure
+from rigl_tf import trained_variables
+from rigl_tf import updaters
 
 
+@keras.saving.register_keras_serializable(package="rigl_tf")
 class SparseModel(keras.Model):
     """Make a masked model trainable with `compile` and `fit`.
 
@@ -19,16 +23,28 @@ class SparseModel(keras.Model):
 
     An update on a batch (RigL, SNIP) takes a batch of its own from the data
     and is no step: an epoch over n batches with u updates makes n - u steps;
-    with `steps_per_epoch=n` it makes n steps and takes n + u batches.
+    with `steps_per_epoch=n` it makes n steps and takes n + u batches. Where no
+    batch is left for a step, the epoch makes one on the update's batch.
+
+    A window of updates that is a fraction of the run (`update_end_step=0.75`,
+    the default) is one of the `epochs` of the first `fit` times their batches,
+    or `steps_per_epoch`; later calls of `fit` keep it.
 
     A loss of your own goes into `gradients`, which steps and updates share; a
     whole step of your own into `train_step`. Reported are the model's metrics,
     those that a subclass holds included, not what `train_step` returns.
 
     Args:
-        model: result of `rigl_tf.sparsify`.
-        updater: `updaters.MaskUpdater`.
+        model: result of `rigl_tf.sparsify`; with `updater=None` a model without
+            masks.
+        updater: `updaters.MaskUpdater`, or its name or configuration, see
+            `updaters.get`; None trains densely.
         **kwargs: as `keras.Model`.
+
+    Raises:
+        TypeError: the model is none, or the updater.
+        ValueError: model and updater do not fit, or the model has a step of its
+            own, which would not be called.
 
     Example:
         >>> dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
@@ -38,14 +54,26 @@ class SparseModel(keras.Model):
         >>> history = sparse.fit(np.ones((4, 8)), np.ones((4, 2)), verbose=0)
     """
 
+    transparent_path = True
+    only_trains = True
+
     def __init__(self, model, updater, **kwargs):
         super().__init__(**kwargs)
+        _require_model(model, updater)
         _require_keras_step(model)
         self.model = model
-        self.updater = updater
+        self.updater = updaters.get(updater)
+        if self.updater is None:
+            trained_variables.require_plain(model)
+        else:
+            masking.masked_kernels(model)
         self.built = True
-        self._clock = None
         self._steps = None
+
+    @property
+    def layer(self):
+        """The model inside, by the name under which wrappers have it."""
+        return self.model
 
     def call(self, *args, **kwargs):
         """Call the masked model."""
@@ -58,11 +86,15 @@ class SparseModel(keras.Model):
             ValueError: the optimizer's slots cannot be mapped to the kernels.
         """
         super().compile(*args, **kwargs)
-        if self.loss is not None:
+        if self.loss is not None and self.updater is not None:
             self.updater.check_loss(self.loss)
         self._steps = steps.SparseSteps(
             self.model, self.updater, self.optimizer, self.distribute_strategy
         )
+
+    def compile_from_config(self, config):
+        """Compile with what `get_compile_config` returned."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
     def steps(self):
@@ -89,7 +121,7 @@ class SparseModel(keras.Model):
 
         Returns:
             `(predictions, gradients)`, these a list like
-            `trainable_variables`, of this replica's share of the loss.
+            `steps.trained_variables`, of this replica's share of the loss.
         """
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
@@ -110,7 +142,7 @@ class SparseModel(keras.Model):
         self._loss_tracker.update_state(
             loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
         )
-        variables = [v.value for v in self.trainable_variables]
+        variables = [v.value for v in self._steps.trained_variables]
         return predictions, tape.gradient(scaled, variables)
 
     def save_own_variables(self, store):
@@ -120,28 +152,82 @@ class SparseModel(keras.Model):
 
     def load_own_variables(self, store):
         """Load what `save_own_variables` saved, into a compiled model."""
-        for name, variable in self._own_state().items():
-            variable.assign(store[name.replace("/", ".")])
-        self._clock = None
+        own = {n.replace("/", "."): v for n, v in self._own_state().items()}
+        differing = sorted(own.keys() ^ set(store.keys()))
+        if differing:
+            raise ValueError(
+                "A `SparseModel` must be compiled before its weights are "
+                "loaded, with the updater that they were saved with: its "
+                "counters and the updater's state belong to them. Received: "
+                f"{differing[0]!r} on one side only"
+            )
+        for name, variable in own.items():
+            variable.assign(store[name])
+        if own:
+            self._plan(None)
+        if self.train_function is not None:
+            self.train_function.forget_steps()
 
     def _own_state(self):
         if self._steps is None:
-            raise ValueError(
-                "A `SparseModel` must be compiled before its weights are saved "
-                "or loaded: its counters belong to them"
-            )
+            return {}
         seeds = structure.seed_states(self.model)
         return {**self._steps.state(), **seeds}
 
+    def get_config(self):
+        """Return the configurations of model and updater."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "model": serialize(self.model),
+            "updater": serialize(self.updater),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Build a model from `get_config`'s dictionary; compile it again."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+            for name in ("model", "updater")
+        }
+        return cls(**parts, name=config["name"])
+
+    def get_build_config(self):
+        """Return None: the model inside is built."""
+
     def fit(self, *args, **kwargs):
-        """Train, as `keras.Model.fit`."""
+        """Train, as `keras.Model.fit`.
+
+        Raises:
+            ValueError: the updater's window is a fraction of the run, and
+                nobody knows how many steps an epoch has.
+        """
+        if self._steps is None:
+            return super().fit(*args, **kwargs)  # says that it wants `compile`
         # Anything may have happened since the last `fit`.
-        self._clock = None
         self._steps.repair()
+        if self.train_function is not None:
+            self.train_function.forget_steps()
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs)
+        callbacks = given.arguments.get("callbacks") or []
+        planning = _PlanUpdates(given.arguments.get("initial_epoch", 0))
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(planning)
+        else:
+            callbacks = [*keras.tree.flatten(callbacks), planning]
+        given.arguments["callbacks"] = callbacks
         with warnings.catch_warnings():
-            if self.updater.updates_on_batch:  # epochs are shorter, see above
+            if self.updater is not None and self.updater.updates_on_batch:
+                # Epochs are shorter, see above.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
-            return super().fit(*args, **kwargs)
+            return super().fit(*given.args[1:], **given.kwargs)
+
+    def _plan(self, n_steps):
+        """Fix the window of mask updates; see `steps.SparseSteps.plan`."""
+        if self._steps.plan(n_steps):
+            self.make_train_function(force=True)
 
     def save(self, *args, **kwargs):
         """Refuse: what is worth keeping is the model inside.
@@ -155,71 +241,24 @@ class SparseModel(keras.Model):
             "`save_weights` and `ModelCheckpoint(..., save_weights_only=True)`"
         )
 
+    def export(self, *args, **kwargs):
+        """Refuse: what is to be served is the plain model.
+
+        Raises:
+            ValueError: always, with what to call instead.
+        """
+        raise ValueError(
+            "A `SparseModel` is for training only. Export the plain model: "
+            "`rigl_tf.strip(model).export(...)`"
+        )
+
     def make_train_function(self, force=False):
         """Build the function that `fit` calls for `steps_per_execution`."""
         if self.train_function is not None and not force:
             return
-        run_steps, update = self._run_steps, self._run_update
-        if not self.run_eagerly:
-            run_steps = tf.function(run_steps, autograph=False)
-            update = tf.function(update, autograph=False)
-
-        def train_function(iterator):
-            if isinstance(iterator, types.GeneratorType):  # train_on_batch
-                batch = [part for part in next(iterator) if part is not None]
-                data = tf.data.Dataset.from_tensors(tuple(batch)).repeat()
-                iterator = iter(data)
-            if self._clock is None:
-                self._clock = clocks.HostClock(self._steps)
-            clock = self._clock
-            end = clock.step + self.steps_per_execution
-            logs = None
-            while clock.step < end:
-                if clock.due(before_step=True):
-                    update(iterator)
-                    clock.note_update()
-                    continue
-                n_steps = clock.next_stop([end]) - clock.step
-                n_done, logs = run_steps(iterator, tf.constant(n_steps))
-                clock.step += int(n_done)
-                if int(n_done) < n_steps:
-                    break
-                if clock.due(before_step=False):
-                    update(iterator)
-                    clock.note_update()
-            if logs is None or int(n_done) == 0:
-                raise StopIteration
-            return logs
-
-        self.train_function = train_function
-
-    def _run_steps(self, iterator, n_steps):
-        """Run up to `n_steps` steps; return how many, and the metrics."""
-        replica_step = self._compiled(self.train_step)
-
-        def one_step(n_done, batch):
-            self.distribute_strategy.run(replica_step, (batch.get_value(),))
-            n_done += 1
-            # Beyond the last step no batch is taken.
-            batch = tf.cond(
-                n_done < n_steps, iterator.get_next_as_optional, lambda: batch
-            )
-            return [n_done, batch]
-
-        n_done, _ = tf.while_loop(
-            lambda n_done, batch: (n_done < n_steps) & batch.has_value(),
-            one_step,
-            [tf.constant(0), iterator.get_next_as_optional()],
+        self.train_function = fit_function.FitFunction(
+            self, self.train_step, self._update_step
         )
-        logs = self.distribute_strategy.run(self.get_metrics_result)
-        return n_done, tf.nest.map_structure(self._first_replica, logs)
-
-    def _run_update(self, iterator):
-        replica_update = self._compiled(self._update_step)
-        batch = ()
-        if self.updater.updates_on_batch:
-            batch = (next(iterator),)
-        self.distribute_strategy.run(replica_update, batch)
 
     def _update_step(self, data=None):
         gradients = None
@@ -231,13 +270,51 @@ class SparseModel(keras.Model):
             )
         self._steps.update_masks(gradients)
 
-    def _compiled(self, function):
-        if self.run_eagerly or not self.jit_compile:
-            return function
-        return tf.function(function, autograph=False, jit_compile=True)
 
-    def _first_replica(self, value):
-        return self.distribute_strategy.experimental_local_results(value)[0]
+class _PlanUpdates(keras.callbacks.Callback):
+    """Tell the model the length of its run, once Keras knows it.
+
+    Comes last, so that callbacks that resume a run have done so.
+
+    Args:
+        initial_epoch: the first epoch of the run.
+    """
+
+    def __init__(self, initial_epoch):
+        super().__init__()
+        self._initial_epoch = initial_epoch
+
+    def on_train_begin(self, logs=None):
+        """Plan the window of mask updates."""
+        model, steps_per_epoch = self.model, self.params["steps"]
+        if steps_per_epoch is None:
+            n_steps = None
+        else:
+            # BackupAndRestore overrides it so (Keras 3.12 to 3.15).
+            first = model._initial_epoch or self._initial_epoch
+            n_epochs = self.params["epochs"] - first
+            n_steps = model.steps.step + n_epochs * steps_per_epoch
+        model._plan(n_steps)
+        updater = model.steps.updater
+        if updater is not None and updater.has_fractions:
+            raise ValueError(
+                "`fit` must know the length of the run, as the window of mask "
+                "updates is a fraction of it: give `steps_per_epoch`, or set "
+                "`update_end_step` in steps. Received: data of unknown length "
+                f"and {updater!r}"
+            )
+
+
+def _require_model(model, updater):
+    """Raise TypeError unless the first argument is a Keras model."""
+    if isinstance(model, keras.Model):
+        return
+    swapped = isinstance(updater, keras.Model)
+    raise TypeError(
+        "`SparseModel` takes the model first, then the updater: "
+        "`SparseModel(model, updater)`. Received: "
+        f"{'the updater first' if swapped else repr(model)}"
+    )
 
 
 def _require_keras_step(model):

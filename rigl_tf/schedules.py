@@ -1,87 +1,229 @@
 """Schedules: step -> value.
 
 A drop-fraction schedule is a function of the step t (optimizer steps
-completed; int or scalar integer tensor) that returns a scalar float32 tensor.
-`UpdateWindow` says at which steps masks are updated.
+completed; int or scalar integer tensor) that returns a scalar float32 tensor;
+those here can be saved, as Keras' learning-rate schedules can. `UpdateWindow`
+says at which steps masks are updated.
 """
 
+import abc
 import bisect
 import collections.abc
 import dataclasses
 import itertools
 import math
 
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf import serialization
 
 
-def constant(value):
-    """Return `t -> value`.
+class DropFraction(abc.ABC):
+    """Base of the schedules: a dataclass that can be saved with its updater."""
 
-    Args:
+    @abc.abstractmethod
+    def __call__(self, step):
+        """Return the drop fraction after `step` steps, scalar float32."""
+
+    def get_config(self):
+        """Return the fields, as Keras' objects do."""
+        return serialization.config_of(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """Build a schedule from `get_config`'s dictionary."""
+        return serialization.from_config(cls, config)
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class Constant(DropFraction):
+    """The same fraction at every step: `t -> alpha`.
+
+    Attributes:
         value: drop fraction alpha, in [0, 1].
     """
-    checks.fraction("drop_fraction", value)
-    return lambda step: tf.constant(value, tf.float32)
+
+    value: float
+
+    def __post_init__(self):
+        checks.fraction("drop_fraction", self.value)
+
+    def __call__(self, step):
+        """Return alpha."""
+        return tf.constant(self.value, tf.float32)
 
 
-def cosine(value, begin_step, end_step):
-    """Return `t -> alpha/2 * (1 + cos(pi * (t - begin) / (end - begin)))`.
+@dataclasses.dataclass(frozen=True)
+class _Decay(DropFraction):
+    """Base of the schedules that decay from a first step to a last one.
 
-    RigL paper, section 3, (2). Outside [begin, end] the value is clipped: alpha
-    before, 0 after. (The original forgets to shift t by begin.)
-
-    Args:
+    Attributes:
         value: initial drop fraction alpha, in [0, 1].
         begin_step: first step of the decay.
         end_step: step at which the fraction reaches 0, above `begin_step`.
     """
-    progress = _progress(value, begin_step, end_step)
-    return lambda step: (
-        tf.constant(value / 2, tf.float32)
-        * (1.0 + tf.cos(math.pi * progress(step)))
-    )
+
+    value: float
+    begin_step: int
+    end_step: int
+
+    def __post_init__(self):
+        checks.fraction("drop_fraction", self.value)
+        if self.end_step is None:
+            raise ValueError(
+                "A decaying drop fraction needs an end: set `update_end_step`, "
+                "or use `schedules.Constant`. Received: end_step=None"
+            )
+        if not self.end_step > self.begin_step:
+            raise ValueError(
+                "`end_step` must lie after `begin_step`. Received: "
+                f"begin_step={self.begin_step}, end_step={self.end_step}"
+            )
+
+    def _progress(self, step):
+        """Return `(t - begin) / (end - begin)`, clipped to [0, 1]."""
+        length = float(self.end_step - self.begin_step)
+        # Subtract before casting: float32 holds no steps above 2**24.
+        past = tf.cast(tf.cast(step, tf.int64) - self.begin_step, tf.float32)
+        return tf.clip_by_value(past / length, 0.0, 1.0)
 
 
-def inverse_power(value, begin_step, end_step, power=3.0):
-    """Return `t -> alpha * (1 - (t - begin) / (end - begin))^power`, clipped.
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class Cosine(_Decay):
+    """`t -> alpha/2 * (1 + cos(pi * (t - begin) / (end - begin)))`.
+
+    RigL paper, section 3, (2). Outside [begin, end] the value is clipped: alpha
+    before, 0 after. (The original forgets to shift t by begin.)
+
+    Attributes:
+        value: initial drop fraction alpha, in [0, 1].
+        begin_step: first step of the decay.
+        end_step: step at which the fraction reaches 0, above `begin_step`.
+    """
+
+    def __call__(self, step):
+        """Return the fraction after `step` steps."""
+        return tf.constant(self.value / 2, tf.float32) * (
+            1.0 + tf.cos(math.pi * self._progress(step))
+        )
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class Linear(_Decay):
+    """`t -> alpha * (1 - (t - begin) / (end - begin))`, clipped.
+
+    Attributes:
+        value: initial drop fraction alpha, in [0, 1].
+        begin_step: first step of the decay.
+        end_step: step at which the fraction reaches 0, above `begin_step`.
+    """
+
+    def __call__(self, step):
+        """Return the fraction after `step` steps."""
+        return tf.constant(self.value, tf.float32) * (
+            1.0 - self._progress(step)
+        )
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class InversePower(_Decay):
+    """`t -> alpha * (1 - (t - begin) / (end - begin))^power`, clipped.
 
     RigL paper, appendix (inverse power annealing); the original code calls it
     `exponential_<power>`.
 
-    Arguments as those of `cosine`; `power` is the exponent, above 0.
+    Attributes:
+        value: initial drop fraction alpha, in [0, 1].
+        begin_step: first step of the decay.
+        end_step: step at which the fraction reaches 0, above `begin_step`.
+        power: exponent, above 0.
     """
-    checks.above("power", power, 0)
-    progress = _progress(value, begin_step, end_step)
-    return lambda step: (
-        tf.constant(value, tf.float32) * (1.0 - progress(step)) ** power
-    )
+
+    power: float = 3.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.above("power", self.power, 0)
+
+    def __call__(self, step):
+        """Return the fraction after `step` steps."""
+        return (
+            tf.constant(self.value, tf.float32)
+            * (1.0 - self._progress(step)) ** self.power
+        )
 
 
-def linear(value, begin_step, end_step):
-    """Return `t -> alpha * (1 - (t - begin) / (end - begin))`, clipped."""
-    return inverse_power(value, begin_step, end_step, power=1.0)
-
-
-def like_learning_rate(value, learning_rate):
-    """Return `t -> alpha * learning_rate(t) / learning_rate(0)`.
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class LikeLearningRate(DropFraction):
+    """`t -> alpha * learning_rate(t) / learning_rate(0)`.
 
     Where the rate rises above its first value, as in a warm-up, so does the
     fraction; updates clip it to 1.
 
-    Args:
+    Attributes:
         value: initial drop fraction alpha, in [0, 1].
         learning_rate: schedule, a function of the step, positive at step 0.
     """
-    checks.fraction("drop_fraction", value)
-    checks.above("learning_rate(0)", float(learning_rate(0)), 0)
 
-    def fraction(step):
-        rate, first = learning_rate(step), learning_rate(0)
-        return tf.cast(value * rate / first, tf.float32)
+    value: float
+    learning_rate: collections.abc.Callable
 
-    return fraction
+    def __post_init__(self):
+        checks.fraction("drop_fraction", self.value)
+        checks.above("learning_rate(0)", float(self.learning_rate(0)), 0)
+
+    def __call__(self, step):
+        """Return the fraction after `step` steps."""
+        rate, first = self.learning_rate(step), self.learning_rate(0)
+        return tf.cast(self.value * rate / first, tf.float32)
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
+@dataclasses.dataclass(frozen=True)
+class Stretched(DropFraction):
+    """`t -> schedule(t / m)`: a schedule for a run m times as long.
+
+    Attributes:
+        schedule: function of the step.
+        multiplier: m, above 0.
+    """
+
+    schedule: collections.abc.Callable
+    multiplier: float
+
+    def __call__(self, step):
+        """Return the fraction after `step` steps."""
+        return self.schedule(tf.cast(step, tf.float32) / self.multiplier)
+
+
+class UnknownWindow:
+    """Steps that are fractions of a run whose length is not known yet.
+
+    Stands for window and drop-fraction schedule until `MaskUpdater.resolved`
+    is given the length; any use before is an error.
+    """
+
+    def __call__(self, step):
+        """Raise ValueError, whatever the step."""
+        return self.steps(step)
+
+    def __getattr__(self, name):
+        if name.startswith("__"):  # copying and pickling look for these
+            raise AttributeError(name)
+        raise ValueError(
+            "A window of mask updates that is a fraction of the run "
+            "(`update_end_step=0.75`, the default) needs the length of the "
+            "run. `SparseModel.fit` and `SparseTrainer.train` know it; in a "
+            "loop of your own set `update_end_step` in steps, or call "
+            "`steps.plan(n_steps)` first. Received: neither"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,25 +332,3 @@ class UpdateSteps:
         ahead = tf.constant(self.steps, tf.int64) - tf.cast(step, tf.int64)
         never = tf.constant(tf.int64.max)
         return tf.reduce_min(tf.where(ahead > 0, ahead, never))
-
-
-def _progress(value, begin_step, end_step):
-    """Return `t -> (t - begin) / (end - begin)`, clipped to [0, 1]."""
-    checks.fraction("drop_fraction", value)
-    if end_step is None:
-        raise ValueError(
-            "A decaying drop fraction needs an end: set `update_end_step`, or "
-            "use `schedules.constant`. Received: end_step=None"
-        )
-    if not end_step > begin_step:
-        raise ValueError(
-            "`end_step` must lie after `begin_step`. Received: "
-            f"begin_step={begin_step}, end_step={end_step}"
-        )
-
-    def progress(step):
-        # Subtract before casting: float32 holds no steps above 2**24.
-        past = tf.cast(tf.cast(step, tf.int64) - begin_step, tf.float32)
-        return tf.clip_by_value(past / float(end_step - begin_step), 0.0, 1.0)
-
-    return progress

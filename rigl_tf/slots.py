@@ -83,7 +83,8 @@ def slots_of(optimizer, variables):
 
     Raises:
         ValueError: the optimizer keeps state that mirrors no variable, such as
-            the factored moments of Adafactor: masking it is impossible.
+            the factored moments of Adafactor: masking it is impossible; or it
+            was built for other variables.
     """
     by_id = {}
     for part in elementary(optimizer):
@@ -96,6 +97,14 @@ def slots_of(optimizer, variables):
                 for name, group in groups.items()
                 if group[index] is not None
             ]
+    unknown = [v.path for v in variables if id(v) not in by_id]
+    if unknown:
+        raise ValueError(
+            "`optimizer` must be new, or built for the variables that are "
+            "trained now: after freezing or unfreezing layers, or for another "
+            "model, make a new one. Received: a "
+            f"{type(optimizer).__name__} that does not know {unknown[0]!r}"
+        )
     return [by_id[id(variable)] for variable in variables]
 
 

@@ -5,9 +5,6 @@ are masked before the optimizer sees them, the slots of inactive connections
 hold their initial values, and an update zeroes what it drops.
 """
 
-import dataclasses
-
-import keras
 import tensorflow as tf
 
 from rigl_tf import batch_norms
@@ -16,9 +13,11 @@ from rigl_tf import checks
 from rigl_tf import clocks
 from rigl_tf import constraints
 from rigl_tf import dense_weights
-from rigl_tf import layers
 from rigl_tf import masking
+from rigl_tf import plans
+from rigl_tf import second_order
 from rigl_tf import slots
+from rigl_tf import trained_variables
 from rigl_tf import updaters
 
 
@@ -28,7 +27,11 @@ class SparseSteps:
     A loop of your own asks `update_due()` on the host, then calls
     `update_masks(gradients)` or `apply_gradients(gradients)`, compiled or not.
     (A counter on the host would freeze inside a `tf.function`: hence two
-    calls.)
+    calls.) If the window is a fraction of the run, it calls `plan` first.
+
+    What is trained is decided once, here: kernels of layers that are frozen
+    keep their masks and take no part. Freeze or unfreeze layers, then build
+    new steps (with `SparseModel`: call `compile` again).
 
     Args:
         model: Keras model; masked (`rigl_tf.sparsify`) unless `updater` is
@@ -44,13 +47,13 @@ class SparseSteps:
     def __init__(self, model, updater, optimizer, strategy=None, *, l2=0.0):
         checks.at_least("l2", l2, 0)
         self.model = model
-        self.updater = updater
         self.optimizer = optimizer
         self.strategy = strategy or tf.distribute.get_strategy()
         self.l2 = l2
         self.kernels = []
         self._slots = []
         with self.strategy.scope():
+            self._plan = plans.Plan(updater)
             self._build_state()
 
     def _build_state(self):
@@ -66,8 +69,10 @@ class SparseSteps:
         self.skipped_updates = updaters.state_variable(
             tf.constant(0, tf.int64), "skipped_updates"
         )
-        if self.updater is not None:
-            self.kernels = masking.masked_kernels(self.model)
+        if self.updater is None:
+            trained_variables.require_plain(self.model)
+        else:
+            self.kernels = trained_variables.kernels_of(self.model)
             if self.updater.starts_dense:
                 name = type(self.updater).__name__
                 masking.require_dense(self.kernels, name)
@@ -75,17 +80,9 @@ class SparseSteps:
                 self.updater.check_mask_shape(item.mask_shape)
             self.updater.build(self.kernels)
         self._dense = dense_weights.DenseWeights(self.updater, self.kernels)
-        by_id = {id(item.kernel): item for item in self.kernels}
-        dense = self._dense.by_kernel()
-        self._variables = [
-            _Trained(
-                variable,
-                dense.get(id(variable), variable),
-                by_id.get(id(variable)),
-                self.l2 if layers.decays(variable) else 0.0,
-            )
-            for variable in self.model.trainable_variables
-        ]
+        self._variables = trained_variables.list_all(
+            self.model, self.kernels, self._dense, self.l2
+        )
         self._statistics = batch_norms.MovingStatistics(
             self.model, self.strategy
         )
@@ -125,6 +122,33 @@ class SparseSteps:
         )
 
     @property
+    def trained_variables(self):
+        """The model's variables that gradients are taken of, in their order."""
+        return [entry.variable for entry in self._variables]
+
+    @property
+    def updater(self):
+        """The mask updater, with steps for fractions after `plan`; or None."""
+        return self._plan.updater
+
+    def plan(self, n_steps):
+        """Fix the window of mask updates for a run of known length.
+
+        The first call decides, and its `n_steps` belongs to the state, so a
+        resumed run has the same window. Warns, once, of one that does not fit.
+
+        Args:
+            n_steps: optimizer steps of the whole run, those before included;
+                None if nobody knows.
+
+        Returns:
+            whether the updater has changed: what was traced before must be
+            traced anew.
+        """
+        trained_variables.require_current(self.model, self._variables)
+        return self._plan.fix(n_steps, self.step, self.last_update_step)
+
+    @property
     def step(self):
         """Optimizer steps completed, int; reads the device."""
         return int(_first_replica(self.step_variable))
@@ -148,6 +172,7 @@ class SparseSteps:
             "last_update_step": self.last_update_variable,
             "last_done_step": self._last_done,
             "skipped_updates": self.skipped_updates,
+            "planned_steps": self._plan.n_steps,
         }
         if self.updater is not None:
             for name, variable in self.updater.variables().items():
@@ -162,10 +187,14 @@ class SparseSteps:
         """Mask the dense gradients and let the optimizer apply them.
 
         Args:
-            gradients: list like `model.trainable_variables`: gradients of
-                this replica's share of the (scaled) loss, as for
-                `optimizer.apply`; reduced here.
+            gradients: list like `trained_variables`, which are the model's
+                trainable variables: gradients of this replica's share of the
+                (scaled) loss, as for `optimizer.apply`; reduced here.
+
+        Raises:
+            ValueError: there are more or fewer.
         """
+        trained_variables.require_aligned(gradients, self._variables)
         gradients = self._reduce(gradients)
         self._statistics.average()
         self._observe(gradients)
@@ -192,24 +221,12 @@ class SparseSteps:
         """
         if not self.updater.second_order:
             return gradients()
-        variables = [entry.variable.value for entry in self._variables]
-        kernels = {id(item.kernel) for item in self.kernels}
-        scale = _loss_scale(self.optimizer)
-        with tf.GradientTape() as tape:
-            first = [
-                # The square of a loss scale would overflow.
-                None if g is None else g / tf.cast(scale, g.dtype)
-                for g in gradients()
-            ]
-            products = [
-                tf.reduce_sum(gradient * tf.stop_gradient(reduced))
-                for gradient, reduced, entry in zip(
-                    first, self._reduce(first), self._variables
-                )
-                if gradient is not None and id(entry.variable) in kernels
-            ]
-            product = tf.add_n(products)
-        return tape.gradient(product, variables)
+        return second_order.products(
+            gradients,
+            self._reduce,
+            self._variables,
+            _loss_scale(self.optimizer),
+        )
 
     def update_masks(self, gradients=None):
         """Let the updater change the masks; keep weights and slots in order.
@@ -229,6 +246,7 @@ class SparseSteps:
             were grown, and the norm of their dense gradient (0 without).
         """
         if self.updater.updates_on_batch:
+            trained_variables.require_aligned(gradients, self._variables)
             gradients = self._kernel_gradients(self._reduce(gradients))
             self._statistics.average()
         weights = [kernel.kernel.value for kernel in self.kernels]
@@ -319,23 +337,6 @@ class SparseSteps:
             penalty = self.optimizer.scale_loss(penalty)
             gradient += tf.cast(penalty, gradient.dtype)
         return gradient
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Trained:
-    """A trainable variable of the model, and what the optimizer trains for it.
-
-    Attributes:
-        variable: the model's.
-        trained: the same, or the dense weights of which it is the active part.
-        kernel: its `MaskedKernel`, or None.
-        l2: weight decay of this variable.
-    """
-
-    variable: keras.Variable
-    trained: keras.Variable
-    kernel: masking.MaskedKernel | None
-    l2: float
 
 
 def _loss_scale(optimizer):

@@ -50,6 +50,11 @@ def require_built(model, kind):
         )
 
 
+def inside_training(model):
+    """Return the model inside a `SparseModel`; any other as it is."""
+    return model.model if getattr(model, "only_trains", False) else model
+
+
 def seed_states(model):
     """Map structural paths to the states of the model's random generators."""
     ids = {

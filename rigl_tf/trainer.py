@@ -71,18 +71,19 @@ class SparseTrainer(steps.SparseSteps):
             self._states = carried.CarriedStates(model, n_rows)
             n_test_rows = n_test_rows or n_rows
             self._test_states = carried.CarriedStates(model, n_test_rows)
-        self._compile(jit_compile)
+        self._jit_compile = jit_compile
+        self._compile()
 
     def state(self):
         """Map names to the variables beside model and optimizer."""
         return {**super().state(), **self._states.variables()}
 
-    def _compile(self, jit_compile):
+    def _compile(self):
         def replica_function(function):
             return tf.function(function, autograph=False, jit_compile=True)
 
         step, update = self._replica_step, self._replica_update
-        if jit_compile:
+        if self._jit_compile:
             step, update = replica_function(step), replica_function(update)
 
         def train_steps(iterator, n_steps, totals):
@@ -150,6 +151,8 @@ class SparseTrainer(steps.SparseSteps):
         Raises:
             FloatingPointError: the loss became infinite or NaN; names the step.
         """
+        if self.plan(n_steps):
+            self._compile()
         iterator = iter(self._distributed(dataset))
         clock = clocks.HostClock(self)
         pace = stopwatches.Pace()
@@ -295,7 +298,7 @@ class SparseTrainer(steps.SparseSteps):
             if self.model.losses:
                 loss += tf.add_n(self.model.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
-        variables = [entry.variable.value for entry in self._variables]
+        variables = [variable.value for variable in self.trained_variables]
         return tf.stack(sums), tape.gradient(loss, variables)
 
 

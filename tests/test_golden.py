@@ -91,11 +91,11 @@ def test_distributions_equal_the_original_ones(arch):
 
 
 FRACTIONS = {
-    "tf1_cosine": schedules.cosine,
-    "tf2_cosine": schedules.cosine,
-    "tf1_constant": lambda value, begin, end: schedules.constant(value),
-    "tf1_exponential": schedules.linear,
-    "tf1_exponential_3": functools.partial(schedules.inverse_power, power=3),
+    "tf1_cosine": schedules.Cosine,
+    "tf2_cosine": schedules.Cosine,
+    "tf1_constant": lambda value, begin, end: schedules.Constant(value),
+    "tf1_exponential": schedules.Linear,
+    "tf1_exponential_3": functools.partial(schedules.InversePower, power=3),
 }
 
 
@@ -213,7 +213,7 @@ def assert_equal_where_active(kernel, momentum, weights, slot):
 def rigl(fraction, **options):
     return updaters.RigL(
         update_interval=1,
-        drop_fraction=schedules.constant(fraction),
+        drop_fraction=schedules.Constant(fraction),
         **options,
     )
 
@@ -268,7 +268,7 @@ def test_snfs_averages_gradients_as_the_original():
     data = golden("snfs_ema")
     kernel = fake_kernel(np.zeros([3, 4]), np.ones([3, 4]))
     updater = updaters.SNFS(
-        momentum=data["momentum"], drop_fraction=schedules.constant(0.3)
+        momentum=data["momentum"], drop_fraction=schedules.Constant(0.3)
     )
     updater.build([kernel])
     (average,) = updater.variables().values()
@@ -289,7 +289,7 @@ def window_of(case):
         "update_interval": case["freq"],
         "update_begin_step": case["begin"],
         "update_end_step": end,
-        "drop_fraction": schedules.constant(0.3),
+        "drop_fraction": schedules.Constant(0.3),
     }
 
 

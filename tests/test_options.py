@@ -34,7 +34,7 @@ def grown_weights(grow_init, divisor=1.0):
     item = kernel()
     before = item.kernel.numpy()
     method = updaters.RigL(
-        drop_fraction=schedules.constant(0.5),
+        drop_fraction=schedules.Constant(0.5),
         grow_init=grow_init,
         grow_init_divisor=divisor,
     )
@@ -70,7 +70,7 @@ def test_first_weights_from_gradients_need_a_batch(grow_init):
 def dropped(noise, seed=0):
     item = kernel()
     method = updaters.SET(
-        drop_fraction=schedules.constant(0.3), drop_noise=noise, seed=seed
+        drop_fraction=schedules.Constant(0.3), drop_noise=noise, seed=seed
     )
     return method.drop_scores(item, None, tf.constant(7)).numpy()
 
@@ -112,7 +112,7 @@ def test_first_weights_can_be_drawn_from_the_initial_ones():
     before = item.kernel.numpy()
     initial = before[item.mask.numpy() > 0]
     method = updaters.SET(
-        drop_fraction=schedules.constant(0.5),
+        drop_fraction=schedules.Constant(0.5),
         grow_init="initial_dist",
         grow_init_divisor=2.0,
     )
@@ -131,7 +131,7 @@ def test_gradients_are_averaged_over_the_batches_before_an_update():
     method = updaters.RigL(
         update_interval=10,
         update_end_step=100,
-        drop_fraction=schedules.constant(0.3),
+        drop_fraction=schedules.Constant(0.3),
         gradient_batches=3,
     )
     method.build([item])
@@ -196,9 +196,9 @@ def test_gin_binds_schedules_to_the_learning_rate():
         "tasks/digits_mlp",
         "methods/rigl",
         "SPARSITY=0.9",
-        "DROP_FRACTION=@schedules.like_learning_rate()",
-        "schedules.like_learning_rate.value=0.4",
-        "schedules.like_learning_rate.learning_rate="
+        "DROP_FRACTION=@schedules.LikeLearningRate()",
+        "schedules.LikeLearningRate.value=0.4",
+        "schedules.LikeLearningRate.learning_rate="
         "@keras.optimizers.schedules.CosineDecay()",
     ]
     updater = config.parse(config.read(words))().updater

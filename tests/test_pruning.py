@@ -62,7 +62,7 @@ def test_the_schedule_is_that_of_tfmot(case):
 
 @pytest.mark.parametrize("case", GOLDEN["masks"], ids=lambda c: c["name"])
 def test_the_masks_are_those_of_tfmot(case):
-    updater = updaters.Pruning(schedule="constant")
+    updater = updaters.Pruning(schedule="constant", update_end_step=None)
     item = kernel(case["weights"], case["sparsity"])
     (mask,) = decide(updater, [item], 0)
     np.testing.assert_array_equal(mask, case["expected_mask"])
@@ -70,7 +70,9 @@ def test_the_masks_are_those_of_tfmot(case):
 
 def test_a_kernel_keeps_at_least_one_weight():
     (mask,) = decide(
-        updaters.Pruning(schedule="constant"), [kernel([1, 3, 2], 0.99)], 0
+        updaters.Pruning(schedule="constant", update_end_step=None),
+        [kernel([1, 3, 2], 0.99)],
+        0,
     )
     assert mask.tolist() == [0, 1, 0]
 
@@ -79,7 +81,9 @@ def test_pruned_weights_never_come_back():
     mask = np.array([1, 0, 1, 1, 0, 1])
     item = kernel([3, 9, 1, 2, 9, 4], 0.5, mask)
     item.kernel.assign([3, 9, 1, 2, 9, 4])  # not even if they were large
-    (mask,) = decide(updaters.Pruning(schedule="constant"), [item], 0)
+    (mask,) = decide(
+        updaters.Pruning(schedule="constant", update_end_step=None), [item], 0
+    )
     assert mask.tolist() == [1, 0, 0, 1, 0, 1]
 
 
@@ -125,11 +129,12 @@ def test_importing_the_schedules_leaves_keras_alone():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({}, "needs an end"),
+        ({"update_end_step": None}, "needs an end"),
         ({"update_begin_step": 5, "update_end_step": 5}, "needs an end"),
-        ({"update_end_step": 5, "initial_share": 1.0}, "initial_share"),
-        ({"update_end_step": 5, "power": 0}, "power"),
-        ({"update_end_step": 5, "scope": "all"}, "scope"),
+        ({"update_end_step": 1.5}, "a fraction of the run"),
+        ({"initial_sparsity": 1.0}, "initial_sparsity"),
+        ({"power": 0}, "power"),
+        ({"scope": "all"}, "scope"),
         ({"schedule": "linear"}, "schedule"),
     ],
 )
@@ -338,3 +343,36 @@ def test_runs_that_would_not_be_pruned_are_refused(words):
     words = ["tasks/digits_mlp", *words, "SPARSITY=0.9"]
     with pytest.raises(ValueError, match="PRUNE_INTERVAL"):
         config.parse(config.read(words))()
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_pruning_may_begin_at_a_sparsity(scope):
+    # s_t = s_f + (s_i - s_f) (1 - (t - t_0) / (t_n - t_0))^3.
+    size, s_i, s_f = 400, 0.5, 0.9
+    weights = np.random.default_rng(0).normal(size=[20, size // 20])
+    item = kernel(weights, s_f)
+    updater = updaters.Pruning(
+        initial_sparsity=s_i,
+        update_begin_step=10,
+        update_end_step=40,
+        update_interval=10,
+        scope=scope,
+    )
+    for step in (10, 20, 30, 40):
+        s_t = s_f + (s_i - s_f) * (1 - (step - 10) / 30) ** 3
+        (mask,) = decide(updater, [item], step)
+        assert mask.sum() == round(size * (1 - s_t))
+
+
+def test_each_kernel_begins_at_its_share():
+    items = [
+        kernel(np.ones([10, 10]) + np.arange(100).reshape(10, 10), s)
+        for s in (0.8, 0.4)
+    ]
+    updater = updaters.Pruning(initial_sparsity=0.3, update_end_step=100)
+    masks_ = decide(updater, items, 0)  # S = 0.6: half of the final zeros
+    assert [mask.sum() for mask in masks_] == [60, 80]
+    with pytest.raises(ValueError, match="depends on the target"):
+        updater.sparsity_progress(0)
+    assert updater.resolved(100, 0.6).sparsity_progress(0) == pytest.approx(0.5)
+    assert updater.resolved(100, 0.6).sparsity_progress(100) == 1.0

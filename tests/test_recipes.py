@@ -91,7 +91,7 @@ def test_a_longer_run_stretches_all_but_the_interval():
 
 
 @pytest.mark.parametrize(
-    "drop_fraction", [0.3, schedules.cosine(0.3, 0, 100)], ids=["number", "f"]
+    "drop_fraction", [0.3, schedules.Cosine(0.3, 0, 100)], ids=["number", "f"]
 )
 def test_drop_fractions_are_stretched(drop_fraction):
     updater = updaters.RigL(

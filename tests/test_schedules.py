@@ -21,25 +21,25 @@ def progress(step, begin=BEGIN, end=END):
 
 # Each schedule from BEGIN to END, and its formula in numpy.
 CASES = {
-    "constant": (schedules.constant(0.3), lambda step: 0.3),
+    "constant": (schedules.Constant(0.3), lambda step: 0.3),
     "cosine": (
-        schedules.cosine(0.3, BEGIN, END),
+        schedules.Cosine(0.3, BEGIN, END),
         lambda step: 0.15 * (1 + np.cos(np.pi * progress(step))),
     ),
     "linear": (
-        schedules.linear(0.3, BEGIN, END),
+        schedules.Linear(0.3, BEGIN, END),
         lambda step: 0.3 * (1 - progress(step)),
     ),
     "inverse_power": (
-        schedules.inverse_power(0.3, BEGIN, END),
+        schedules.InversePower(0.3, BEGIN, END),
         lambda step: 0.3 * (1 - progress(step)) ** 3,
     ),
     "inverse_power_1.5": (
-        schedules.inverse_power(1.0, BEGIN, END, power=1.5),
+        schedules.InversePower(1.0, BEGIN, END, power=1.5),
         lambda step: (1 - progress(step)) ** 1.5,
     ),
     "like_learning_rate": (
-        schedules.like_learning_rate(
+        schedules.LikeLearningRate(
             0.3, keras.optimizers.schedules.CosineDecay(0.05, 40, alpha=0.1)
         ),
         lambda step: (
@@ -49,9 +49,9 @@ CASES = {
     ),
 }
 DECAYS = (
-    schedules.cosine,
-    schedules.linear,
-    schedules.inverse_power,
+    schedules.Cosine,
+    schedules.Linear,
+    schedules.InversePower,
 )
 DECAYING = pytest.mark.parametrize("schedule", DECAYS)
 _settings = hypothesis.settings(
@@ -91,20 +91,20 @@ def test_decays_resolve_single_steps_after_very_many(schedule, begin):
         step = tf.constant(begin + past, tf.int64)
         assert float(fraction(step)) == float(reference(past))
     halfway = fraction(tf.constant(begin + 4, tf.int64))
-    power = {schedules.inverse_power: 3}.get(schedule, 1)
+    power = {schedules.InversePower: 3}.get(schedule, 1)
     assert float(halfway) == pytest.approx(0.5 * 0.5**power, abs=1e-6)
 
 
 def test_the_ends_of_the_range_of_fractions_are_allowed():
-    assert float(schedules.constant(0.0)(5)) == 0.0
-    assert float(schedules.constant(1.0)(5)) == 1.0
+    assert float(schedules.Constant(0.0)(5)) == 0.0
+    assert float(schedules.Constant(1.0)(5)) == 1.0
 
 
 def test_like_learning_rate_follows_drops_of_the_rate():
     rate = keras.optimizers.schedules.PiecewiseConstantDecay(
         [10, 20], [0.1, 0.01, 0.001]
     )
-    fraction = schedules.like_learning_rate(0.3, rate)
+    fraction = schedules.LikeLearningRate(0.3, rate)
     values = [float(fraction(step)) for step in (0, 10, 11, 20, 21)]
     assert values == pytest.approx([0.3, 0.3, 0.03, 0.03, 0.003])
 
@@ -116,9 +116,9 @@ def test_fractions_outside_their_range_are_errors(value):
         with pytest.raises(ValueError, match=rule):
             schedule(value, 0, 10)
     with pytest.raises(ValueError, match=rule):
-        schedules.constant(value)
+        schedules.Constant(value)
     with pytest.raises(ValueError, match=rule):
-        schedules.like_learning_rate(value, lambda step: 0.1)
+        schedules.LikeLearningRate(value, lambda step: 0.1)
 
 
 @DECAYING
@@ -138,7 +138,7 @@ def test_an_end_that_is_not_after_the_begin_is_an_error(schedule, end):
 @pytest.mark.parametrize("power", [0.0, -1.0, math.nan])
 def test_a_power_that_is_not_positive_is_an_error(power):
     with pytest.raises(ValueError, match="`power` must be above 0. Received"):
-        schedules.inverse_power(0.3, 0, 10, power=power)
+        schedules.InversePower(0.3, 0, 10, power=power)
 
 
 @st.composite
@@ -204,4 +204,4 @@ def test_a_learning_rate_that_begins_at_zero_is_refused():
         0.0, 100, warmup_target=0.1, warmup_steps=10
     )
     with pytest.raises(ValueError, match=r"learning_rate\(0\).*above 0"):
-        schedules.like_learning_rate(0.3, rate)
+        schedules.LikeLearningRate(0.3, rate)

@@ -25,7 +25,11 @@ OPTIMIZERS = {
 
 
 def rigl(**kwargs):
-    options = {"update_interval": 4, "drop_fraction": schedules.constant(0.5)}
+    options = {
+        "update_interval": 4,
+        "update_end_step": None,
+        "drop_fraction": schedules.Constant(0.5),
+    }
     return updaters.RigL(**{**options, **kwargs})
 
 
@@ -160,7 +164,7 @@ def test_non_finite_gradients_move_no_mask_and_are_counted(bad):
 
 
 def test_snfs_averages_survive_a_non_finite_step():
-    updater = updaters.SNFS(drop_fraction=schedules.constant(0.3))
+    updater = updaters.SNFS(drop_fraction=schedules.Constant(0.3))
     trainer = tiny.trainer(updater)
     good = [tf.ones(k.kernel.shape) for k in trainer.kernels]
     updater.observe(trainer.kernels, good, 0)
@@ -175,7 +179,9 @@ def test_snfs_averages_survive_a_non_finite_step():
     [
         rigl,
         lambda: updaters.SET(
-            update_interval=4, drop_fraction=schedules.constant(0.5)
+            update_interval=4,
+            update_end_step=None,
+            drop_fraction=schedules.Constant(0.5),
         ),
     ],
 )

@@ -12,7 +12,10 @@ from rigl_tf import updaters
 
 def set_updater(**kwargs):
     return updaters.SET(
-        update_interval=4, drop_fraction=schedules.constant(0.5), **kwargs
+        update_interval=4,
+        update_end_step=None,
+        drop_fraction=schedules.Constant(0.5),
+        **kwargs,
     )
 
 

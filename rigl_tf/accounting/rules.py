@@ -38,6 +38,7 @@ def count(model, *, rule="exact", sparsities=None, input_shapes=None):
         ValueError: a size is unknown, or what a layer costs; the message names
             the layer.
     """
+    model = structure.inside_training(model)
     structure.require_built(model, keras.layers.Layer)
     checks.one_of("rule", rule, RULES)
     return RULES[rule](model, sparsities=sparsities, input_shapes=input_shapes)

@@ -21,6 +21,7 @@ def step_flops(updater, sparse, dense, n_steps):
     """
     if updater is None:
         return 3 * dense
+    updater = _resolved(updater, n_steps)
     # Formulas are for updates at intervals.
     if updater.sparsity_varies or getattr(updater, "update_steps", None):
         n_batches = n_steps
@@ -43,6 +44,8 @@ def run_flops(updater, sparse, dense, n_steps):
     if updater is None:
         return 3 * dense * n_steps
 
+    updater = _resolved(updater, n_steps)
+
     def forward(progress):
         return dense - progress * (dense - sparse)
 
@@ -60,12 +63,14 @@ def final_progress(updater, n_steps):
     """Return the share of the final zeros that a run of `n_steps` reaches."""
     if not updater.sparsity_varies:
         return 1.0
+    updater = _resolved(updater, n_steps)
     steps = update_steps(updater, n_steps)
     return updater.sparsity_progress(steps[-1]) if steps else 0.0
 
 
 def update_steps(updater, n_steps):
     """List the steps at which a run of `n_steps` updates its masks."""
+    updater = _resolved(updater, n_steps)
     step, last, steps = 0, None, []
     while True:
         due = updater.next_update(step, last)
@@ -75,3 +80,8 @@ def update_steps(updater, n_steps):
         steps.append(due)
         last = due
         step = due + 1 if updater.counts_update_steps else due
+
+
+def _resolved(updater, n_steps):
+    """Return the updater with steps where it has fractions of the run."""
+    return updater.resolved(n_steps) if updater.has_fractions else updater

@@ -6,6 +6,10 @@ code that all methods share (`rigl_tf.shapes`, `steps.SparseSteps`). Write your
 own by overriding the two scores of `DropAndGrow`.
 """
 
+import inspect
+
+import keras
+
 from rigl_tf.updaters.acdc import ACDC
 from rigl_tf.updaters.base import MaskChange
 from rigl_tf.updaters.base import MaskUpdater
@@ -51,5 +55,71 @@ __all__ = [
     "StraightThrough",
     "TopKAST",
     "all_finite",
+    "get",
     "state_variable",
 ]
+
+
+def get(identifier, **kwargs):
+    """Return a mask updater from a name, a configuration or an instance.
+
+        updaters.get("rigl", update_interval=50)
+
+    Args:
+        identifier: name of a class in any spelling ("rigl", "RigL",
+            "static_reinit"), a configuration of Keras' serialization (with
+            "class_name" and "config"), a `MaskUpdater`, or None for dense
+            training.
+        **kwargs: fields of the updater, with a name.
+
+    Returns:
+        `MaskUpdater`, or None.
+
+    Raises:
+        ValueError: there is no such method.
+        TypeError: it is none of these, or `kwargs` come without a name.
+    """
+    if isinstance(identifier, str):
+        return _by_name(identifier)(**kwargs)
+    if kwargs:
+        raise TypeError(
+            "`updaters.get` takes fields with the name of a method. Received: "
+            f"{identifier!r} with {', '.join(kwargs)}"
+        )
+    if isinstance(identifier, dict):
+        if "module" not in identifier:  # Keras' short form
+            cls = _by_name(identifier.get("class_name", ""))
+            return cls.from_config(identifier.get("config", {}))
+        identifier = keras.saving.deserialize_keras_object(identifier)
+    if identifier is None or isinstance(identifier, MaskUpdater):
+        return identifier
+    if inspect.isclass(identifier) and issubclass(identifier, MaskUpdater):
+        name = identifier.__name__
+        raise TypeError(
+            f"`updater` must be an instance: write `{name}()`, with what it "
+            f"needs in the parentheses. Received: the class {name}"
+        )
+    raise TypeError(
+        "`updater` must be a `MaskUpdater`, a name such as "
+        f'"rigl", a configuration, or None. Received: {identifier!r}'
+    )
+
+
+def _by_name(name):
+    """Return the class of a method, whatever the spelling of its name."""
+    classes = {
+        cls.__name__.lower(): cls
+        for cls in map(globals().get, __all__)
+        if inspect.isclass(cls)
+        and issubclass(cls, MaskUpdater)
+        and not inspect.isabstract(cls)
+        and cls is not MaskUpdater
+    }
+    found = classes.get(name.lower().replace("_", ""))
+    if found is None:
+        raise ValueError(
+            "`updater` must name a method: "
+            f"{', '.join(cls.__name__ for cls in classes.values())}. "
+            f"Received: {name!r}"
+        )
+    return found

@@ -26,20 +26,20 @@ class ACDC(ranking.Ranking):
         Training of Deep Neural Networks", algorithm 1.
 
     Attributes:
-        update_begin_step: end of the first, dense phase.
+        update_begin_step: end of the first, dense phase: a step, or a fraction
+            of the run.
         update_interval: steps of a phase.
-        update_end_step: from the last turn up to here on, masks stay; if that
-            turn would be a decompression, the phase before it goes on instead.
+        update_end_step: last step at which a phase may change, or fraction of
+            the run; a last change that would decompress is skipped.
     """
 
-    update_begin_step: int = 0
+    update_begin_step: int | float = 0
     update_interval: int = 100
-    update_end_step: int | None = None
+    update_end_step: int | float = 0.75
 
     sparsity_varies = True
 
-    def __post_init__(self):
-        super().__post_init__()
+    def _plan(self):
         if self.update_end_step is None:
             raise ValueError(
                 "The last phase of AC/DC is compressed: `update_end_step` must "

@@ -52,12 +52,10 @@ class GradientSums:
 
     Args:
         n_batches: how many batches a mean is over, that of the update included.
-        window: `schedules` window of the updates.
     """
 
-    def __init__(self, n_batches, window):
+    def __init__(self, n_batches):
         self._n_batches = n_batches
-        self._window = window
         self._sums = {}
         self._count = None
 
@@ -76,10 +74,15 @@ class GradientSums:
         named = {f"{p}/gradient_sum": v for p, v in self._sums.items()}
         return {**named, "gradient_count": self._count}
 
-    def observe(self, kernels, gradients, step):
-        """Add the gradients of a step, if an update is near."""
-        to_go = self._window.steps_to_go(step)
-        near = (to_go < self._n_batches) & base.all_finite(gradients)
+    def observe(self, kernels, gradients, steps_to_go):
+        """Add the gradients of a step, if the next update is near.
+
+        Args:
+            kernels: list of `masking.MaskedKernel`.
+            gradients: list of dense gradients, one per kernel.
+            steps_to_go: steps to the next update, scalar int64 tensor.
+        """
+        near = (steps_to_go < self._n_batches) & base.all_finite(gradients)
 
         def add():
             for kernel, gradient in zip(kernels, gradients):

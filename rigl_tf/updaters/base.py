@@ -1,10 +1,14 @@
 """The interface of all mask updaters."""
 
+import copy
 import dataclasses
 
 import keras
 import tensorflow as tf
 
+from rigl_tf import checks
+from rigl_tf import schedules
+from rigl_tf import serialization
 from rigl_tf import shapes
 
 
@@ -30,6 +34,9 @@ class MaskChange:
 @dataclasses.dataclass(kw_only=True)
 class MaskUpdater:
     """Base of all methods; by itself it never changes a mask.
+
+    Fields whose names end in `_step` are optimizer steps (int), or fractions
+    of the run (float, in [0, 1]) that become steps when its length is known.
 
     Attributes:
         seed: seed of all random choices of the method.
@@ -59,8 +66,93 @@ class MaskUpdater:
     trains_inactive = False
     sparsity_varies = False
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        # So that Keras can load the configuration of any method by its name.
+        package = cls.__module__.partition(".")[0]
+        keras.saving.register_keras_serializable(package)(cls)
+
     def __post_init__(self):
-        """Check the attributes; here so that bases can be combined."""
+        """Validate the fields; ends the `super().__post_init__()` chain."""
+        self._target_sparsity = None
+        if not self.has_fractions:
+            self._plan()
+            return
+        self._check_fractions()
+        unknown = schedules.UnknownWindow()
+        self._window = self._drop_fraction = self._progress = unknown
+
+    def _check_fractions(self):
+        """Validate what can be before the length of the run is known."""
+        fractions = self._fractions()
+        for name, value in fractions.items():
+            if not 0 <= value <= 1:
+                raise ValueError(
+                    f"`{name}` must be a step (a whole number), or a fraction "
+                    f"of the run in [0, 1]. Received: {name}={value}"
+                )
+        begin = getattr(self, "update_begin_step", 0)
+        checks.at_least("update_begin_step", begin, 0)
+        end = fractions.get("update_end_step", 1.0)
+        if fractions.get("update_begin_step", 0.0) > end:
+            raise ValueError(
+                "`update_end_step` must not lie before `update_begin_step`. "
+                f"Received: {begin} and {end}"
+            )
+        interval = getattr(self, "update_interval", 1)
+        checks.at_least("update_interval", interval, 1, integer=True)
+
+    @property
+    def has_fractions(self):
+        """Whether steps are given as fractions of a run of unknown length."""
+        return bool(self._fractions())
+
+    def _fractions(self):
+        """Map the fields that are fractions of the run to their values."""
+        values = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name.endswith("_step")
+        }
+        return {n: v for n, v in values.items() if isinstance(v, float)}
+
+    def _plan(self):
+        """Override: set up window and schedules; all steps are known."""
+
+    def _steps_of(self, fractions, n_steps):
+        """Return the steps that fractions of a run of `n_steps` stand for."""
+        return {name: int(value * n_steps) for name, value in fractions.items()}
+
+    def resolved(self, n_steps, sparsity=None):
+        """Return the same method, state shared, for a run of known length.
+
+        Its fractions become steps: `floor(fraction * n_steps)`.
+
+        Args:
+            n_steps: optimizer steps of the whole run.
+            sparsity: overall target sparsity S, if it is known.
+
+        Raises:
+            ValueError: the window is impossible in so many steps.
+        """
+        fractions = self._fractions()
+        if not fractions and sparsity == self._target_sparsity:
+            return self
+        clone = copy.copy(self)
+        clone._target_sparsity = sparsity
+        for name, step in self._steps_of(fractions, n_steps).items():
+            setattr(clone, name, step)
+        clone._plan()
+        return clone
+
+    def get_config(self):
+        """Return the fields, as Keras' objects do; the state is left out."""
+        return serialization.config_of(self)
+
+    @classmethod
+    def from_config(cls, config):
+        """Build an updater from `get_config`'s dictionary."""
+        return serialization.from_config(cls, config)
 
     def build(self, kernels):
         """Create the state; called once, before training.
@@ -111,16 +203,14 @@ class MaskUpdater:
             field.name: int(getattr(self, field.name) * multiplier)
             for field in dataclasses.fields(self)
             if field.name.endswith("_step")
-            and getattr(self, field.name) is not None
+            and isinstance(getattr(self, field.name), int)
         }
         steps = getattr(self, "update_steps", None)
         if steps is not None:
             changed["update_steps"] = [int(step * multiplier) for step in steps]
         schedule = getattr(self, "drop_fraction", None)
         if callable(schedule):
-            changed["drop_fraction"] = lambda step: schedule(
-                tf.cast(step, tf.float32) / multiplier
-            )
+            changed["drop_fraction"] = schedules.Stretched(schedule, multiplier)
         return changed
 
     def next_update(self, step, last_update_step):

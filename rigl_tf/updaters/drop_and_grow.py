@@ -28,8 +28,10 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
 
     Attributes:
         update_interval: steps between two updates (Delta T), at least 1.
-        update_begin_step: first step at which masks may change.
-        update_end_step: last such step, inclusive (T_end); None never stops.
+        update_begin_step: first step at which masks may change, or fraction of
+            the run.
+        update_end_step: last such step, inclusive (T_end), or fraction of the
+            run, by default the paper's 0.75 (4.1); None never stops.
         update_steps: the steps at which masks change, instead of an interval.
         drop_fraction: share of active connections that an update moves: alpha
             in [0, 1], annealed by a cosine from begin to end, or a schedule
@@ -50,8 +52,8 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     """
 
     update_interval: int = 100
-    update_begin_step: int = 0
-    update_end_step: int | None = None
+    update_begin_step: int | float = 0
+    update_end_step: int | float | None = 0.75
     drop_fraction: float | collections.abc.Callable = 0.3
     update_steps: collections.abc.Sequence | None = None
     drop_noise: float = 0.0
@@ -61,18 +63,11 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     momentum: float = 0.9
 
     def __post_init__(self):
-        self._window = schedules.UpdateWindow(
-            self.update_interval, self.update_begin_step, self.update_end_step
-        )
-        if self.update_steps is not None:
-            self._window = schedules.UpdateSteps(
-                self.update_steps, self.update_begin_step, self.update_end_step
-            )
-        self._drop_fraction = self.drop_fraction
-        if not callable(self.drop_fraction):
-            self._drop_fraction = schedules.cosine(
-                self.drop_fraction, self.update_begin_step, self.update_end_step
-            )
+        super().__post_init__()
+        if callable(self.drop_fraction):
+            self._drop_fraction = self.drop_fraction
+        else:
+            checks.fraction("drop_fraction", self.drop_fraction)
         checks.one_of("grow_init", self.grow_init, _GROW_INITS)
         if self.grow_init.startswith("grad") and not self.updates_on_batch:
             raise ValueError(
@@ -87,6 +82,19 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         if self._redistribution is not None:
             self.observes_gradients |= self._redistribution.observes_gradients
         self._initial = {}
+
+    def _plan(self):
+        begin, end = self.update_begin_step, self.update_end_step
+        if self.update_steps is None:
+            self._window = schedules.UpdateWindow(
+                self.update_interval, begin, end
+            )
+        else:
+            self._window = schedules.UpdateSteps(self.update_steps, begin, end)
+        if not callable(self.drop_fraction):
+            self._drop_fraction = schedules.Cosine(
+                self.drop_fraction, begin, end
+            )
 
     def check_mask_shape(self, mask_shape):
         """Require single weights, if they move from kernel to kernel."""

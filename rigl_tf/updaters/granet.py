@@ -33,7 +33,11 @@ class GraNet(pruning.Gradual, rigl.RigL):
                 f"Received: update_steps={self.update_steps!r}, "
                 f"redistribution={self.redistribution!r}"
             )
+
+    def _plan(self):
+        super()._plan()
         self._follow_polynomial()
 
     def _masks_to_move(self, kernels, step):
-        return pruning.prune(kernels, self._progress(step), self.scope)
+        share = self._share(step, pruning.target_sparsity(kernels))
+        return pruning.prune(kernels, share, self.scope)

@@ -27,6 +27,8 @@ class ChooseOnce(ranking.Ranking, abc.ABC):
         """Return the step at which the mask is chosen, until it has been."""
         if last_update_step is not None:
             return None
+        if isinstance(self.prune_step, float):
+            return self._window.next_due(step)  # not known yet: an error
         # After a skipped update it is due again, after one more step.
         return max(step, self.prune_step)
 
@@ -170,18 +172,21 @@ class OneShot(ChooseOnce):
         is the control, as in Lee et al. 2024, "JaxPruner".
 
     Attributes:
-        prune_step: step after which the mask is chosen, at least 0.
+        prune_step: step after which the mask is chosen, at least 0, or
+            fraction of the run.
         score: "magnitude", "saliency" or "random".
     """
 
-    prune_step: int = 0
+    prune_step: int | float = 0
     score: str = "magnitude"
 
     def __post_init__(self):
         super().__post_init__()
-        checks.at_least("prune_step", self.prune_step, 0, integer=True)
         checks.one_of("score", self.score, ("magnitude", "saliency", "random"))
         self.updates_on_batch = self.score == "saliency"
+
+    def _plan(self):
+        checks.at_least("prune_step", self.prune_step, 0, integer=True)
 
     def update_flops(self, sparse, dense):
         """Return `3 f_D` if the score needs a batch."""

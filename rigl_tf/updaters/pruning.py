@@ -19,40 +19,77 @@ class Gradual(ranking.Ranking):
     """Base of the methods that prune by a schedule.
 
     They have a `_window`, and `_progress`, a function from a step to the share
-    of the final zeros.
+    of the zeros that the first update leaves to later ones.
 
     Attributes:
-        initial_share: share of the final zeros that are in place at the first
-            update, s_i / s_f, in [0, 1).
+        initial_sparsity: overall sparsity s_i of the first update, in [0, 1);
+            each kernel gets the share s_i / S of its own target.
         power: exponent of the schedule, above 0.
     """
 
-    initial_share: float = 0.0
+    initial_sparsity: float = 0.0
     power: float = 3.0
 
     sparsity_varies = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        checks.fraction(
+            "initial_sparsity", self.initial_sparsity, include_one=False
+        )
+        checks.above("power", self.power, 0)
 
     def _follow_polynomial(self):
         self._progress = pruning_schedules.polynomial(
             self.update_begin_step,
             self.update_end_step,
             self.update_interval,
-            self.initial_share,
             self.power,
         )
+
+    def _steps_of(self, fractions, n_steps):
+        """Round the last step down to one that prunes."""
+        steps = super()._steps_of(fractions, n_steps)
+        if "update_end_step" in steps:
+            begin = steps.get("update_begin_step", self.update_begin_step)
+            past = steps["update_end_step"] - begin
+            steps["update_end_step"] -= past % self.update_interval
+        return steps
+
+    def _share(self, step, sparsity):
+        """Return the share of the final zeros after the pruning at `step`.
+
+        Args:
+            step: step of a pruning, int or scalar integer tensor.
+            sparsity: overall target S.
+        """
+        if not self.initial_sparsity:
+            return self._progress(step)
+        first = min(self.initial_sparsity / sparsity, 1.0) if sparsity else 1.0
+        return first + (1 - first) * self._progress(step)
 
     def stretched_fields(self, multiplier):
         """Round the last step down, so that it is one of a pruning."""
         changed = super().stretched_fields(multiplier)
-        if self.update_end_step is not None:
-            past = changed["update_end_step"] - changed["update_begin_step"]
-            changed["update_end_step"] -= past % self.update_interval
+        if "update_end_step" in changed:
+            begin = changed.get("update_begin_step", self.update_begin_step)
+            past = changed["update_end_step"] - begin
+            if isinstance(begin, int):
+                changed["update_end_step"] -= past % self.update_interval
         return changed
 
     def sparsity_progress(self, step):
         """Return s_t / s_f at the last pruning."""
         due = self._window.last_due(step)
-        return 0.0 if due is None else float(self._progress(due))
+        if due is None:
+            return 0.0
+        if self.initial_sparsity and self._target_sparsity is None:
+            raise ValueError(
+                "What pruning from `initial_sparsity` costs depends on the "
+                "target: call `resolved(n_steps, sparsity)` first. Received: "
+                f"initial_sparsity={self.initial_sparsity}, no target"
+            )
+        return float(self._share(due, self._target_sparsity))
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -75,23 +112,27 @@ class Pruning(Gradual):
         Evci et al. 2020, section 4, "Pruning".
 
     Attributes:
-        update_begin_step: t_0.
-        update_end_step: t_n; with the constant schedule None goes on.
+        update_begin_step: t_0, a step or a fraction of the run.
+        update_end_step: t_n, the same, by default 0.75; rounded down to a whole
+            number of intervals if it is a fraction. With the constant schedule
+            None goes on.
         update_interval: steps between two prunings.
         schedule: "polynomial", or "constant": at once, at t_0.
     """
 
-    update_begin_step: int = 0
-    update_end_step: int | None = None
+    update_begin_step: int | float = 0
+    update_end_step: int | float | None = 0.75
     update_interval: int = 100
     schedule: str = "polynomial"
 
     def __post_init__(self):
         super().__post_init__()
+        checks.one_of("schedule", self.schedule, ("polynomial", "constant"))
+
+    def _plan(self):
         self._window = schedules.UpdateWindow(
             self.update_interval, self.update_begin_step, self.update_end_step
         )
-        checks.one_of("schedule", self.schedule, ("polynomial", "constant"))
         if self.schedule == "constant":
             self._progress = pruning_schedules.constant(
                 self.update_begin_step, self.update_interval
@@ -106,8 +147,15 @@ class Pruning(Gradual):
     def changes(self, kernels, gradients, step):
         """Keep the largest active `|w|`, as many as the schedule says."""
         del gradients
-        chosen = prune(kernels, self._progress(step), self.scope)
+        share = self._share(step, target_sparsity(kernels))
+        chosen = prune(kernels, share, self.scope)
         return [base.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen]
+
+
+def target_sparsity(kernels):
+    """Return the overall target S of `masking.MaskedKernel`s."""
+    zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
+    return zeros / sum(kernel.size for kernel in kernels)
 
 
 def prune(kernels, progress, scope):
@@ -133,10 +181,9 @@ def prune(kernels, progress, scope):
             for kernel, score in zip(kernels, scores)
         ]
     size = sum(kernel.size for kernel in kernels)
-    zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
     active = [kernel.mask.value > 0 for kernel in kernels]
     return masks.global_top_k_masks(
-        scores, _rounded(size, zeros / size * progress), active
+        scores, _rounded(size, target_sparsity(kernels) * progress), active
     )
 
 

@@ -12,29 +12,29 @@ from rigl_tf import checks
 _LEGACY = "TF_USE_LEGACY_KERAS"
 
 
-def polynomial(begin_step, end_step, interval, initial_share=0.0, power=3.0):
-    """Return `t -> 1 + (r - 1) (1 - (t - t_0) / (t_n - t_0))^p`, clipped.
+def polynomial(begin_step, end_step, interval, power=3.0):
+    """Return `t -> 1 - (1 - (t - t_0) / (t_n - t_0))^p`, clipped.
 
-    The share of the final zeros that are in place: s_t / s_f of Zhu & Gupta
-    2018, equation 1.
+    The share of the final zeros that are in place, from 0 at t_0: s_t / s_f of
+    Zhu & Gupta 2018, equation 1, with s_i = 0.
 
     Args:
         begin_step: t_0.
         end_step: t_n, after t_0.
         interval: steps between two prunings, at least 1.
-        initial_share: r, the share at t_0, in [0, 1).
         power: p, above 0.
 
     Raises:
         ValueError: an argument is out of range.
     """
-    checks.fraction("initial_share", initial_share, include_one=False)
     checks.above("power", power, 0)
     if end_step is None or end_step <= begin_step:
         raise ValueError(
-            "Gradual pruning needs an end after its begin: set "
-            "`update_end_step` (PRUNE_END_STEP). Received: "
-            f"update_begin_step={begin_step}, update_end_step={end_step}"
+            "Gradual pruning needs an end at least one interval after its "
+            "begin: set `update_end_step` (PRUNE_END_STEP), or a smaller "
+            "`update_interval` (PRUNE_INTERVAL). Received: "
+            f"update_begin_step={begin_step}, update_end_step={end_step}, "
+            f"update_interval={interval}"
         )
     if (end_step - begin_step) % interval:
         raise ValueError(
@@ -45,7 +45,7 @@ def polynomial(begin_step, end_step, interval, initial_share=0.0, power=3.0):
         )
     # It takes final sparsities below 1 only: half the share, then.
     schedule = _tfmot().PolynomialDecay(
-        initial_sparsity=initial_share / 2,
+        initial_sparsity=0.0,
         final_sparsity=0.5,
         begin_step=begin_step,
         end_step=end_step,

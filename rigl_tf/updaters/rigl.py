@@ -51,9 +51,7 @@ class RigL(drop_and_grow.DropAndGrow):
         self._sums = None
         if self.gradient_batches > 1:
             self.observes_gradients = True
-            self._sums = averages.GradientSums(
-                self.gradient_batches, self._window
-            )
+            self._sums = averages.GradientSums(self.gradient_batches)
 
     def build(self, kernels):
         """Create the state, sums of gradients included."""
@@ -70,7 +68,9 @@ class RigL(drop_and_grow.DropAndGrow):
         """Add up gradients just before an update."""
         super().observe(kernels, gradients, step)
         if self._sums is not None:
-            self._sums.observe(kernels, gradients, step)
+            self._sums.observe(
+                kernels, gradients, self._window.steps_to_go(step)
+            )
 
     def changes(self, kernels, gradients, step):
         """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""

@@ -29,24 +29,28 @@ class StraightThrough(base.MaskUpdater):
 
     Attributes:
         update_interval: steps between two updates of the masks, at least 1.
-        update_end_step: last step at which they change, or None.
+        update_end_step: last step at which they change, or fraction of the
+            run; None never stops.
         refinement: lambda: adds lambda w to the gradient of inactive weights,
             so that they fade (SR-STE); 0 for plain straight-through.
     """
 
     update_interval: int = 1
-    update_end_step: int | None = None
+    update_end_step: int | float | None = None
     refinement: float = 0.0
 
     trains_inactive = True
     starts_dense = True
 
     def __post_init__(self):
+        super().__post_init__()
+        checks.at_least("refinement", self.refinement, 0)
+        self._dense = {}
+
+    def _plan(self):
         self._window = schedules.UpdateWindow(
             self.update_interval, 0, self.update_end_step
         )
-        checks.at_least("refinement", self.refinement, 0)
-        self._dense = {}
 
     def build(self, kernels):
         """Create the dense weights, equal to the first kernels."""

@@ -1,0 +1,96 @@
+"""The window of mask updates, fixed when the length of a run is known."""
+
+import warnings
+
+import tensorflow as tf
+
+from rigl_tf import updaters
+
+
+class Plan:
+    """Turn the fractions of the run in an updater into steps, once.
+
+    Attributes:
+        updater: the updater given, or after `fix` one with steps; or None.
+        n_steps: state variable, the length of the run that the window was
+            planned for; -1 before.
+
+    Args:
+        updater: `updaters.MaskUpdater`, or None for dense training.
+    """
+
+    def __init__(self, updater):
+        self.updater = updater
+        self.n_steps = updaters.state_variable(
+            tf.constant(-1, tf.int64), "planned_steps"
+        )
+        self._given = updater
+        self._planned_for = None
+        self._warned = updater is None
+
+    def fix(self, n_steps, step, last_update_step):
+        """Resolve the updater; see `steps.SparseSteps.plan`.
+
+        Args:
+            n_steps: optimizer steps of the whole run, or None.
+            step: optimizer steps completed.
+            last_update_step: step of the last mask update, or None.
+
+        Returns:
+            whether the updater has changed.
+        """
+        if self._given is None:
+            return False
+        planned = self._resolve(n_steps) if self._given.has_fractions else None
+        changed = planned is not None and planned != self._planned_for
+        if changed:
+            self.updater = self._given.resolved(planned)
+            self._planned_for = planned
+        if n_steps is not None and not self._warned:
+            never = last_update_step is None and self._never(step, n_steps)
+            problem = self._problem(n_steps, planned, never)
+            if problem is not None:
+                self._warned = True
+                name = type(self.updater).__name__
+                warnings.warn(f"{name}: {problem}", stacklevel=2)
+        return changed
+
+    def _resolve(self, n_steps):
+        """Return the length that counts, the first one; None if unknown."""
+        value = self.n_steps.value
+        planned = int(getattr(value, "values", [value])[0])  # of one replica
+        if planned >= 0:
+            return planned
+        if n_steps is not None:
+            self.n_steps.assign(n_steps)
+        return n_steps
+
+    def _never(self, step, n_steps):
+        """Say whether a method that updates masks gets no chance to."""
+        kind = type(self.updater)
+        if kind.next_update is updaters.MaskUpdater.next_update:
+            return False
+        due = self.updater.next_update(step, None)
+        return due is None or due > n_steps - self.updater.updates_on_batch
+
+    def _problem(self, n_steps, planned, never):
+        """Say why the window does not fit the run; None if it does."""
+        end = getattr(self.updater, "update_end_step", None)
+        if never:
+            return (
+                f"no mask update happens in a run of {n_steps} steps; set a "
+                "smaller `update_interval`, or another window"
+            )
+        if planned is not None and n_steps > planned:
+            return (
+                f"the window of mask updates was planned for {planned} steps, "
+                f"when training began; this run ends after {n_steps}. To train "
+                "in several parts, set `update_end_step` in steps"
+            )
+        if isinstance(end, int) and end > n_steps:
+            return (
+                f"`update_end_step={end}` lies after the last step, {n_steps}; "
+                "masks move until the end, and a decaying drop fraction is cut "
+                "off"
+            )
+        return None

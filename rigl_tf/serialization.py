@@ -1,0 +1,34 @@
+"""Configurations of dataclasses, as Keras' `get_config` and `from_config`."""
+
+import dataclasses
+
+import keras
+
+
+def config_of(item):
+    """Return the fields of a dataclass as a dictionary of plain values.
+
+    Args:
+        item: dataclass; fields may hold numbers, strings, lists, and what Keras
+            can serialize, such as schedules.
+    """
+    return {
+        field.name: keras.saving.serialize_keras_object(
+            getattr(item, field.name)
+        )
+        for field in dataclasses.fields(item)
+    }
+
+
+def from_config(cls, config):
+    """Build a dataclass from what `config_of` returned.
+
+    Raises:
+        TypeError: the class has no such field.
+    """
+    return cls(
+        **{
+            name: keras.saving.deserialize_keras_object(value)
+            for name, value in config.items()
+        }
+    )

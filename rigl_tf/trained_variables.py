@@ -1,0 +1,111 @@
+"""What an optimizer trains: variables of the model, or dense kernels."""
+
+import dataclasses
+
+import keras
+
+from rigl_tf import layers
+from rigl_tf import masking
+from rigl_tf import structure
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """A trainable variable of the model, and what the optimizer trains for it.
+
+    Attributes:
+        variable: the model's.
+        trained: the same, or the dense weights of which it is the active part.
+        kernel: its `MaskedKernel`, or None.
+        l2: weight decay of this variable.
+    """
+
+    variable: keras.Variable
+    trained: keras.Variable
+    kernel: masking.MaskedKernel | None
+    l2: float
+
+
+def kernels_of(model):
+    """List the masked kernels that training moves: those not frozen.
+
+    Raises:
+        ValueError: there are none.
+    """
+    trainable = {id(variable) for variable in model.trainable_variables}
+    found = masking.masked_kernels(model)
+    trained = [item for item in found if id(item.kernel) in trainable]
+    if not trained:
+        raise ValueError(
+            "At least one masked kernel must be trainable. Received: a model "
+            f"of which all {len(found)} are frozen; set `trainable = True` on "
+            "a layer, or train with `updater=None` after `rigl_tf.strip`"
+        )
+    return trained
+
+
+def require_plain(model):
+    """Raise ValueError if a model that shall be trained densely has masks."""
+    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+        raise ValueError(
+            "`updater=None` trains densely, and `model` has masks: name a "
+            "method, such as `updaters.Static()` for fixed masks, or train "
+            f"`rigl_tf.strip(model)`. Received: {model.name!r}"
+        )
+
+
+def list_all(model, kernels, dense, l2):
+    """List the trainable variables of a model, in their order.
+
+    Args:
+        model: Keras model.
+        kernels: list of its `masking.MaskedKernel`s that are trained.
+        dense: `dense_weights.DenseWeights` of these.
+        l2: weight decay wd of kernels, masked or not.
+
+    Returns:
+        list of `Trained`.
+    """
+    by_id = {id(item.kernel): item for item in kernels}
+    dense_by_id = dense.by_kernel()
+    return [
+        Trained(
+            variable,
+            dense_by_id.get(id(variable), variable),
+            by_id.get(id(variable)),
+            l2 if layers.decays(variable) else 0.0,
+        )
+        for variable in model.trainable_variables
+    ]
+
+
+def require_current(model, variables):
+    """Raise ValueError if layers were frozen or unfrozen in the meantime.
+
+    Args:
+        model: Keras model.
+        variables: list of `Trained`, made before.
+    """
+    now = {id(variable) for variable in model.trainable_variables}
+    then = {id(entry.variable) for entry in variables}
+    if now != then:
+        _refuse(f"{len(now)} trainable variables, where there were {len(then)}")
+
+
+def require_aligned(gradients, variables):
+    """Raise ValueError unless there is one gradient per trained variable.
+
+    Args:
+        gradients: list of tensors or None.
+        variables: list of `Trained`.
+    """
+    if len(gradients) != len(variables):
+        _refuse(f"{len(gradients)} gradients for {len(variables)} variables")
+
+
+def _refuse(received):
+    raise ValueError(
+        "The variables to train must be those that were trainable when the "
+        "steps were built. After freezing or unfreezing layers build new ones "
+        f"(with `SparseModel`, call `compile` again). Received: {received}"
+    )
