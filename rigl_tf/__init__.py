@@ -1,18 +1,20 @@
 """Sparse training for Keras 3 on TensorFlow: RigL and its rivals.
 
     model = rigl_tf.sparsify(keras_model, sparsity=0.9)
-    sparse = rigl_tf.SparseModel(model, rigl_tf.updaters.RigL(...))
+    sparse = rigl_tf.SparseModel(model, rigl_tf.updaters.RigL())
     rigl_tf.strip(model).save("model.keras")
 
 Names are loaded when they are first used, so that the command line can answer
-before TensorFlow is imported.
+before TensorFlow is imported. The classes that saved models hold are made known
+to Keras as soon as both packages are imported, in either order.
 """
 
-import importlib
-import json
-import os
-import pathlib
-import sys
+import importlib as _importlib
+from importlib import util as _util
+import json as _json
+import os as _os
+import pathlib as _pathlib
+import sys as _sys
 
 __version__ = "0.1.0"
 
@@ -31,27 +33,36 @@ _MODULES = (
     "accounting",
     "callbacks",
     "datasets",
+    "distribute",
     "distributions",
     "experiment",
+    "initializers",
     "layers",
+    "losses",
     "masking",
     "masks",
+    "metrics",
     "models",
     "packed",
+    "rates",
     "schedules",
+    "shapes",
     "steps",
     "trainer",
     "updaters",
 )
+# Modules of the classes that files of Keras name: models, with their masks,
+# losses, learning rates and updaters.
+_SERIALIZABLE = ("keras_fit", "losses", "rates")
 __all__ = [*_HOMES, *_MODULES]
 
 
 def _require_tensorflow_backend():
     """Raise if Keras runs, or would run, on another backend."""
-    if "keras" in sys.modules:
-        backend = sys.modules["keras"].backend.backend()
+    if "keras" in _sys.modules:
+        backend = _sys.modules["keras"].backend.backend()
     else:
-        backend = os.environ.get("KERAS_BACKEND") or _configured_backend()
+        backend = _os.environ.get("KERAS_BACKEND") or _configured_backend()
     if backend != "tensorflow":
         raise ImportError(
             "rigl_tf needs Keras on the TensorFlow backend. Received: backend "
@@ -60,22 +71,75 @@ def _require_tensorflow_backend():
 
 
 def _configured_backend():
-    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    """Return the backend that keras.json names, where Keras looks for it."""
+    home = _os.path.expanduser("~")
+    if not _os.access(home, _os.W_OK):  # Keras' rule, for users without a home
+        home = "/tmp"
+    home = _os.environ.get("KERAS_HOME", f"{home}/.keras")
+    file = _pathlib.Path(_os.path.expanduser(home)) / "keras.json"
     try:
-        settings = json.loads((home / "keras.json").read_text())
-    except (OSError, ValueError):
+        settings = _json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return "tensorflow"
+    if not isinstance(settings, dict):
+        raise ImportError(
+            "The settings of Keras must be a JSON object. Received: "
+            f"{str(file)!r}, which holds a {type(settings).__name__}; mend or "
+            "delete it"
+        )
     return settings.get("backend", "tensorflow")
 
 
-_require_tensorflow_backend()
+class _AfterKeras:
+    """Finder that lets the import of Keras register our classes at its end."""
+
+    def __init__(self):
+        self._searching = False
+
+    def find_spec(self, name, path=None, target=None):
+        """Find Keras as if this were not here, and wrap its loader."""
+        if name != "keras" or self._searching:
+            return None
+        self._searching = True
+        try:
+            spec = _util.find_spec(name)
+        finally:
+            self._searching = False
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_and_register(module):
+                load(module)
+                _sys.meta_path.remove(self)
+                _register()
+
+            spec.loader.exec_module = load_and_register
+        return spec
+
+
+def _register():
+    """Import the classes that saved models hold, which registers them."""
+    for name in _SERIALIZABLE:
+        _importlib.import_module(f"rigl_tf.{name}")
 
 
 def __getattr__(name):
     if name in _MODULES:
-        return importlib.import_module(f"rigl_tf.{name}")
+        return _importlib.import_module(f"rigl_tf.{name}")
     if name in _HOMES:
-        home = importlib.import_module(f"rigl_tf.{_HOMES[name]}")
+        home = _importlib.import_module(f"rigl_tf.{_HOMES[name]}")
         globals()[name] = getattr(home, name)
         return globals()[name]
     raise AttributeError(f"module 'rigl_tf' has no attribute {name!r}")
+
+
+def __dir__():
+    own = [name for name in globals() if name.startswith("__")]
+    return sorted([*__all__, *own])
+
+
+_require_tensorflow_backend()
+if "keras" in _sys.modules:
+    _register()
+else:
+    _sys.meta_path.insert(0, _AfterKeras())
