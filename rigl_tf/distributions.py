@@ -9,10 +9,10 @@ import bisect
 import csv
 import math
 import pathlib
-import re
 
 from rigl_tf import checks
 from rigl_tf import masks
+from rigl_tf import name_patterns
 
 
 def uniform(shapes, sparsity, *, custom=None, count_custom=False):
@@ -173,54 +173,20 @@ BY_NAME = {
 }
 
 
+_ALIASES = {"er": "erdos_renyi", "erk": "erdos_renyi_kernel"}
+
+
 def get(distribution):
-    """Return the distribution of a name, or the function itself."""
-    if callable(distribution):
-        return distribution
-    checks.one_of("distribution", distribution, BY_NAME)
-    return BY_NAME[distribution]
-
-
-def matching(patterns, names, argument):
-    """Map each name to the first pattern that names or fully matches it.
+    """Return the distribution of a name, or the function itself.
 
     Args:
-        patterns: names or regular expressions.
-        names: names of kernels.
-        argument: how the error calls the patterns.
-
-    Returns:
-        dictionary from the matched names to their pattern.
-
-    Raises:
-        ValueError: a pattern is no regular expression, or decides no name.
+        distribution: key of `BY_NAME`, "er", "erk", or a function.
     """
-    matches = {}
-    for pattern in patterns:
-        hits = [name for name in names if name == pattern]
-        hits += _full_matches(pattern, names, argument, bool(hits))
-        new = [name for name in hits if name not in matches]
-        if not new:
-            why = " (matched by earlier patterns alone)" if hits else ""
-            raise ValueError(
-                f"`{argument}` names no kernel: {pattern!r}{why}. "
-                f"The kernels are: {', '.join(names)}"
-            )
-        matches.update(dict.fromkeys(new, pattern))
-    return matches
-
-
-def _full_matches(pattern, names, argument, is_name):
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        if is_name:
-            return []
-        raise ValueError(
-            f"`{argument}` takes names or regular expressions. "
-            f"Received: {pattern!r} ({error})"
-        ) from None
-    return [name for name in names if expression.fullmatch(name)]
+    if callable(distribution):
+        return distribution
+    distribution = _ALIASES.get(distribution, distribution)
+    checks.one_of("distribution", distribution, BY_NAME)
+    return BY_NAME[distribution]
 
 
 def _split(shapes, sparsity, custom, count_custom, rounding="floor"):
@@ -234,7 +200,12 @@ def _split(shapes, sparsity, custom, count_custom, rounding="floor"):
     custom = dict(custom or {})
     for pattern, value in custom.items():
         checks.fraction(f"custom[{pattern!r}]", value, include_one=False)
-    matches = matching(custom, list(shapes), "custom")
+    matches = name_patterns.assign(
+        custom,
+        lambda pattern: name_patterns.matcher(pattern, shapes, "custom"),
+        list(shapes),
+        "custom",
+    )
     fixed = {name: custom[pattern] for name, pattern in matches.items()}
     free = [name for name in shapes if name not in fixed]
     counted = shapes if count_custom else free

@@ -6,7 +6,10 @@ import warnings
 
 import keras
 
+from rigl_tf import checks
 from rigl_tf import constraints
+from rigl_tf import guards
+from rigl_tf import masks
 from rigl_tf import shapes
 from rigl_tf import structure
 
@@ -37,8 +40,25 @@ _DENSE_LAYERS = (
 _DENSE_NAMES = ("depthwise", "embedding")
 
 
+class _Transparent:
+    """Mixin: attributes that the wrapper lacks are those of the layer inside.
+
+    So `model.get_layer("h").units` means the same with masks as without.
+    """
+
+    transparent_path = True
+
+    def __getattr__(self, name):
+        inside = self.__dict__.get("layer") or self.__dict__.get("masked")
+        if name.startswith("_") or inside is None:
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
+        return getattr(inside, name)
+
+
 @keras.saving.register_keras_serializable(package="rigl_tf")
-class Masked(keras.layers.Wrapper):
+class Masked(_Transparent, keras.layers.Wrapper):
     """Own one mask for each maskable kernel of the layer inside.
 
     The wrapper does no arithmetic: inactive weights *are* zero, so the layer
@@ -51,20 +71,30 @@ class Masked(keras.layers.Wrapper):
         sparsities: optional dictionary from the path of a kernel inside the
             layer to its target sparsity, kept with the masks.
         mask_shape: shape of the masks, see `shapes.get`; kept with them.
+        first_mask: masks to begin with: "dense", all ones, or "random", as
+            sparse as the targets. The configuration of a layer whose masks are
+            sparse says "random": `keras.models.clone_model` draws others.
         **kwargs: as `keras.layers.Layer`; name and dtype default to those of
             `layer`.
     """
 
-    transparent_path = True
-
     def __init__(
-        self, layer, sparsities=None, mask_shape="unstructured", **kwargs
+        self,
+        layer,
+        sparsities=None,
+        mask_shape="unstructured",
+        first_mask="dense",
+        **kwargs,
     ):
+        checks.one_of("first_mask", first_mask, ("dense", "random"))
         kwargs.setdefault("name", layer.name)
         kwargs.setdefault("dtype", layer.dtype_policy)
         super().__init__(layer, **kwargs)
+        self._kernel_paths = []
         self.sparsities = dict(sparsities or {})
         self.mask_shape = shapes.get(mask_shape)
+        self.first_mask = first_mask
+        guards.refuse_changes_of_kernels(layer)
         # Keras reads from signatures which shapes to build with, and whether
         # to pass `training`, `mask` or `initial_state` on.
         self.build.__signature__ = inspect.signature(layer.build)
@@ -108,6 +138,17 @@ class Masked(keras.layers.Wrapper):
                 mask, kernel.constraint
             )
         self.built = True
+        if self.first_mask == "random":
+            self._draw_masks()
+
+    def _draw_masks(self):
+        for path, kernel, mask in self.masked():
+            draw = masks.stateless_seed(0, f"{self.name}/{path}", "first_mask")
+            shape = tuple(kernel.shape)
+            n_units = self.mask_shape.n_units(shape, self.sparsities[path])
+            scores = masks.uniform_scores(shape, draw)
+            mask.assign(self.mask_shape.top(scores, n_units))
+            kernel.assign(kernel.value * mask.value)
 
     def call(self, *args, **kwargs):
         """Call the layer inside, unchanged."""
@@ -134,11 +175,29 @@ class Masked(keras.layers.Wrapper):
         """Return the configuration, targets included."""
         config = super().get_config()
         config["layer"].pop("build_config", None)  # `build_inside` builds it
+        is_sparse = self.built and any(
+            (mask.numpy() == 0).any() for _, _, mask in self.masked()
+        )
+        has_targets = self.sparsities.keys() >= set(self._kernel_paths)
         return {
             **config,
             "sparsities": dict(self.sparsities),
             "mask_shape": str(self.mask_shape),
+            "first_mask": "random" if is_sparse and has_targets else "dense",
         }
+
+    def quantize(self, *args, **kwargs):
+        """Refuse, as the layer inside does: masks are for floats."""
+        guards.refuse(self.name, "quantize")
+
+    def load_own_variables(self, store):
+        """Load the masks.
+
+        Raises:
+            ValueError: these are weights of a model without masks.
+        """
+        guards.require_masks(store, [mask for _, _, mask in self.masked()])
+        super().load_own_variables(store)
 
     def masked(self):
         """List `(path inside the layer, kernel, mask)` of each kernel."""
@@ -226,15 +285,13 @@ def decays(variable):
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
-class MaskedModel(keras.Model):
+class MaskedModel(_Transparent, keras.Model):
     """A subclassed model with masks: a model around one `Masked`.
 
     Args:
         masked: `Masked`, built, with a model inside.
         **kwargs: as `keras.Model`.
     """
-
-    transparent_path = True
 
     def __init__(self, masked, **kwargs):
         kwargs.setdefault("name", masked.name)

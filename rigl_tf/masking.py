@@ -10,6 +10,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf import copies
 from rigl_tf import distributions
+from rigl_tf import guards
 from rigl_tf import layers
 from rigl_tf import masks
 from rigl_tf import reports
@@ -81,10 +82,10 @@ def sparsify(
             configuration, as Keras demands for saving.
         sparsity: overall fraction of zeros S over the masked kernels, in
             [0, 1).
-        distribution: "uniform", "erdos_renyi", "erdos_renyi_kernel", or a
-            function like those in `rigl_tf.distributions`.
-        custom: optional dictionary from kernel path, or regular expression, to
-            a fixed sparsity.
+        distribution: "uniform", "erdos_renyi" ("er"), "erdos_renyi_kernel"
+            ("erk"), or a function like those in `rigl_tf.distributions`.
+        custom: optional dictionary from selectors, as those of `masked_layers`,
+            to fixed sparsities; the first that matches a kernel decides.
         count_custom: whether the kernels of `custom` count in the budget of S.
         masked_layers: selectors of the kernels that get masks, see
             `selection.select`; None for all but embeddings and depthwise
@@ -110,6 +111,7 @@ def sparsify(
             matches no kernel, a kernel that cannot have the mask shape, or a
             model that cannot be copied.
     """
+    model = structure.inside_training(model)
     mask_shape = shapes.get(mask_shape)
     checks.one_of("first_mask", first_mask, ("random", "dense", "magnitude"))
     sparsities = target_sparsities(
@@ -192,9 +194,17 @@ def target_sparsities(
     Returns:
         dictionary from the path of each kernel to its sparsity.
     """
+    if isinstance(sparsity, dict):
+        raise TypeError(
+            "`sparsity` must be a number, the overall fraction of zeros; "
+            "sparsities of single layers go into `custom`. "
+            f"Received: sparsity={sparsity!r}"
+        )
     kernels = selection.select(
         selection.maskable(model), masked_layers, dense_layers
     )
+    if custom is not None:
+        custom = selection.by_kernel(custom, kernels)
     shapes = {c.path: tuple(c.kernel.shape) for c in kernels}
     return distributions.get(distribution)(
         shapes, sparsity, custom=custom, count_custom=count_custom
@@ -259,11 +269,12 @@ def strip(model):
     """Return a plain Keras copy of a masked model, with real zeros.
 
     Args:
-        model: result of `sparsify`.
+        model: result of `sparsify`, or a `SparseModel` around it.
 
     Returns:
         Keras model that needs no rigl_tf to be loaded. Not compiled.
     """
+    model = structure.inside_training(model)
     for item in masked_kernels(model):
         item.kernel.assign(item.kernel.value * item.mask.value)
     if isinstance(model, layers.MaskedModel):
@@ -295,6 +306,7 @@ def _wrap(model, sparsities, mask_shape):
         inside.build()
         masked = layers.MaskedModel(inside)
     copies.copy_variables(model, masked)
+    guards.refuse_dense_weights(masked)
     return masked
 
 

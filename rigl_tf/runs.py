@@ -10,6 +10,7 @@ import time
 from rigl_tf import batch_norms
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
+from rigl_tf import distributions
 from rigl_tf import exports
 from rigl_tf import mask_statistics
 from rigl_tf import metrics
@@ -164,7 +165,8 @@ def _callbacks(job, workdir, statistics, test):
 
 
 def _result(job, data, trainer, statistics, means):
-    distribution = job.distribution
+    distribution = distributions.get(job.distribution)
+    distribution = getattr(distribution, "__name__", str(distribution))
     if job.start.gives_masks(job.updater):
         shuffled = job.start.shuffle_masks
         distribution = "shuffled_masks" if shuffled else "initial_masks"
@@ -174,7 +176,7 @@ def _result(job, data, trainer, statistics, means):
         "task": f"{job.task}, fake data" if job.fake_data else job.task,
         "method": job.method,
         "updater": type(job.updater).__name__ if job.updater else None,
-        "distribution": getattr(distribution, "__name__", distribution),
+        "distribution": distribution,
         "sparsity": job.sparsity
         if job.sparsity is not None
         else round(report["sparsity_achieved"], 4),

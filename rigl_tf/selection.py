@@ -1,11 +1,11 @@
 """Select kernels by path, name, regular expression, type or predicate."""
 
 import inspect
-import re
 
 import keras
 
 from rigl_tf import layers
+from rigl_tf import name_patterns
 from rigl_tf import shapes
 from rigl_tf import structure
 
@@ -100,7 +100,7 @@ def _selected(candidates, selectors, argument):
         selectors = [selectors]
     paths = set()
     for selector in selectors:
-        matches = _predicate(selector, argument)
+        matches = _predicate(selector, candidates, argument)
         found = [c.path for c in candidates if matches(c)]
         if not found:
             raise ValueError(
@@ -111,19 +111,41 @@ def _selected(candidates, selectors, argument):
     return paths
 
 
-def _predicate(selector, argument):
+def by_kernel(custom, candidates):
+    """Map kernels to the values of the first selectors that match them.
+
+    Args:
+        custom: dictionary from selectors, see `select`, to values.
+        candidates: list of `layers.Candidate`.
+
+    Returns:
+        dictionary from kernel path to value.
+
+    Raises:
+        ValueError: a selector matches nothing that is left for it.
+        TypeError: `custom` is no dictionary, or a selector is none.
+    """
+    if not isinstance(custom, dict):
+        raise TypeError(
+            "`custom` must map selectors of kernels to sparsities. "
+            f"Received: custom={custom!r}"
+        )
+    by_path = {c.path: c for c in candidates}
+
+    def matches(selector):
+        predicate = _predicate(selector, candidates, "custom")
+        return lambda path: predicate(by_path[path])
+
+    assigned = name_patterns.assign(custom, matches, list(by_path), "custom")
+    return {path: custom[selector] for path, selector in assigned.items()}
+
+
+def _predicate(selector, candidates, argument):
     """Turn a selector into a function of a candidate."""
     if isinstance(selector, str):
-        try:
-            matches = re.compile(selector).fullmatch
-        except re.error as error:
-            raise ValueError(
-                f"`{argument}` takes names or regular expressions. "
-                f"Received: {selector!r} ({error})"
-            ) from None
-        return lambda c: any(
-            name == selector or matches(name) for name in _names(c)
-        )
+        known = {name for c in candidates for name in _names(c)}
+        matches = name_patterns.matcher(selector, known, argument)
+        return lambda c: any(map(matches, _names(c)))
     if inspect.isclass(selector):
         return lambda c: any(isinstance(la, selector) for _, la in c.around)
     if callable(selector):

@@ -9,6 +9,7 @@ import tiny
 import zoo
 
 import rigl_tf
+from rigl_tf import masking
 from rigl_tf import slots
 from rigl_tf import updaters
 
@@ -336,3 +337,50 @@ def test_every_optimizer_trains_or_is_refused(name):
             initial = 0.1 if slot.name == "_accumulators" else 0.0
             off = tiny.off_mask(item, slot.variable)
             assert (off == np.float32(initial)).all(), slot.name
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["fc1", "fc1/kernel", "fc.1?", kl.Dense, lambda path, layer: "1" in path],
+)
+def test_custom_sparsities_take_the_selectors_of_masked_layers(selector):
+    model = rigl_tf.sparsify(tiny.mlp(), 0.5, custom={selector: 0.75})
+    found = {k.path: k.sparsity for k in rigl_tf.masked_kernels(model)}
+    assert found["fc1/kernel"] == 0.75
+
+
+def test_the_first_custom_selector_decides():
+    custom = {"fc1": 0.75, kl.Dense: 0.25}
+    model = rigl_tf.sparsify(tiny.mlp(), 0.5, custom=custom)
+    found = [k.sparsity for k in rigl_tf.masked_kernels(model)]
+    assert found == [0.75, 0.25]
+    with pytest.raises(ValueError, match="matched by earlier patterns alone"):
+        rigl_tf.sparsify(tiny.mlp(), 0.5, custom={kl.Dense: 0.25, "fc1": 0.75})
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"custom": {"fc3": 0.5}}, ValueError, "`custom` names no kernel"),
+        ({"custom": {"fc1(": 0.5}}, ValueError, "regular expressions"),
+        ({"custom": {3: 0.5}}, TypeError, "`custom` takes strings"),
+        ({"custom": ["fc1"]}, TypeError, "must map selectors"),
+        ({"sparsity": {"fc1": 0.5}}, TypeError, "go into `custom`"),
+        ({"distribution": "erd"}, ValueError, "must be one of uniform"),
+    ],
+)
+def test_custom_sparsities_of_another_kind_are_refused(options, error, message):
+    options = {"sparsity": 0.5, **options}
+    with pytest.raises(error, match=message):
+        rigl_tf.sparsify(tiny.mlp(), **options)
+
+
+@pytest.mark.parametrize(
+    "alias, name", [("er", "erdos_renyi"), ("erk", "erdos_renyi_kernel")]
+)
+def test_distributions_have_short_names(alias, name):
+    short, long = (
+        masking.target_sparsities(tiny.convolutional(), 0.8, distribution)
+        for distribution in (alias, name)
+    )
+    assert short == long
