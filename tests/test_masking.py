@@ -136,7 +136,7 @@ def test_set_mask_checks_the_shape():
         ),
         (lambda: (tiny.mlp(), 1.0), ValueError, r"\[0, 1\).*1.0"),
         (lambda: (tiny.mlp(), -0.1), ValueError, r"\[0, 1\).*-0.1"),
-        (lambda: (tiny.mlp(), 0.5, "erk"), ValueError, "must be one of.*erk"),
+        (lambda: (tiny.mlp(), 0.5, "ekr"), ValueError, "must be one of.*ekr"),
     ],
 )
 def test_bad_input_is_refused(arguments, error, message):

@@ -21,7 +21,11 @@ RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9", *SHORT]
 
 
 def rigl(**kwargs):
-    options = {"update_interval": 3, "drop_fraction": schedules.Constant(0.5)}
+    options = {
+        "update_interval": 3,
+        "update_end_step": None,
+        "drop_fraction": schedules.Constant(0.5),
+    }
     return updaters.RigL(**{**options, **kwargs})
 
 
