@@ -6,6 +6,9 @@ import re
 
 from rigl_tf import files
 
+# Exit code of a command whose work directory another process holds: for the
+# time being, says EX_TEMPFAIL.
+HELD = 75
 _LOCK = ".lock"
 _CONFIG = "config.gin"
 # What a run may change when it goes on: where it computes, not what.
@@ -19,6 +22,10 @@ class WorkdirError(ValueError):
     """The directory is another run's, or in use."""
 
 
+class HeldError(WorkdirError):
+    """Another process is training in the directory."""
+
+
 @contextlib.contextmanager
 def claim(directory, config_text):
     """Hold a work directory for one process and one configuration.
@@ -28,8 +35,9 @@ def claim(directory, config_text):
         config_text: the resolved configuration, written to config.gin.
 
     Raises:
-        WorkdirError: another process holds the directory, it belongs to another
-            configuration, or it is no work directory.
+        HeldError: another process holds the directory.
+        WorkdirError: it belongs to another configuration, or it is no work
+            directory.
         OSError: it cannot be written.
     """
     directory = files.path(directory)
@@ -52,7 +60,7 @@ def _lock(directory):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkdirError(
+            raise HeldError(
                 "A work directory takes one process at a time. Received: "
                 f"{str(directory)!r}, in which another process is training"
             ) from None
