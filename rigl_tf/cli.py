@@ -143,6 +143,7 @@ def _parser():
     sweep.add_argument(
         "--shard",
         metavar="I/N",
+        default="0/1",
         help="train part I of N, every N-th run; I from 0 to N - 1",
     )
     _add_import(sweep)

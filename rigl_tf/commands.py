@@ -71,17 +71,13 @@ def sweep(arguments):
         )
         for words, _ in runs:
             config.read(words, arguments.imports)
-        if arguments.shard is not None:
-            runs = queues.shard(runs, arguments.shard)
+        runs = queues.shard(runs, arguments.shard)
     if arguments.dry_run:
         jobs.show(runs)
     elif arguments.jobs > 1:
         return jobs.run_all(runs, arguments.jobs, arguments.imports)
     else:
-        with failures.stop_at_once():
-            jobs.run_in_turn(
-                runs, lambda w, d: _run(config.read(w, arguments.imports), d)
-            )
+        jobs.run_in_turn(runs, arguments.imports, _run)
     return 0
 
 
@@ -276,11 +272,14 @@ def _run(settings, workdir, n_workers=1):
             if everyone.from_chief(lambda: _is_finished(workdir, text)):
                 return False
             built = experiment.build()
+            knobs = experiment.start.named(config.settings())
             # Another process may have finished it in the meantime.
             if everyone.from_chief(lambda: _claim(stack, workdir, text)):
                 return False
         should_stop = stack.enter_context(failures.stop_requests())
-        result = experiment.train_and_evaluate(workdir, built, should_stop)
+        result = experiment.train_and_evaluate(
+            workdir, built, should_stop, knobs
+        )
     if everyone.is_chief:
         results.print_closing_table(result, workdir)
     return should_stop()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from rigl_tf import config
 from rigl_tf import environments
 from rigl_tf import failures
 from rigl_tf import queues
@@ -80,7 +81,7 @@ def show(runs):
         queue.done(run)
 
 
-def run_in_turn(runs, train):
+def run_in_turn(runs, imports, train):
     """Train runs one after the other, in this process.
 
     Those that another process is training are tried once more in the end, and
@@ -88,26 +89,28 @@ def run_in_turn(runs, train):
 
     Args:
         runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
-        train: function `(words, work directory) -> bool`: whether a request to
-            stop came.
+        imports: modules that every run imports.
+        train: function `(config.Config, work directory) -> bool`: whether a
+            request to stop came.
 
     Raises:
         failures.Interrupted: a request to stop came, and runs are left.
     """
     queue, stopped = queues.Queue(runs), False
-    while (run := queue.take()) is not None:
-        if stopped:
-            raise failures.Interrupted(
-                f"stopped before run {run.title}; the same words go on"
-            )
-        print(run.title, *run.words)
-        try:
-            stopped = train(run.words, run.workdir)
-            queue.done(run)
-        except failures.Held:
-            print(f"{run.title} {_STATES[workdirs.HELD]}: {run.workdir}")
-            queue.hold(run)
-        gc.collect()  # graphs are cycles that hold on to the data
+    with failures.stop_at_once():
+        while (run := queue.take()) is not None:
+            if stopped:
+                raise failures.Interrupted(
+                    f"stopped before run {run.title}; the same words go on"
+                )
+            print(run.title, *run.words)
+            try:
+                stopped = train(config.read(run.words, imports), run.workdir)
+                queue.done(run)
+            except failures.Held:
+                print(f"{run.title} {_STATES[workdirs.HELD]}: {run.workdir}")
+                queue.hold(run)
+            gc.collect()  # graphs are cycles that hold on to the data
     for line in queue.left_out():
         print(line)
 

@@ -22,7 +22,7 @@ class Interrupted(Exception):
     """Training was asked to stop; a checkpoint has been saved."""
 
 
-def train(job, workdir, built=None, should_stop=None):
+def train(job, workdir, built=None, should_stop=None, settings=None):
     """Train, evaluate, and write the results.
 
     Args:
@@ -30,6 +30,8 @@ def train(job, workdir, built=None, should_stop=None):
         workdir: path of the work directory.
         built: result of `job.build`, if it was called already.
         should_stop: function that says True when training is to end early.
+        settings: settings of the run for the result, see `knobs.settings`, or
+            None.
 
     Returns:
         the dictionary that result.json holds.
@@ -62,6 +64,8 @@ def train(job, workdir, built=None, should_stop=None):
 
     def write():
         result = _result(job, data, trainer, statistics, means)
+        if settings is not None:
+            result["settings"] = settings
         result.update(exports.timing_fields(trainer, result, began))
         result.update(exports.export(trainer, workdir))
         exports.write_json(workdir / "result.json", result)
@@ -194,6 +198,7 @@ def _result(job, data, trainer, statistics, means):
         ),
         "training_multiplier": job.training_multiplier,
         "published": job.published,
+        "label": job.label,
         "seed": job.seed,
         "start": job.start.describe(),
         "replicas": trainer.strategy.num_replicas_in_sync,

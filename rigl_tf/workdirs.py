@@ -11,9 +11,11 @@ from rigl_tf import files
 HELD = 75
 _LOCK = ".lock"
 _CONFIG = "config.gin"
-# What a run may change when it goes on: where it computes, not what.
+# What a run may change when it goes on: where it computes and what it is
+# called, not what it computes.
 _MOVABLE = re.compile(
-    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS) ="
+    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS|LABEL) ="
+    r"|experiment\.Experiment\.label ="
     r"|distribute\.(?!Hardware\.(precision|sync_batch_norm))"
 )
 

@@ -55,8 +55,8 @@ def test_labels_stand_for_work_directories(tmp_path):
     resolved = sweeps.resolve(runs, "all")
     first = [str(workdir.resolve()) for words, workdir in resolved[:2]]
     assert [words for words, _ in resolved] == [
-        ["tasks/a", "SEED=0"],
-        ["tasks/a", "SEED=1"],
+        ["tasks/a", "SEED=0", "LABEL='run-0'"],
+        ["tasks/a", "SEED=1", "LABEL='run-1'"],
         ["tasks/b", f"INITIAL_RUN={first[0]!r}", "SEED=0"],
         ["tasks/b", f"INITIAL_RUN={first[1]!r}", "SEED=1"],
     ]
@@ -83,7 +83,7 @@ def test_references_of_gin_are_left_alone(tmp_path):
 )
 def test_bad_sweeps_are_refused(text, message, tmp_path):
     with pytest.raises(config.ConfigError, match=message):
-        read(tmp_path, text)
+        sweeps.resolve(read(tmp_path, text), tmp_path)
 
 
 def test_an_unknown_sweep_is_refused():
