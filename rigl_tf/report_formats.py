@@ -170,7 +170,8 @@ def _draw(panel, rows, cost):
             key=lambda point: point[:2],
         )
         costs, ours, theirs = zip(*points)
-        (line,) = panel.plot(costs, ours, "o-", label=name)
+        label = name.replace("$", r"\$")  # or else a formula
+        (line,) = panel.plot(costs, ours, "o-", label=label)
         known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
         if known:
             panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)

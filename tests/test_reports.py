@@ -242,6 +242,14 @@ def test_bars_do_not_cut_the_table(tmp_path):
     assert r"| ['a\|b'] |" in table
 
 
+def test_patterns_are_no_formulas(tmp_path, capsys):
+    for index, layers in enumerate([r"a\d$|b\w{$", "c"]):
+        found = {"DENSE_LAYERS": [layers]}
+        write(tmp_path, str(index), settings=found)
+    assert cli.main(["report", str(tmp_path), "--format=html"]) == 0
+    assert "data:image/png;base64," in capsys.readouterr().out
+
+
 def test_each_run_of_a_published_row_is_shown(tmp_path, capsys):
     for index in range(2):
         write(
