@@ -54,7 +54,7 @@ def settings(parameters, macros):
     for name, value in parameters.items():
         if _NO_SETTING.match(name) or value == Macro(_SEED):
             continue
-        if isinstance(value, Macro):
+        if isinstance(value, Macro) and value.name in macros:
             name = value.name
         found[name] = _plain(value, macros)
     return dict(sorted(found.items()))
@@ -62,8 +62,8 @@ def settings(parameters, macros):
 
 def _plain(value, macros):
     """Return a value as JSON gives it back; whole numbers as integers."""
-    if isinstance(value, Macro):
-        return _plain(macros[value.name], macros)
+    if isinstance(value, Macro):  # or a constant of gin's
+        return _plain(macros.get(value.name, f"%{value.name}"), macros)
     if isinstance(value, (list, tuple)):
         return [_plain(item, macros) for item in value]
     if isinstance(value, dict):

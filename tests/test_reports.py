@@ -84,6 +84,25 @@ def test_what_can_change_a_result_is_a_setting(word, name, value, plain):
     assert json.loads(json.dumps(found)) == found
 
 
+def test_values_are_those_of_json():
+    parameters = {
+        "a.b": knobs.Macro("X"),
+        "a.c": [knobs.Macro("X"), (2.0, True)],
+        "a.d": {1: knobs.Macro("gin.REQUIRED")},
+        "a.e": knobs.Macro("gin.REQUIRED"),
+        "a.f": 1j,
+        "a.seed": knobs.Macro("SEED"),
+    }
+    macros = {"X": knobs.Macro("Y"), "Y": 0.5, "SEED": 3, "UNUSED": 1}
+    assert knobs.settings(parameters, macros) == {
+        "X": 0.5,
+        "a.c": [0.5, [2, True]],
+        "a.d": {"1": "%gin.REQUIRED"},
+        "a.e": "%gin.REQUIRED",
+        "a.f": "1j",
+    }
+
+
 def sweep(tmp_path, *lines, name="sweep"):
     file = tmp_path / f"{name}.txt"
     file.write_text("\n".join(lines))
