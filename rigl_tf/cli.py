@@ -1,7 +1,7 @@
 """The command `rigl_tf`: words and flags of the command line.
 
-Exit codes: 0 done, 1 our bug, 2 the user's mistake (one line on stderr), 130
-interrupted.
+Exit codes: 0 done, 1 our bug, 2 the user's mistake (one line on stderr), 75
+another process is training in the work directory, 130 interrupted.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main(argv=None):
         return 0
     except failures.UserMistake as mistake:
         print(f"rigl_tf: {mistake}", file=sys.stderr)
-        return 2
+        return mistake.code
     except failures.Interrupted as interrupted:
         print(f"rigl_tf: {interrupted}", file=sys.stderr)
         return 130
@@ -139,6 +139,12 @@ def _parser():
         type=int,
         default=1,
         help="how many runs at a time, each in a process of its own",
+    )
+    sweep.add_argument(
+        "--shard",
+        metavar="I/N",
+        default="0/1",
+        help="train part I of N, every N-th run; I from 0 to N - 1",
     )
     _add_import(sweep)
     sweep.set_defaults(run=commands.sweep)

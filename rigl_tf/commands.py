@@ -5,7 +5,6 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 
 import codecs
 import contextlib
-import gc
 import json
 import os
 import sys
@@ -19,6 +18,7 @@ from rigl_tf import config
 from rigl_tf import failures
 from rigl_tf import files
 from rigl_tf import jobs
+from rigl_tf import queues
 from rigl_tf import report_formats
 from rigl_tf import results
 from rigl_tf import sweeps
@@ -69,20 +69,15 @@ def sweep(arguments):
         runs = sweeps.resolve(
             sweeps.read(arguments.name, arguments.words), arguments.workdir
         )
-        settings = [config.read(words, arguments.imports) for words, _ in runs]
-    if arguments.jobs > 1 and not arguments.dry_run:
+        for words, _ in runs:
+            config.read(words, arguments.imports)
+        runs = queues.shard(runs, arguments.shard)
+    if arguments.dry_run:
+        jobs.show(runs)
+    elif arguments.jobs > 1:
         return jobs.run_all(runs, arguments.jobs, arguments.imports)
-    stopped = False
-    with failures.stop_at_once():
-        for number, (words, workdir) in enumerate(runs, start=1):
-            if stopped:
-                raise failures.Interrupted(
-                    f"stopped before run {number}; the same words go on"
-                )
-            print(f"[{number}/{len(runs)}] {' '.join(words)}")
-            if not arguments.dry_run:
-                stopped = _run(settings[number - 1], workdir)
-                gc.collect()  # graphs are cycles that hold on to the data
+    else:
+        jobs.run_in_turn(runs, arguments.imports, _run)
     return 0
 
 
@@ -275,13 +270,16 @@ def _run(settings, workdir, n_workers=1):
             everyone = experiment.hardware.workers()
             _require_same(everyone, settings, n_workers)
             if everyone.from_chief(lambda: _is_finished(workdir, text)):
-                if everyone.is_chief:
-                    print(f"{workdir} holds this run, finished: nothing to do")
                 return False
             built = experiment.build()
-            everyone.from_chief(lambda: _claim(stack, workdir, text))
+            knobs = experiment.start.named(config.settings())
+            # Another process may have finished it in the meantime.
+            if everyone.from_chief(lambda: _claim(stack, workdir, text)):
+                return False
         should_stop = stack.enter_context(failures.stop_requests())
-        result = experiment.train_and_evaluate(workdir, built, should_stop)
+        result = experiment.train_and_evaluate(
+            workdir, built, should_stop, knobs
+        )
     if everyone.is_chief:
         results.print_closing_table(result, workdir)
     return should_stop()
@@ -305,14 +303,18 @@ def _require_same(everyone, settings, n_workers):
 
 
 def _claim(stack, workdir, text):
-    """Hold the work directory until the stack is closed."""
+    """Hold the directory until the stack is closed; say if the run is done."""
     stack.enter_context(workdirs.claim(workdir, text))
+    return _is_finished(workdir, text)
 
 
 def _is_finished(workdir, text):
     """Require an own or new work directory; say whether the run is done."""
     workdirs.require_own(workdir, text)
-    return (workdir / "result.json").exists()
+    finished = (workdir / "result.json").exists()
+    if finished:
+        print(f"{workdir} holds this run, finished: nothing to do")
+    return finished
 
 
 def _join_workers(addresses, index):

@@ -16,6 +16,7 @@ import re
 import sys
 
 from rigl_tf import files
+from rigl_tf import knobs
 
 _MACRO = r"[A-Z][A-Z0-9_]*"
 _PRELUDE = """\
@@ -175,6 +176,37 @@ def resolved():
     import gin
 
     return gin.config_str()
+
+
+def settings():
+    """Return the settings of the experiment, see `knobs.settings`.
+
+    Call it when the experiment is built: until then gin does not know the
+    defaults of the functions that are to be called.
+    """
+    import gin
+    from gin import config_parser
+
+    class Delegate(config_parser.ParserDelegate):
+        def configurable_reference(self, name, evaluate):
+            return f"@{name}{'()' * evaluate}"
+
+        def macro(self, name):
+            return knobs.Macro(name)
+
+    parameters, macros = {}, {}
+    # What is bound, and what was called with which defaults.
+    for text in (gin.config_str(), gin.operative_config_str()):
+        for line in config_parser.ConfigParser(text, Delegate()):
+            if not isinstance(line, config_parser.BindingStatement):
+                continue
+            scope = f"{line.scope}/" if line.scope else ""
+            if line.arg_name:
+                name = f"{scope}{line.selector}.{line.arg_name}"
+                parameters[name] = line.value
+            else:
+                macros[f"{scope}{line.selector}"] = line.value
+    return knobs.settings(parameters, macros)
 
 
 def one_line(error):

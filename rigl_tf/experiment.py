@@ -76,6 +76,7 @@ class Experiment:
         profile_steps: first and last step to be profiled, or None.
         published: published row that the run reproduces, see `published.rows`,
             or None.
+        label: name by which other runs find this one, or None.
         fake_data: whether to train on random examples of the data set's
             shapes, which needs not be there, to measure speed.
     """
@@ -111,6 +112,7 @@ class Experiment:
     hardware: distribute.Hardware = distribute.Hardware()
     profile_steps: tuple[int, int] | None = None
     published: str | None = None
+    label: str | None = None
     fake_data: bool = False
 
     def __post_init__(self):
@@ -149,6 +151,11 @@ class Experiment:
             profiles.check(self.profile_steps, self.total_steps)
         if self.published is not None:
             published.check(self.published)
+        if not isinstance(self.label, str | None):
+            raise ValueError(
+                "`label` must be a string (LABEL). "
+                f"Received: label={self.label!r}"
+            )
         networks.check(self)
 
     @property
@@ -205,7 +212,9 @@ class Experiment:
         n_replicas = strategy.num_replicas_in_sync
         return n_replicas * -(-_TEST_BATCH // n_replicas)
 
-    def train_and_evaluate(self, workdir, built=None, should_stop=None):
+    def train_and_evaluate(
+        self, workdir, built=None, should_stop=None, settings=None
+    ):
         """Train, evaluate, and write the results.
 
         A work directory with a checkpoint is resumed: every weight, mask, slot
@@ -216,6 +225,8 @@ class Experiment:
                 model.keras, masks.npz and, written last, result.json.
             built: result of `build`, if it was called already.
             should_stop: function that says True when training is to end early.
+            settings: what `config.settings` says of this experiment, for the
+                result; None for an experiment that was not configured by gin.
 
         Returns:
             the dictionary that result.json holds.
@@ -224,7 +235,9 @@ class Experiment:
             runs.Interrupted: `should_stop` said True.
             FloatingPointError: the loss became infinite or NaN.
         """
-        return runs.train(self, files.path(workdir), built, should_stop)
+        return runs.train(
+            self, files.path(workdir), built, should_stop, settings
+        )
 
     def evaluate(self, workdir, **options):
         """Evaluate a checkpoint; see `runs.evaluate`.

@@ -14,6 +14,14 @@ from rigl_tf import workdirs
 class UserMistake(Exception):
     """Something that the user can cure."""
 
+    code = 2
+
+
+class Held(UserMistake):
+    """Another process is training in the work directory."""
+
+    code = workdirs.HELD
+
 
 class Interrupted(Exception):
     """A run that was stopped and can go on."""
@@ -29,7 +37,8 @@ def mistakes():
             raise
         if os.environ.get("RIGL_TF_TRACEBACK"):
             raise
-        raise UserMistake(_line(error)) from error
+        held = isinstance(error, workdirs.HeldError)
+        raise (Held if held else UserMistake)(_line(error)) from error
 
 
 @contextlib.contextmanager

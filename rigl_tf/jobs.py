@@ -1,25 +1,35 @@
-"""Several runs at a time, each in a process of its own. No TensorFlow here."""
+"""Train the runs of a sweep: in turn, or several processes at a time.
 
-import ast
+No TensorFlow is imported here.
+"""
+
 import contextlib
+import gc
 import os
 import signal
 import subprocess
 import sys
 import time
 
-from rigl_tf import files
+from rigl_tf import config
+from rigl_tf import environments
+from rigl_tf import failures
+from rigl_tf import queues
 from rigl_tf import signals
+from rigl_tf import workdirs
 
 _COMMAND = (sys.executable, "-m", "rigl_tf", "train")
-_STATES = {0: "done", 130: "interrupted"}
+_STATES = {
+    0: "done",
+    130: "interrupted",
+    workdirs.HELD: "skipped for now, another process is training it",
+}
 
 
 def run_all(runs, n_jobs, imports=()):
     """Train runs, some at a time; one that needs another's result waits for it.
 
-    The runs share the cores evenly, unless TF_NUM_INTRAOP_THREADS is set: by
-    itself TensorFlow takes all of them in every process.
+    The runs share cores and GPUs, see `environments.shared`.
 
     Args:
         runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
@@ -29,35 +39,80 @@ def run_all(runs, n_jobs, imports=()):
     Returns:
         exit code: 0 if all runs are done; 130 if a signal left some undone;
         else that of the first one that failed, 1 if it was killed. Runs that
-        need the result of a failed one are left out.
+        need the result of an unfinished one are left out, and so are those
+        that another process is training.
     """
-    waiting = list(enumerate(runs, start=1))
-    unfinished = {str(workdir.resolve()) for _, workdir in runs}
-    codes = []
+    queue, failed = queues.Queue(runs), []
+    flags = [f"--import={module}" for module in imports]
     with _processes(n_jobs) as processes:
-        while waiting or processes.running:
-            for item in list(waiting):
-                number, (words, workdir) = item
-                if processes.take_more() and not _needs(words) & unfinished:
-                    waiting.remove(item)
-                    print(f"[{number}/{len(runs)}] {' '.join(words)}")
-                    flags = [f"--import={module}" for module in imports]
-                    processes.start(
-                        item, [*words, f"--workdir={workdir}", *flags]
-                    )
-            if not processes.running:  # the rest needs what has failed
+        while True:
+            while processes.take_more():
+                run = queue.take(idle=not processes.running)
+                if run is None:
+                    break
+                print(run.title, *run.words)
+                arguments = [*run.words, f"--workdir={run.workdir}", *flags]
+                processes.start(run, arguments)
+            if not processes.running:
                 break
-            for (number, (_, workdir)), code in processes.ended():
-                codes.append(code)
+            for run, code in processes.ended():
                 if code == 0:
-                    unfinished.discard(str(workdir.resolve()))
+                    queue.done(run)
+                elif code == workdirs.HELD:
+                    queue.hold(run)
+                else:
+                    failed.append(code)
                 state = _STATES.get(code, "FAILED")
-                print(f"[{number}/{len(runs)}] {state}: {workdir}", flush=True)
+                print(f"{run.title} {state}: {run.workdir}", flush=True)
             time.sleep(0.1)  # there is no waiting for whichever ends first
-    failed = [code for code in codes if code]
+    left_out = queue.left_out()
     if processes.stopped:
-        return 130 if waiting or failed else 0
+        return 130 if left_out or failed else 0
+    for line in left_out:
+        print(line)
     return max(failed[0], 1) if failed else 0
+
+
+def show(runs):
+    """Print the words of runs, without training any."""
+    queue = queues.Queue(runs)
+    while (run := queue.take()) is not None:
+        print(run.title, *run.words)
+        queue.done(run)
+
+
+def run_in_turn(runs, imports, train):
+    """Train runs one after the other, in this process.
+
+    Those that another process is training are tried once more in the end, and
+    then left to it, with those that need them.
+
+    Args:
+        runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
+        imports: modules that every run imports.
+        train: function `(config.Config, work directory) -> bool`: whether a
+            request to stop came.
+
+    Raises:
+        failures.Interrupted: a request to stop came, and runs are left.
+    """
+    queue, stopped = queues.Queue(runs), False
+    with failures.stop_at_once():
+        while (run := queue.take()) is not None:
+            if stopped:
+                raise failures.Interrupted(
+                    f"stopped before run {run.title}; the same words go on"
+                )
+            print(run.title, *run.words)
+            try:
+                stopped = train(config.read(run.words, imports), run.workdir)
+                queue.done(run)
+            except failures.Held:
+                print(f"{run.title} {_STATES[workdirs.HELD]}: {run.workdir}")
+                queue.hold(run)
+            gc.collect()  # graphs are cycles that hold on to the data
+    for line in queue.left_out():
+        print(line)
 
 
 class _Processes:
@@ -70,25 +125,23 @@ class _Processes:
     def __init__(self, n_jobs):
         self.running = []
         self.stopped = False
-        self._n_jobs = n_jobs
-        n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
-        threads = {"TF_NUM_INTRAOP_THREADS": str(n_threads)}
-        self._environment = {**threads, **os.environ}
+        self._free = environments.shared(n_jobs, dict(os.environ))
 
     def take_more(self):
         """Say whether another one may start."""
-        return len(self.running) < self._n_jobs and not self.stopped
+        return bool(self._free) and not self.stopped
 
     def start(self, item, arguments):
         """Start one; `item` is what `ended` calls it."""
+        environment = self._free.pop(0)
         process = subprocess.Popen(
             [*_COMMAND, *arguments],
-            env=self._environment,
+            env=environment,
             stdout=subprocess.DEVNULL,
             # A terminal's Ctrl-C would reach them twice.
             start_new_session=True,
         )
-        self.running.append((item, process))
+        self.running.append((item, process, environment))
         if self.stopped:  # meanwhile
             process.send_signal(signal.SIGTERM)
 
@@ -97,14 +150,16 @@ class _Processes:
         self.stopped = True
         # What a closed terminal means, they were not told.
         number = signal.SIGTERM if number == signal.SIGHUP else number
-        for _, process in self.running:
+        for _, process, _ in self.running:
             process.send_signal(number)
 
     def ended(self):
         """List those that have ended since, `(item, exit code)`."""
-        codes = [(pair, pair[1].poll()) for pair in self.running]
-        self.running = [pair for pair, code in codes if code is None]
-        return [(pair[0], code) for pair, code in codes if code is not None]
+        codes = [(entry, entry[1].poll()) for entry in self.running]
+        self.running = [entry for entry, code in codes if code is None]
+        ended = [(entry, code) for entry, code in codes if code is not None]
+        self._free += [environment for (_, _, environment), _ in ended]
+        return [(item, code) for (item, _, _), code in ended]
 
 
 @contextlib.contextmanager
@@ -120,21 +175,5 @@ def _processes(n_jobs):
         finally:
             if processes.running:
                 processes.stop(signal.SIGTERM)
-            for _, process in processes.running:
+            for _, process, _ in processes.running:
                 process.wait()
-
-
-def _needs(words):
-    """Return the values of settings that may be other runs' directories."""
-    return {
-        str(files.path(_unquoted(word.partition("=")[2])).resolve())
-        for word in words
-        if word.startswith("INITIAL_")
-    }
-
-
-def _unquoted(value):
-    """Return what a value in gin's notation says, if it is a string."""
-    with contextlib.suppress(ValueError, SyntaxError):
-        value = ast.literal_eval(value)
-    return str(value)

@@ -94,7 +94,8 @@ def sparsify(
             all. Outside of the budget; to count them, give them sparsity 0 in
             `custom` with `count_custom=True`.
         mask_shape: "unstructured", "2:4" (any N:M), "block_4x1", "channel",
-            "constant_fan_in", or a `shapes.MaskShape`; see `shapes.get`.
+            "channel_in", "constant_fan_in", or a `shapes.MaskShape`; see
+            `shapes.get`.
         first_mask: "random"; "dense" for all ones: the methods that choose
             their mask from dense weights (SNIP) begin so; or "magnitude", the
             largest weights of a trained model.

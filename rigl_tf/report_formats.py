@@ -5,24 +5,38 @@ import csv
 import html
 import io
 
+from rigl_tf import knobs
 from rigl_tf import results
 
 
 def markdown(rows):
     """Format rows as a Markdown table; accuracies in per cent.
 
-    Columns that are the same for all rows by default are left out.
+    Columns that are the same for all rows by default are left out; settings in
+    which runs differ have one, see `knobs.differing`.
 
     Args:
         rows: of `results.rows` or `results.beside_published`.
     """
     header, *cells = _cells(rows)
     lines = [header, ["---"] * len(header), *cells]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def comma_separated(rows):
-    """Format all fields of rows as CSV; accuracies of ours in [0, 1]."""
+    """Format all fields of rows as CSV; accuracies of ours in [0, 1].
+
+    Of the settings those in which runs differ, see `knobs.differing`.
+    """
+    shown = knobs.differing(rows)
+    rows = [
+        {
+            **{name: v for name, v in row.items() if name != "settings"},
+            **{n: knobs.text(row, n) for n in shown if n in row["settings"]},
+        }
+        for row in rows
+    ]
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -54,6 +68,7 @@ def web_page(rows):
     )
 
 
+_ALONG_A_LINE = ("SPARSITY", "TRAINING_MULTIPLIER")
 FORMATS = {"md": markdown, "csv": comma_separated, "html": web_page}
 
 
@@ -64,8 +79,9 @@ def _cells(rows):
     compared = any("published_accuracy" in r for r in rows)
     edges = any("edge" in r for r in rows)
     bits = any("bits_per_character" in r for r in rows)
+    shown = knobs.differing(rows)
     header = ["task", "method", "distribution", "sparsity"]
-    header += ["mask shape"] * structured + ["training"] * stretched
+    header += ["mask shape"] * structured + ["training"] * stretched + shown
     header += ["bits per character"] * bits + ["test accuracy, %", "runs"]
     header += ["published, %"] * compared
     header += ["inference FLOPs", "training FLOPs"]
@@ -78,6 +94,7 @@ def _cells(rows):
         cells.append(f"{row['sparsity']:g}")
         cells += [row["mask_shape"]] * structured
         cells += [f"{row['training_multiplier']:g}x"] * stretched
+        cells += [knobs.text(row, name) for name in shown]
         cells += [_mean(row, "bits_per_character", 1, 4)] * bits
         cells += [_mean(row, "accuracy", 100, 2), str(row["n"])]
         cells += [_theirs(row)] * compared
@@ -137,21 +154,24 @@ def _plots(rows):
 
 
 def _draw(panel, rows, cost):
-    """Draw the rows of one task, a line per method."""
+    """Draw the rows of one task, a line per method and its settings.
+
+    A line goes over sparsities and lengths of training.
+    """
     measure, unit, title = "accuracy", 100, "test accuracy, %"
     if all("bits_per_character" in row for row in rows):
         measure, unit, title = "bits_per_character", 1, "bits per character"
-    for method in sorted({row["method"] for row in rows}):
+    for name, members in sorted(_lines(rows).items()):
         points = sorted(
             (
                 (row[cost], unit * row[measure], row.get("published_accuracy"))
-                for row in rows
-                if row["method"] == method
+                for row in members
             ),
             key=lambda point: point[:2],
         )
         costs, ours, theirs = zip(*points)
-        (line,) = panel.plot(costs, ours, "o-", label=method)
+        label = name.replace("$", r"\$")  # or else a formula
+        (line,) = panel.plot(costs, ours, "o-", label=label)
         known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
         if known:
             panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
@@ -161,3 +181,26 @@ def _draw(panel, rows, cost):
     panel.set_xlabel("FLOPs of training, multiples of dense")
     panel.set_ylabel(title)
     panel.legend(fontsize="small", ncols=2)
+
+
+def _lines(rows):
+    """Group the rows of one task; return title -> rows.
+
+    A title names the method and what distinguishes it from other lines of the
+    same method: everything in which rows differ, but sparsity and length.
+    """
+    lines = {}
+    for method in {row["method"] for row in rows}:
+        alike = [row for row in rows if row["method"] == method]
+        names = knobs.differing(alike)
+        names = [name for name in names if name not in _ALONG_A_LINE]
+        fields = [
+            name
+            for name in ("distribution", "mask_shape")
+            if len({row[name] for row in alike}) > 1
+        ]
+        for row in alike:
+            parts = [str(row[name]) for name in fields]
+            parts += [f"{name}={knobs.text(row, name)}" for name in names]
+            lines.setdefault(", ".join([method, *parts]), []).append(row)
+    return lines

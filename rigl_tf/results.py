@@ -6,6 +6,7 @@ import json
 import statistics
 
 from rigl_tf import files
+from rigl_tf import knobs
 from rigl_tf import published
 
 _GROUP = (
@@ -27,19 +28,22 @@ COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
 def rows(directory):
-    """Collect the finished runs below a directory, one row per setting.
+    """Collect the finished runs below a directory, one row per experiment.
+
+    Runs of one experiment have equal settings, whatever their seeds. A run
+    without settings has a row of its own.
 
     Args:
         directory: directory above work directories.
 
     Returns:
         list of dictionaries: task, method, distribution, sparsity, mask_shape,
-        training_multiplier, published (the row that it reproduces, or None), n
-        (number of runs), mean and standard deviation of the test accuracy and,
-        of language models, of bits per character, mean FLOPs of inference and
-        training as multiples of dense ones, and mean shares of input
-        connections at the edge, first and last, if `rigl_tf connectivity` has
-        drawn all of these runs.
+        training_multiplier, published (the row that it reproduces, or None),
+        settings (see `knobs.settings`), n (number of runs), mean and standard
+        deviation of the test accuracy and, of language models, of bits per
+        character, mean FLOPs of inference and training as multiples of dense
+        ones, and mean shares of input connections at the edge, first and last,
+        if `rigl_tf connectivity` has drawn all of these runs.
 
     Raises:
         FileNotFoundError: there is no finished run.
@@ -52,7 +56,7 @@ def rows(directory):
         )
     groups = collections.defaultdict(list)
     for file in found:
-        result = {**_DEFAULTS, **json.loads(file.read_text())}
+        result = {**_DEFAULTS, **_read(file)}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
             result.update(json.loads(drawn.read_text()))
@@ -62,13 +66,38 @@ def rows(directory):
                 "`report` reads the result.json of runs. Received: "
                 f"{str(file)!r}, which lacks {min(missing)}"
             )
-        groups[tuple(result[name] for name in _GROUP)].append(result)
+        if not isinstance(result.get("settings"), dict):
+            result["settings"] = {"directory": str(file.parent)}
+        key = knobs.key([result["settings"], *(result[n] for n in _GROUP)])
+        groups[key].append(result)
     return [
-        {**dict(zip(_GROUP, key)), **_statistics(group), **_published(key[-1])}
-        for key, group in sorted(
-            groups.items(), key=lambda item: (item[0][0], _mean(item[1]))
+        {
+            **{name: group[0][name] for name in (*_GROUP, "settings")},
+            **_statistics(group),
+            **_published(group[0]["published"]),
+        }
+        for group in sorted(
+            groups.values(), key=lambda group: (group[0]["task"], _mean(group))
         )
     ]
+
+
+def labeled(directory):
+    """Map the labels of the finished runs below a directory to their places.
+
+    Returns:
+        dictionary from a label to a list of work directories.
+    """
+    found = collections.defaultdict(list)
+    for file in files.find(files.path(directory), "result.json"):
+        label = _read(file).get("label")
+        if isinstance(label, str):
+            found[label].append(file.parent.resolve())
+    return dict(found)
+
+
+def _read(file):
+    return json.loads(file.read_text())
 
 
 def beside_published(directory, sweep):
@@ -82,24 +111,30 @@ def beside_published(directory, sweep):
         list of dictionaries as `rows`; of runs that have not been made only
         what was published.
     """
-    wanted = published.table(sweep)
-    ours = {}
+    ours = collections.defaultdict(list)
     with contextlib.suppress(FileNotFoundError):  # nothing was run
-        ours = {row["published"]: row for row in rows(directory)}
+        for row in rows(directory):
+            ours[row["published"]].append(row)
     return [
-        ours.get(row["run"])
-        or {
-            "task": row["model"],
-            "method": row["as_published"],
-            "distribution": row["distribution"],
-            "sparsity": float(row["sparsity"]),
-            "mask_shape": "unstructured",
-            "training_multiplier": float(row["training_multiplier"] or 1),
-            "n": 0,
-            **_published(row["run"]),
-        }
-        for row in wanted
+        row
+        for wanted in published.table(sweep)
+        for row in ours.get(wanted["run"]) or [_not_run(wanted)]
     ]
+
+
+def _not_run(wanted):
+    """Return the row of a published result that nobody has reproduced."""
+    return {
+        "task": wanted["model"],
+        "method": wanted["as_published"],
+        "distribution": wanted["distribution"],
+        "sparsity": float(wanted["sparsity"]),
+        "mask_shape": "unstructured",
+        "training_multiplier": float(wanted["training_multiplier"] or 1),
+        "settings": {},
+        "n": 0,
+        **_published(wanted["run"]),
+    }
 
 
 def _published(run):

@@ -23,7 +23,7 @@ class Interrupted(Exception):
     """Training was asked to stop; a checkpoint has been saved."""
 
 
-def train(job, workdir, built=None, should_stop=None):
+def train(job, workdir, built=None, should_stop=None, settings=None):
     """Train, evaluate, and write the results.
 
     Args:
@@ -31,6 +31,8 @@ def train(job, workdir, built=None, should_stop=None):
         workdir: path of the work directory.
         built: result of `job.build`, if it was called already.
         should_stop: function that says True when training is to end early.
+        settings: settings of the run for the result, see `knobs.settings`, or
+            None.
 
     Returns:
         the dictionary that result.json holds.
@@ -63,6 +65,8 @@ def train(job, workdir, built=None, should_stop=None):
 
     def write():
         result = _result(job, data, trainer, statistics, means)
+        if settings is not None:
+            result["settings"] = settings
         result.update(exports.timing_fields(trainer, result, began))
         result.update(exports.export(trainer, workdir))
         exports.write_json(workdir / "result.json", result)
@@ -196,6 +200,7 @@ def _result(job, data, trainer, statistics, means):
         ),
         "training_multiplier": job.training_multiplier,
         "published": job.published,
+        "label": job.label,
         "seed": job.seed,
         "start": job.start.describe(),
         "replicas": trainer.strategy.num_replicas_in_sync,

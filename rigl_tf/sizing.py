@@ -1,8 +1,10 @@
 """Width multipliers of Small-Dense and Big-Sparse networks."""
 
+import contextlib
 import math
 
 import keras
+from keras.src.backend.common import global_state
 
 from rigl_tf import accounting
 
@@ -32,7 +34,7 @@ def find_width(rule, build, count_zeros):
     """
 
     def network(width):
-        with keras.StatelessScope(initialize_variables=False):
+        with _without_values():
             return build(width)
 
     def dense_size(width):
@@ -46,6 +48,33 @@ def find_width(rule, build, count_zeros):
         budget = sparse_size(1.0)
         return accounting.find_width(dense_size, budget, at_most=False)
     return accounting.find_width(sparse_size, dense_size(1.0), widest=_WIDEST)
+
+
+@contextlib.contextmanager
+def _without_values():
+    """Build networks of shapes only; Keras forgets their variables afterwards.
+
+    Keras (3.15) puts each variable that is made in a stateless scope into a
+    global list, and gives it a value when the next such scope ends, e.g. that
+    of a symbolic call of a Lambda layer. Left there, all networks of a search
+    would stay in memory and be allocated then.
+    """
+    found = _uninitialized()
+    others = list(found)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # In place: it is the list that Keras holds. If a scope inside has
+        # replaced it, all that was in the old one has got its value.
+        left = _uninitialized()
+        left[:] = [v for v in left if any(v is other for other in others)]
+
+
+def _uninitialized():
+    return global_state.get_global_attribute(
+        "uninitialized_variables", [], set_to_default=True
+    )
 
 
 def _parameters(net):

@@ -9,6 +9,7 @@ from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import initializers
+from rigl_tf import knobs
 from rigl_tf import mask_files
 from rigl_tf import masks as masks_
 from rigl_tf import structure
@@ -166,8 +167,7 @@ class Start:
         if self.run is None or self.step != 0:
             return seed
         _require_finished(self.run)
-        path = files.path(self.run) / "result.json"
-        result = json.loads(path.read_text())
+        result = _read_result(files.path(self.run))
         start = result.get("start") or {}
         if start.get("run") or start.get("sparse_init"):
             raise ValueError(
@@ -177,6 +177,32 @@ class Start:
                 "that it kept"
             )
         return result["seed"]
+
+    def named(self, settings):
+        """Replace the paths of other runs in settings by what these runs are.
+
+        Runs that begin with different seeds of one experiment have equal
+        settings then.
+
+        Args:
+            settings: dictionary, see `knobs.settings`.
+
+        Returns:
+            dictionary with `knobs.name_of` for the paths of finished runs.
+        """
+        names = {}
+        for place in (self.run, self.masks):
+            if place is None:
+                continue
+            folder = files.path(place)
+            folder = folder if folder.is_dir() else folder.parent
+            result = _read_result(folder)
+            if isinstance(result.get("settings"), dict):
+                names[str(place)] = knobs.name_of(result)
+        return {
+            name: names.get(value, value) if isinstance(value, str) else value
+            for name, value in settings.items()
+        }
 
     def describe(self):
         """Return what is not fresh, for a result: a dictionary of words."""
@@ -213,6 +239,12 @@ class Start:
 
 def _is_run(directory):
     return (files.path(directory) / "config.gin").exists()
+
+
+def _read_result(directory):
+    """Return the result of a run; of an unfinished one an empty dictionary."""
+    path = directory / "result.json"
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _require_finished(directory):

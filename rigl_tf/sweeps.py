@@ -3,10 +3,13 @@
 Lines that are empty or begin with # are skipped. `SEED={0,1,2}` stands for
 three runs, in each of which `{SEED}` stands for the number. A line may begin
 with a label, `pruned-{SEED}:`; from then on INITIAL_RUN=@pruned-0, or
-INITIAL_MASKS, names the work directory of that run.
+INITIAL_MASKS, names the work directory of that run. So do later sweeps that put
+their runs below the same directory, once the run is finished.
 """
 
+import collections
 import dataclasses
+import functools
 import hashlib
 import itertools
 import pathlib
@@ -15,6 +18,7 @@ import re
 from rigl_tf import config
 from rigl_tf import files
 from rigl_tf import published
+from rigl_tf import results
 
 # Not a dictionary, which begins with a quotation mark.
 _CHOICES = re.compile(r"^([A-Za-z_][\w.]*)=\{([^{}'\"][^{}]*,[^{}]*)\}$")
@@ -49,7 +53,7 @@ def read(name, words=()):
 
     Raises:
         config.ConfigError: there is no such file, no run in it, or a label
-            that no earlier line has.
+            that two lines have.
     """
     file = config.sweep_file(name)
     runs = [
@@ -62,10 +66,12 @@ def read(name, words=()):
         raise config.ConfigError(
             f"A sweep needs at least one run. Received: {name!r}"
         )
-    labels = set()
-    for run in runs:
-        _require_labels(run, labels)
-        labels.add(run.label)
+    labels = collections.Counter(run.label for run in runs if run.label)
+    for label, count in labels.items():
+        if count > 1:
+            raise config.ConfigError(
+                f"A label names one run of a sweep. Received: {label!r} twice"
+            )
     return runs
 
 
@@ -87,18 +93,22 @@ def resolve(runs, directory):
         list of `(words, work directory)`, labels replaced.
 
     Raises:
+        config.ConfigError: a label that neither an earlier line has, nor
+            exactly one finished run below the directory.
         ValueError: two runs have the same words.
     """
-    places = {}
+    labels = _Labels(runs, directory)
     resolved = {}
     for run in runs:
         words = [
-            _LABEL.sub(lambda m: f"{m[1]}={str(places[m[2]])!r}", word)
+            _LABEL.sub(lambda m: f"{m[1]}={str(labels.find(m[2]))!r}", word)
             for word in run.words
         ]
         workdir = files.path(directory) / run_name(run.words)
         if run.label:
-            places[run.label] = workdir.resolve()
+            # No part of the name: the run is the same with another label.
+            words.append(f"LABEL={run.label!r}")
+            labels.places[run.label] = workdir.resolve()
         if str(workdir) in resolved:
             raise ValueError(
                 "The runs of a sweep must differ. Received twice: "
@@ -143,16 +153,38 @@ def _fill(word, chosen):
     return word
 
 
-def _require_labels(run, labels):
-    if run.label in labels - {""}:
-        raise config.ConfigError(
-            f"A label names one run of a sweep. Received: {run.label!r} twice"
-        )
-    for word in run.words:
-        found = _LABEL.match(word)
-        if found and found[2] not in labels:
-            known = ", ".join(sorted(labels - {""})) or "none"
+class _Labels:
+    """Labels of a sweep, and of the finished runs below its directory.
+
+    Attributes:
+        places: label -> work directory, of the lines that were read so far.
+    """
+
+    def __init__(self, runs, directory):
+        self.places = {}
+        self._all = {run.label for run in runs}
+        self._directory = directory
+
+    @functools.cached_property
+    def _finished(self):
+        found = results.labeled(self._directory)
+        return {n: places for n, places in found.items() if n not in self._all}
+
+    def find(self, label):
+        """Return the work directory of a label."""
+        if label in self.places:
+            return self.places[label]
+        found = self._finished.get(label, ())
+        if len(found) == 1:
+            return found[0]
+        if found:
             raise config.ConfigError(
-                f"@{found[2]} names no earlier line of the sweep; the labels "
-                f"are: {known}. Received: {word!r}"
+                f"@{label} must name one run; say which one by its directory. "
+                f"Received: a label of {', '.join(map(str, found))}"
             )
+        known = ", ".join(sorted({*self.places, *self._finished})) or "none"
+        raise config.ConfigError(
+            f"@{label} names no earlier line of the sweep, and no finished run "
+            f"below {str(self._directory)!r}; the labels are: {known}. "
+            f"Received: @{label}"
+        )

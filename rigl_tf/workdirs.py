@@ -6,17 +6,26 @@ import re
 
 from rigl_tf import files
 
+# Exit code of a command whose work directory another process holds: for the
+# time being, says EX_TEMPFAIL.
+HELD = 75
 _LOCK = ".lock"
 _CONFIG = "config.gin"
-# What a run may change when it goes on: where it computes, not what.
+# What a run may change when it goes on: where it computes and what it is
+# called, not what it computes.
 _MOVABLE = re.compile(
-    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS) ="
+    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS|LABEL) ="
+    r"|experiment\.Experiment\.label ="
     r"|distribute\.(?!Hardware\.(precision|sync_batch_norm))"
 )
 
 
 class WorkdirError(ValueError):
     """The directory is another run's, or in use."""
+
+
+class HeldError(WorkdirError):
+    """Another process is training in the directory."""
 
 
 @contextlib.contextmanager
@@ -28,8 +37,9 @@ def claim(directory, config_text):
         config_text: the resolved configuration, written to config.gin.
 
     Raises:
-        WorkdirError: another process holds the directory, it belongs to another
-            configuration, or it is no work directory.
+        HeldError: another process holds the directory.
+        WorkdirError: it belongs to another configuration, or it is no work
+            directory.
         OSError: it cannot be written.
     """
     directory = files.path(directory)
@@ -52,7 +62,7 @@ def _lock(directory):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkdirError(
+            raise HeldError(
                 "A work directory takes one process at a time. Received: "
                 f"{str(directory)!r}, in which another process is training"
             ) from None

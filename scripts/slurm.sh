@@ -24,8 +24,9 @@ srun --kill-on-bad-exit=1 --wait=60 --distribution=block \
   "${VENV:-.venv}/bin/rigl_tf" train "$@"
 code=$?
 
-# 0 done, 2 the user's mistake; anything else goes on from the last checkpoint.
-if [ "$code" -ne 0 ] && [ "$code" -ne 2 ] &&
+# 0 done, 2 the user's mistake, 75 another job is training in the directory;
+# anything else goes on from the last checkpoint.
+if [ "$code" -ne 0 ] && [ "$code" -ne 2 ] && [ "$code" -ne 75 ] &&
   [ "${SLURM_RESTART_COUNT:-0}" -lt "${MAX_RESTARTS:-100}" ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -16,6 +16,7 @@ SHAPES = (
     "block_2x2",
     "block_4x3_max",
     "channel",
+    "channel_in",
     "constant_fan_in",
 )
 _ONE_BUDGET = ("unstructured",)

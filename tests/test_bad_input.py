@@ -194,8 +194,8 @@ def here(tmp_path, monkeypatch):
     return work
 
 
-def expect_mistake(words, message, capsys):
-    assert cli.main(words) == 2
+def expect_mistake(words, message, capsys, code=2):
+    assert cli.main(words) == code
     error = capsys.readouterr().err
     assert message in error
     assert error.startswith("rigl_tf: ") and error.count("\n") == 1
@@ -301,7 +301,7 @@ def test_a_second_process_is_refused(unfinished, capsys):
         assert other.stdout.readline() == "held\n"
         before = contents(unfinished)
         words = [*AGAIN, f"--workdir={unfinished}"]
-        expect_mistake(words, "one process at a time", capsys)
+        expect_mistake(words, "one process at a time", capsys, code=75)
         assert contents(unfinished) == before
         other.communicate("\n")
     assert cli.main(words) == 0

@@ -159,6 +159,7 @@ def test_reports_have_mean_and_deviation(tmp_path):
             "distribution": "uniform",
             "sparsity": 0.5,
             "accuracy": accuracy,
+            "settings": {},
         }
         (run / "result.json").write_text(json.dumps(fields))
     (row,) = results.rows(tmp_path)

@@ -139,6 +139,7 @@ def finished(tmp_path):
             "published": None,
             "inference_flops_ratio": 0.17,
             "train_flops_ratio_run": 0.18,
+            "settings": {},
             **fields,
         }
         (tmp_path / name).mkdir()

@@ -3,6 +3,7 @@ import pathlib
 import re
 import shlex
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -110,6 +111,45 @@ def test_tpu_runs_must_say_what(capsys):
     with pytest.raises(SystemExit):
         load("cloud_tpu").main(["run", *TPU])
     assert "what to train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "script, code, requeued",
+    [
+        *(("slurm", code, code in (1, 130)) for code in (0, 1, 2, 75, 130)),
+        *(("slurm_sweep", code, code in (1, 130)) for code in (0, 1, 2, 130)),
+    ],
+)
+def test_slurm_jobs_go_on_unless_they_are_done(
+    script, code, requeued, tmp_path
+):
+    for name in ("srun", "scontrol"):
+        program = tmp_path / name
+        program.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> "$LOG"\n'
+            f"[ {name} = scontrol ] || exit {code}\n"
+        )
+        program.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "LOG": str(tmp_path / "log"),
+        "SLURM_JOB_ID": "17",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_ARRAY_TASK_COUNT": "8",
+    }
+    run = subprocess.run(
+        ["bash", str(SCRIPTS / f"{script}.sh"), "a/b", "--workdir=w"],
+        env=environment,
+    )
+    assert run.returncode == code
+    first, *rest = (tmp_path / "log").read_text().splitlines()
+    assert rest == ["scontrol requeue 17"] * requeued
+    command, words = first.split("rigl_tf ")
+    assert command.startswith("srun ")
+    if script == "slurm":
+        assert words == "train a/b --workdir=w"
+    else:
+        assert words == "sweep a/b --workdir=w --shard=3/8"
 
 
 FAKE_TRAIN = """

@@ -30,6 +30,8 @@ KINDS = (
     "block_3x2_max",
     "channel",
     "channel_max",
+    "channel_in",
+    "channel_in_mean",
     "constant_fan_in",
     "unstructured",
 )
@@ -67,6 +69,8 @@ def units_of(kind, shape):
         size = [int(n) for n in kind.split("_")[1].split("x")]
         place = [*index[:-2], index[-2] // size[0], index[-1] // size[1]]
         return place, np.zeros(shape)
+    if kind.startswith("channel_in"):
+        return [index[-2]], np.zeros(shape)
     if kind.startswith("channel"):
         return [index[-1]], np.zeros(shape)
     if kind == "constant_fan_in":
@@ -156,7 +160,18 @@ def test_names_are_read_back(kind):
 
 
 @pytest.mark.parametrize(
-    "name", ["2of4", "block", "block_0x2", "channel_min", "5:4", "0:4", 3, None]
+    "name",
+    [
+        "2of4",
+        "block",
+        "block_0x2",
+        "channel_min",
+        "channel_on",
+        "5:4",
+        "0:4",
+        3,
+        None,
+    ],
 )
 def test_names_of_no_shape_are_refused(name):
     with pytest.raises(ValueError, match="Received"):
@@ -169,6 +184,16 @@ def test_two_of_four_inputs_are_active():
     (item,) = rigl_tf.masked_kernels(model)
     mask = item.mask.numpy()
     assert (mask.reshape(2, 4, 3).sum(axis=1) == 2).all()
+
+
+def test_whole_input_channels_are_active():
+    dense = keras.Sequential(
+        [keras.Input((6, 6, 8)), keras.layers.Conv2D(4, 3)]
+    )
+    model = rigl_tf.sparsify(dense, 0.75, mask_shape="channel_in")
+    (item,) = rigl_tf.masked_kernels(model)
+    per_input = item.mask.numpy().sum(axis=(0, 1, 3))
+    assert sorted(per_input) == [0] * 6 + [36] * 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +211,9 @@ def test_shapes_that_do_not_fit_are_refused(name, sparsity, message):
         rigl_tf.sparsify(tiny.mlp(), sparsity, "uniform", mask_shape=name)
 
 
-@pytest.mark.parametrize("kind", ["n:2", "channel_max", "constant_fan_in"])
+@pytest.mark.parametrize(
+    "kind", ["n:2", "channel_max", "channel_in", "constant_fan_in"]
+)
 def test_saved_models_keep_the_mask_shape(kind, tmp_path):
     model = rigl_tf.sparsify(tiny.mlp(), 0.5, "uniform", mask_shape=kind)
     model.save(tmp_path / "model.keras")
@@ -238,7 +265,9 @@ def test_far_too_many_weights_are_refused():
         rigl_tf.sparsify(dense, 0.98, "uniform", mask_shape="n:16")
 
 
-@pytest.mark.parametrize("kind", ["2:4", "channel", "constant_fan_in"])
+@pytest.mark.parametrize(
+    "kind", ["2:4", "channel", "channel_in", "constant_fan_in"]
+)
 def test_kernels_with_other_axes_are_refused(kind):
     tokens = keras.Input((8, 16))
     x = keras.layers.MultiHeadAttention(2, 8, name="heads")(tokens, tokens)

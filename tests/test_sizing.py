@@ -1,7 +1,10 @@
 """Small-Dense and Big-Sparse networks of a job."""
 
+import contextlib
 import math
 
+import keras
+from keras.src.backend.common import global_state
 import pytest
 
 from rigl_tf import config
@@ -59,6 +62,34 @@ def test_finding_a_width_allocates_nothing():
 
 
 DATA = job("methods/dense").dataset()
+
+
+def uninitialized():
+    """Return the variables that Keras is to give a value some day."""
+    name = "uninitialized_variables"
+    return global_state.get_global_attribute(name, [], set_to_default=True)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_finding_a_width_leaves_no_variables_behind(failing):
+    with keras.StatelessScope(initialize_variables=False):
+        before = keras.Variable("ones", shape=(3,))
+    built = []
+
+    def build(width):
+        if failing and built:
+            raise MemoryError
+        built.append(networks.plain(job("methods/dense"), DATA, width))
+        return built[-1]
+
+    with pytest.raises(MemoryError) if failing else contextlib.nullcontext():
+        sizing.find_width("big_sparse", build, lambda net: 1000)
+    assert [id(v) for v in uninitialized()] == [id(before)]
+    # A symbolic call gives its value to all that is left in the list.
+    keras.layers.Lambda(lambda x: x + 1)(keras.Input((2,)))
+    assert before._value is not None
+    values = [v._value for net in built for v in net.variables]
+    assert values and all(value is None for value in values)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Sweep files: choices, labels."""
 
+import fcntl
 import gc
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf import commands
 from rigl_tf import config
+from rigl_tf import experiment
 from rigl_tf import failures
 from rigl_tf import jobs
 from rigl_tf import sweeps
@@ -52,8 +55,8 @@ def test_labels_stand_for_work_directories(tmp_path):
     resolved = sweeps.resolve(runs, "all")
     first = [str(workdir.resolve()) for words, workdir in resolved[:2]]
     assert [words for words, _ in resolved] == [
-        ["tasks/a", "SEED=0"],
-        ["tasks/a", "SEED=1"],
+        ["tasks/a", "SEED=0", "LABEL='run-0'"],
+        ["tasks/a", "SEED=1", "LABEL='run-1'"],
         ["tasks/b", f"INITIAL_RUN={first[0]!r}", "SEED=0"],
         ["tasks/b", f"INITIAL_RUN={first[1]!r}", "SEED=1"],
     ]
@@ -80,7 +83,7 @@ def test_references_of_gin_are_left_alone(tmp_path):
 )
 def test_bad_sweeps_are_refused(text, message, tmp_path):
     with pytest.raises(config.ConfigError, match=message):
-        read(tmp_path, text)
+        sweeps.resolve(read(tmp_path, text), tmp_path)
 
 
 def test_an_unknown_sweep_is_refused():
@@ -109,6 +112,8 @@ with open(log, "a") as stream:
     print(os.environ["TF_NUM_INTRAOP_THREADS"], file=sys.stderr)
 if "FAIL=True" in sys.argv:
     sys.exit(2)
+if "HELD=True" in sys.argv:
+    sys.exit(75)
 if "KILL=True" in sys.argv:
     os.kill(os.getpid(), signal.SIGKILL)
 if "STOP=True" in sys.argv:  # as if somebody wanted the sweep to stop
@@ -162,6 +167,38 @@ def test_what_needs_a_failed_run_is_left_out(tmp_path, monkeypatch):
     code, log = run_fakes(runs, tmp_path, monkeypatch)
     assert code == 2
     assert sorted(log) == ["start a 0", "start c 0"]
+
+
+def test_runs_of_other_processes_are_left_to_them(
+    tmp_path, monkeypatch, capsys
+):
+    a, b, c = (tmp_path / name for name in "abc")
+    runs = [(["HELD=True"], a), ([f"INITIAL_RUN='{a.resolve()}'"], b), ([], c)]
+    code, log = run_fakes(runs, tmp_path, monkeypatch, n_jobs=1)
+    assert code == 0
+    assert log == ["start a 0", "start c 0", "start a 0"]
+    told = capsys.readouterr().out
+    assert told.count("[1/3] skipped for now") == 2
+    assert "[1/3] left out: another process is training it" in told
+    assert "[2/3] left out: it needs a run that is not finished" in told
+
+
+def test_each_process_has_its_devices(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    seen = []
+
+    def popen(*arguments, env, **options):
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+        return subprocess.Popen(*arguments, env=env, **options)
+
+    monkeypatch.setattr(
+        jobs,
+        "subprocess",
+        types.SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL),
+    )
+    runs = [([], tmp_path / name) for name in "abcd"]
+    run_fakes(runs, tmp_path, monkeypatch)
+    assert sorted(seen[:2]) == ["3", "5"] and len(seen) == 4
 
 
 def test_killed_runs_are_failures(tmp_path, monkeypatch):
@@ -252,6 +289,59 @@ def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
     assert len(alive) == 2
 
 
+SHORT = "TRAIN_STEPS=4 UPDATE_END_STEP=2 UPDATE_INTERVAL=1"
+
+
+def test_processes_share_a_directory_of_runs(tmp_path, capsys):
+    file = tmp_path / "three.txt"
+    file.write_text(
+        f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {SHORT}\n"
+        f"tasks/digits_mlp methods/static SPARSITY=0.9 {SHORT}\n"
+        f"tasks/digits_mlp methods/rigl SPARSITY=None {SHORT} "
+        "INITIAL_RUN=@first\n"
+    )
+    words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
+    runs = sweeps.resolve(sweeps.read(str(file)), tmp_path / "runs")
+    held, done, blocked = (workdir for _, workdir in runs)
+    held.mkdir(parents=True)
+    with open(held / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert cli.main(words) == 0
+        assert list(held.iterdir()) == [held / ".lock"]
+    assert (done / "result.json").exists() and not blocked.exists()
+    told = capsys.readouterr().out
+    assert told.count("[1/3] skipped for now") == 2
+    assert "[1/3] left out: another process is training it" in told
+    assert "[3/3] left out: it needs a run that is not finished" in told
+    assert cli.main([*words, "--shard=1/2"]) == 0
+    assert "[1/1] tasks/digits_mlp methods/static" in capsys.readouterr().out
+    assert cli.main([*words, "--shard=0/2"]) == 0
+    assert (held / "result.json").exists()
+    assert (blocked / "result.json").exists()
+    assert cli.main([*words, "--shard=2/2"]) == 2
+
+
+def test_a_run_that_another_process_finished_meanwhile_is_kept(
+    tmp_path, monkeypatch, capsys
+):
+    words = ["train", "tasks/digits_mlp", "methods/static", "SPARSITY=0.9"]
+    words += SHORT.split()
+    assert cli.main([*words, f"--workdir={tmp_path / 'theirs'}"]) == 0
+    build = experiment.Experiment.build
+
+    def slow(job):
+        shutil.copytree(tmp_path / "theirs", tmp_path / "ours")
+        return build(job)
+
+    monkeypatch.setattr(experiment.Experiment, "build", slow)
+    capsys.readouterr()
+    assert cli.main([*words, f"--workdir={tmp_path / 'ours'}"]) == 0
+    assert "finished: nothing to do" in capsys.readouterr().out
+    theirs, ours = (tmp_path / name for name in ("theirs", "ours"))
+    text = (theirs / "result.json").read_text()
+    assert (ours / "result.json").read_text() == text
+
+
 def test_a_second_sigterm_says_what_the_first_said():
     with failures.stop_requests() as should_stop:
         for _ in range(2):
@@ -270,10 +360,9 @@ def test_equal_runs_are_refused(tmp_path, capsys):
 
 def test_real_runs_at_a_time(tmp_path):
     file = tmp_path / "two.txt"
-    short = "TRAIN_STEPS=4 UPDATE_END_STEP=2 UPDATE_INTERVAL=1"
     file.write_text(
-        f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {short}\n"
-        f"tasks/digits_mlp methods/lottery {short} "
+        f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {SHORT}\n"
+        f"tasks/digits_mlp methods/lottery {SHORT} "
         "INITIAL_RUN=@first INITIAL_MASKS=@first\n"
     )
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}", "--jobs=2"]

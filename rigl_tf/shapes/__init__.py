@@ -42,9 +42,10 @@ def get(shape):
     """Return a mask shape from its name.
 
     Args:
-        shape: `MaskShape`, or "unstructured", "constant_fan_in", "channel",
-            "2:4" (any N:M; "n:4" takes N from the sparsity), "block_4x1"; the
-            last and "channel" may end in "_sum" (default), "_mean" or "_max".
+        shape: `MaskShape`, or "unstructured", "constant_fan_in", "channel"
+            (output channels), "channel_in" (input channels), "2:4" (any N:M;
+            "n:4" takes N from the sparsity), "block_4x1"; blocks and channels
+            may end in "_sum" (default), "_mean" or "_max".
 
     Raises:
         ValueError: there is no such shape.
@@ -56,7 +57,12 @@ def get(shape):
         ("unstructured", lambda: UNSTRUCTURED),
         ("constant_fan_in", groups.ConstantFanIn),
         (r"(n|\d+):(\d+)(?:_axis(-?\d+))?", _n_of_m),
-        (f"channel{pooling}", lambda pooled: units.Channel(pooled or "sum")),
+        (
+            f"channel(_in)?{pooling}",
+            lambda inputs, pooled: units.Channel(
+                pooled or "sum", -2 if inputs else -1
+            ),
+        ),
         (
             rf"block_(\d+)x(\d+){pooling}",
             lambda a, b, pooled: units.Block((int(a), int(b)), pooled or "sum"),
@@ -68,7 +74,7 @@ def get(shape):
             return build(*found.groups())
     raise ValueError(
         '`mask_shape` must be "unstructured", "constant_fan_in", "channel", '
-        '"2:4" (N:M), "block_4x1" or a `shapes.MaskShape`. '
+        '"channel_in", "2:4" (N:M), "block_4x1" or a `shapes.MaskShape`. '
         f"Received: mask_shape={shape!r}"
     )
 

@@ -71,20 +71,25 @@ class Block(base.Unstructured):
 
 @dataclasses.dataclass(frozen=True)
 class Channel(base.Unstructured):
-    """Whole output channels (units of a dense layer).
+    """Whole output channels (units of a dense layer), or whole input channels.
 
     Attributes:
         pooling: score of a channel: "sum", "mean" or "max" of its weights'.
+        axis: axis of the kernel along which channels lie: -1 for the outputs,
+            -2 for the inputs. (In a grouped convolution an input channel of
+            the kernel is that of every group.)
     """
 
     pooling: str = "sum"
+    axis: int = -1
 
     def __post_init__(self):
         checks.one_of("pooling", self.pooling, _POOLINGS)
+        checks.one_of("axis", self.axis, (-1, -2))
 
     def n_members(self, kernel_shape):
         """Return the number of channels, all in one group."""
-        return kernel_shape[-1]
+        return kernel_shape[self.axis]
 
     def pool(self, values):
         """Return one value per channel."""
@@ -93,11 +98,15 @@ class Channel(base.Unstructured):
             "mean": tf.reduce_mean,
             "max": tf.reduce_max,
         }[self.pooling]
-        return reduce(values, list(range(len(values.shape) - 1)))
+        others = list(range(len(values.shape)))
+        del others[self.axis]
+        return reduce(values, others)
 
     def spread(self, units, kernel_shape):
         """Return the value of its channel for each weight."""
+        units = units if self.axis == -1 else units[:, tf.newaxis]
         return tf.broadcast_to(units, kernel_shape)
 
     def __str__(self):
-        return f"channel_{self.pooling}"
+        side = "" if self.axis == -1 else "_in"
+        return f"channel{side}_{self.pooling}"
