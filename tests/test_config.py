@@ -83,7 +83,7 @@ def test_the_resolved_configuration_is_input_again(tmp_path):
 
 def test_bare_words_are_strings():
     settings = config.read([*WORDS, "DISTRIBUTION=uniform"])
-    assert "DISTRIBUTION = 'uniform'" in settings.bindings
+    assert "DISTRIBUTION = 'uniform'\n" in settings.parts[-1].text
 
 
 def test_bindings_reach_any_parameter():
