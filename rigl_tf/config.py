@@ -75,8 +75,6 @@ def read(words, imports=()):
         ConfigError: a file or macro that does not exist, a bad value, or an
             import of another module.
     """
-    for word in words:
-        _require_text(word)
     names = [word for word in words if names_file(word)]
     if not names:
         raise ConfigError(
@@ -90,6 +88,7 @@ def read(words, imports=()):
     prelude = _PRELUDE + "".join(f"import {m}\n" for m in imports)
     for word in words:
         if not names_file(word):
+            _require_text(word)
             text = f"{prelude}{_binding(word, known)}\n"
             parts.append(gin_files.of_text("the command line", text))
     trust.check_imports(parts, imports)
@@ -203,7 +202,7 @@ def _require_text(word):
         word.encode("utf-8")
     except UnicodeEncodeError as error:
         raise ConfigError(
-            f"Words must be UTF-8 text. Received: {word!r}"
+            f"Settings must be UTF-8 text. Received: {word!r}"
         ) from error
 
 

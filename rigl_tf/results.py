@@ -52,10 +52,10 @@ def rows(directory):
         )
     groups = collections.defaultdict(list)
     for file in found:
-        result = {**_DEFAULTS, **json.loads(file.read_text())}
+        result = {**_DEFAULTS, **json.loads(file.read_text(encoding="utf-8"))}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
-            result.update(json.loads(drawn.read_text()))
+            result.update(json.loads(drawn.read_text(encoding="utf-8")))
         missing = {*_GROUP, "accuracy"} - result.keys()
         if missing:
             raise ValueError(
@@ -247,9 +247,15 @@ def print_summary(workdir):
     workdir = files.path(workdir)
     result, metrics = workdir / "result.json", workdir / "metrics.jsonl"
     if result.exists():
-        print_closing_table(json.loads(result.read_text()), workdir)
+        print_closing_table(
+            json.loads(result.read_text(encoding="utf-8")), workdir
+        )
     elif (workdir / "config.gin").exists():
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
+        lines = (
+            metrics.read_text(encoding="utf-8").splitlines()
+            if metrics.exists()
+            else []
+        )
         last = {"step": 0}
         for line in lines:
             with contextlib.suppress(ValueError):  # half a line, of a kill

@@ -167,7 +167,7 @@ class Start:
             return seed
         _require_finished(self.run)
         path = files.path(self.run) / "result.json"
-        result = json.loads(path.read_text())
+        result = json.loads(path.read_text(encoding="utf-8"))
         start = result.get("start") or {}
         if start.get("run") or start.get("sparse_init"):
             raise ValueError(

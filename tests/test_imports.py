@@ -207,7 +207,7 @@ PURE = {
 def imports(file):
     """Return `(modules of rigl_tf, other packages)` that a file imports."""
     own, others = set(), set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             module = node.module or ""
             names = [f"{module}.{alias.name}" for alias in node.names]
@@ -238,7 +238,7 @@ def test_imports_follow_the_architecture(file):
     assert own <= EDGES[module] | {module}
     if module not in ("config", "gin_files"):
         assert "gin" not in others
-    assert "absl.flags" not in file.read_text()
+    assert "absl.flags" not in file.read_text(encoding="utf-8")
     if module in PURE:
         standard = set(sys.stdlib_module_names)
         assert others - standard <= PURE[module]
@@ -246,7 +246,21 @@ def test_imports_follow_the_architecture(file):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_files_stay_small(file):
-    assert len(file.read_text().splitlines()) <= 350
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_text_has_a_named_encoding(file):
+    """Ruff knows not of every path that it is one."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("read_text", "write_text")
+            and ast.unparse(node.func) != "files.write_text"
+        ):
+            names = [keyword.arg for keyword in node.keywords]
+            assert "encoding" in names, f"line {node.lineno}"
 
 
 def test_the_graph_has_no_cycle():
@@ -265,7 +279,9 @@ def test_other_backends_are_refused(how, tmp_path):
     if how == "environment":
         settings["KERAS_BACKEND"] = "jax"
     elif how == "file":
-        (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+        (tmp_path / "keras.json").write_text(
+            '{"backend": "jax"}', encoding="utf-8"
+        )
     else:
         code = (
             "import sys, types; k = types.ModuleType('keras');"
