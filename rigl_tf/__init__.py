@@ -62,16 +62,21 @@ def _require_tensorflow_backend():
 def _configured_backend():
     home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
-        settings = json.loads((home / "keras.json").read_text())
+        settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "tensorflow"
     return settings.get("backend", "tensorflow")
 
 
-_require_tensorflow_backend()
+if "keras" in sys.modules:
+    _require_tensorflow_backend()
 
 
 def __getattr__(name):
+    # Not yet when the package is imported: the command line shall be able to
+    # refuse another backend on one line.
+    if name != "cli" and "rigl_tf.cli" not in sys.modules:
+        _require_tensorflow_backend()
     if name in _MODULES:
         return importlib.import_module(f"rigl_tf.{name}")
     if name in _HOMES:

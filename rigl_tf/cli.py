@@ -22,6 +22,8 @@ def main(argv=None):
     try:
         with outputs.unread(goes_on=False):
             arguments = _parse(argv)
+        with failures.mistakes():
+            rigl_tf._require_tensorflow_backend()
         with outputs.unread(goes_on=arguments.run in _LONG):
             return arguments.run(arguments)
     except outputs.Unread:  # `rigl_tf table erk | head`

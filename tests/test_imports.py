@@ -272,32 +272,53 @@ def test_the_graph_has_no_cycle():
 
 
 @pytest.mark.parametrize("how", ["environment", "file", "imported"])
-def test_other_backends_are_refused(how, tmp_path):
-    (tmp_path / "keras").mkdir()
-    settings = {"KERAS_HOME": str(tmp_path), "PATH": "", "HOME": str(tmp_path)}
-    code = "import rigl_tf"
-    if how == "environment":
-        settings["KERAS_BACKEND"] = "jax"
-    elif how == "file":
-        (tmp_path / "keras.json").write_text(
-            '{"backend": "jax"}', encoding="utf-8"
-        )
-    else:
+@pytest.mark.parametrize(
+    "use",
+    [
+        "rigl_tf.sparsify",
+        "rigl_tf.masks",
+        "from rigl_tf import slots",
+    ],
+)
+def test_other_backends_are_refused(use, how, tmp_path):
+    code = f"import rigl_tf; {use}"
+    if how == "imported":
         code = (
             "import sys, types; k = types.ModuleType('keras');"
             "k.backend = types.SimpleNamespace(backend=lambda: 'jax');"
-            "sys.modules['keras'] = k; import rigl_tf"
+            f"sys.modules['keras'] = k; {code}"
         )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=settings,
-        cwd=ROOT,
-    )
+    run = with_backend(how, tmp_path, "-c", code)
     assert run.returncode == 1
     assert "needs Keras on the TensorFlow backend" in run.stderr
     assert "'jax'" in run.stderr
+
+
+@pytest.mark.parametrize("how", ["environment", "file"])
+def test_the_command_refuses_other_backends_on_one_line(how, tmp_path):
+    run = with_backend(how, tmp_path, "-m", "rigl_tf", "methods")
+    assert run.returncode == 2
+    assert run.stderr.startswith("rigl_tf: rigl_tf needs Keras on the")
+    assert run.stderr.count("\n") == 1
+    assert with_backend(how, tmp_path, "-m", "rigl_tf", "-h").returncode == 0
+
+
+def with_backend(how, directory, *words):
+    """Run Python with JAX as Keras' backend."""
+    settings = {"KERAS_HOME": str(directory), "PATH": ""}
+    if how == "environment":
+        settings["KERAS_BACKEND"] = "jax"
+    elif how == "file":
+        (directory / "keras.json").write_text(
+            '{"backend": "jax"}', encoding="utf-8"
+        )
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        env={**settings, "HOME": str(directory), "PYTHONPATH": str(ROOT)},
+        cwd=directory,
+    )
 
 
 def test_public_names_exist():
