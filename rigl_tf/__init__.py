@@ -60,10 +60,15 @@ def _require_tensorflow_backend():
 
 
 def _configured_backend():
-    home = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    # As Keras itself; unlike `Path.expanduser`, without a home too.
+    home = pathlib.Path(
+        os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")
+    )
     try:
         settings = json.loads((home / "keras.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return "tensorflow"
+    if not isinstance(settings, dict):
         return "tensorflow"
     return settings.get("backend", "tensorflow")
 
