@@ -8,7 +8,8 @@ from setuptools.command import build_py
 
 _ROOT = pathlib.Path(__file__).parent
 _VERSION = re.search(
-    r'__version__ = "(.+)"', (_ROOT / "rigl_tf/__init__.py").read_text()
+    r'__version__ = "(.+)"',
+    (_ROOT / "rigl_tf/__init__.py").read_text(encoding="utf-8"),
 ).group(1)
 _PLOTS = ["matplotlib>=3.8", "pillow>=10"]
 
@@ -33,7 +34,7 @@ setuptools.setup(
     name="rigl-tf",
     version=_VERSION,
     description="RigL and its rivals: sparse training for Keras 3",
-    long_description=(_ROOT / "README.md").read_text(),
+    long_description=(_ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",

@@ -58,11 +58,14 @@ __all__ = [*_HOMES, *_MODULES]
 
 
 def _require_tensorflow_backend():
-    """Raise if Keras runs, or would run, on another backend."""
+    """Raise ImportError if Keras runs, or would run, on another backend."""
     if "keras" in _sys.modules:
-        backend = _sys.modules["keras"].backend.backend()
+        _require_tensorflow(_sys.modules["keras"].backend.backend())
     else:
-        backend = _os.environ.get("KERAS_BACKEND") or _configured_backend()
+        _require_tensorflow(_configured_backend())
+
+
+def _require_tensorflow(backend):
     if backend != "tensorflow":
         raise ImportError(
             "rigl_tf needs Keras on the TensorFlow backend. Received: backend "
@@ -71,7 +74,9 @@ def _require_tensorflow_backend():
 
 
 def _configured_backend():
-    """Return the backend that keras.json names, where Keras looks for it."""
+    """Return the backend that Keras will take."""
+    if _os.environ.get("KERAS_BACKEND"):
+        return _os.environ["KERAS_BACKEND"]
     home = _os.path.expanduser("~")
     if not _os.access(home, _os.W_OK):  # Keras' rule, for users without a home
         home = "/tmp"
@@ -109,6 +114,7 @@ class _AfterKeras:
             load = spec.loader.exec_module
 
             def load_and_register(module):
+                _require_tensorflow(_configured_backend())
                 load(module)
                 _sys.meta_path.remove(self)
                 _register()
@@ -124,6 +130,10 @@ def _register():
 
 
 def __getattr__(name):
+    if name in __all__:
+        # Not when the package is imported: the command line can then refuse
+        # another backend on one line.
+        _require_tensorflow_backend()
     if name in _MODULES:
         return _importlib.import_module(f"rigl_tf.{name}")
     if name in _HOMES:
@@ -138,8 +148,8 @@ def __dir__():
     return sorted([*__all__, *own])
 
 
-_require_tensorflow_backend()
 if "keras" in _sys.modules:
+    _require_tensorflow_backend()
     _register()
 else:
     _sys.meta_path.insert(0, _AfterKeras())

@@ -277,7 +277,7 @@ def forget_after(step, metrics_path, masks_directory):
     if metrics_path.exists():
         kept = [
             line
-            for line in metrics_path.read_text().splitlines()
+            for line in metrics_path.read_text(encoding="utf-8").splitlines()
             if _step_of(line) <= last
         ]
         files.write_text(metrics_path, "".join(f"{line}\n" for line in kept))

@@ -90,7 +90,7 @@ def markdown():
 
 def _read(word, classes):
     """Read one card."""
-    text = (config.directory() / f"{word}.gin").read_text()
+    text = (config.directory() / f"{word}.gin").read_text(encoding="utf-8")
     summary = text.splitlines()[0].removeprefix("# ").rstrip(".")
     name = word.removeprefix("methods/")
     found = re.search(r"updater = @updaters\.(\w+)\(\)", text)
@@ -104,7 +104,7 @@ def _classes():
     """Map class names to their file and docstring."""
     found = {}
     for file in sorted(_UPDATERS.glob("*.py")):
-        for node in ast.parse(file.read_text()).body:
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef):
                 doc = inspect.cleandoc(ast.get_docstring(node) or "")
                 found[node.name] = (file.name, doc)

@@ -5,13 +5,11 @@ another process is training in the work directory, 130 interrupted.
 """
 
 import argparse
-import contextlib
-import os
-import sys
 
 import rigl_tf
 from rigl_tf import commands
 from rigl_tf import failures
+from rigl_tf import outputs
 
 
 def main(argv=None):
@@ -20,26 +18,29 @@ def main(argv=None):
     Args:
         argv: words of the command line; None for those of the process.
     """
-    # A terminal without "–" shall not stop a table.
-    with contextlib.suppress(AttributeError):
-        sys.stdout.reconfigure(errors="replace")
+    outputs.open_all()
     try:
-        arguments = _parse(argv)
-        code = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # `rigl_tf table erk | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with outputs.unread(goes_on=False):
+            arguments = _parse(argv)
+        with failures.mistakes():
+            rigl_tf._require_tensorflow_backend()
+        with outputs.unread(goes_on=arguments.run in _LONG):
+            return arguments.run(arguments)
+    except outputs.Unread:  # `rigl_tf table erk | head`
         return 0
     except failures.UserMistake as mistake:
-        print(f"rigl_tf: {mistake}", file=sys.stderr)
+        outputs.tell(f"rigl_tf: {mistake}")
         return mistake.code
     except failures.Interrupted as interrupted:
-        print(f"rigl_tf: {interrupted}", file=sys.stderr)
+        outputs.tell(f"rigl_tf: {interrupted}")
         return 130
     except KeyboardInterrupt:
-        print("rigl_tf: interrupted", file=sys.stderr)
+        outputs.tell("rigl_tf: interrupted")
         return 130
+
+
+# What they do is not for the terminal alone.
+_LONG = (commands.train, commands.sweep, commands.prepare)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -106,6 +107,7 @@ def _parser():
         action="store_true",
         help="normalise by the statistics of each batch",
     )
+    _add_import(evaluate)
     evaluate.set_defaults(run=commands.evaluate)
 
     prepare = subparsers.add_parser(

@@ -4,11 +4,8 @@ TensorFlow is imported as late as possible, so that mistakes are told at once.
 """
 
 import codecs
-import contextlib
 import json
 import os
-import sys
-import tempfile
 import zipfile
 
 from rigl_tf import cards
@@ -18,11 +15,12 @@ from rigl_tf import config
 from rigl_tf import failures
 from rigl_tf import files
 from rigl_tf import jobs
+from rigl_tf import launch
 from rigl_tf import queues
 from rigl_tf import report_formats
 from rigl_tf import results
 from rigl_tf import sweeps
-from rigl_tf import workdirs
+from rigl_tf import trust
 
 TABLES = (
     "resnet50",
@@ -47,14 +45,14 @@ def train(arguments):
         workdir = arguments.workdir or f"runs/{sweeps.run_name(words)}"
         workdir = files.path(workdir)
     with failures.stop_at_once():
-        _run(settings, workdir, n_workers)
+        launch.run(settings, workdir, n_workers)
     return 0
 
 
 def prepare(arguments):
     """Download and prepare a data set, or check it."""
     with failures.mistakes():
-        with _quiet_start():
+        with launch.quiet_start():
             from rigl_tf.datasets import prepared
         found = prepared.prepare(arguments.name, arguments.data_dir)
     counts = ", ".join(f"{n} {count:,}" for n, count in found["splits"].items())
@@ -77,7 +75,7 @@ def sweep(arguments):
     elif arguments.jobs > 1:
         return jobs.run_all(runs, arguments.jobs, arguments.imports)
     else:
-        jobs.run_in_turn(runs, arguments.imports, _run)
+        jobs.run_in_turn(runs, arguments.imports, launch.run)
     return 0
 
 
@@ -122,7 +120,7 @@ def count(arguments):
             )
         else:
             settings = config.read(arguments.words, arguments.imports)
-            counts = _experiment(settings).count(arguments.rule)
+            counts = launch.experiment(settings).count(arguments.rule)
     if arguments.json:
         print(json.dumps(counts, indent=1))
         return 0
@@ -149,10 +147,10 @@ def _count_file(arguments):
             "`--model` must be a .keras file. "
             f"Received: {arguments.model!r}, which is none"
         )
-    with _quiet_start():
+    with launch.quiet_start():
         from rigl_tf import exports
 
-        config.import_all(arguments.imports)
+        trust.import_modules(arguments.imports)
         return exports.count_file(arguments.model, arguments.rule, shape)
 
 
@@ -164,7 +162,7 @@ def table(arguments):
                 f"There are the tables {', '.join(TABLES)}. "
                 f"Received: {arguments.name!r}"
             )
-        with _quiet_start():
+        with launch.quiet_start():
             from rigl_tf import tables
 
             text = tables.markdown(arguments.name)
@@ -177,13 +175,17 @@ def evaluate(arguments):
     with failures.mistakes():
         workdir = files.path(arguments.workdir)
         written = workdir / "config.gin"
+        if files.is_local(written):
+            written = written.absolute()  # no setting, whatever its name
         if not written.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a run. Received: "
                 f"{arguments.workdir!r}, which has no config.gin"
             )
         words = arguments.words or ["STRATEGY=None"]
-        experiment = _experiment(config.read([str(written), *words]))
+        experiment = launch.experiment(
+            config.read([str(written), *words], arguments.imports)
+        )
         found = experiment.evaluate(
             workdir,
             step=arguments.step,
@@ -206,7 +208,7 @@ def sample(arguments):
                 "`--workdir` must be the directory of a finished run. "
                 f"Received: {arguments.workdir!r}, which has no model.keras"
             )
-        with _quiet_start():
+        with launch.quiet_start():
             from rigl_tf import exports
             from rigl_tf import sampling
 
@@ -242,81 +244,6 @@ def connectivity(arguments):
     return 0
 
 
-def _experiment(settings):
-    """Import TensorFlow, parse, and build the `Experiment`."""
-    with _quiet_start():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()  # looks for GPUs, aloud
-        return config.parse(settings)()
-
-
-def _run(settings, workdir, n_workers=1):
-    """Train what the settings say; a finished run is only announced.
-
-    Args:
-        settings: `config.Config`.
-        workdir: path of the work directory.
-        n_workers: how many processes the flags speak of.
-
-    Returns:
-        whether a request to stop came, after the last step.
-    """
-    with failures.mistakes():
-        experiment = _experiment(settings)
-        text = config.resolved()
-    with failures.of_training(), contextlib.ExitStack() as stack:
-        with failures.mistakes():
-            everyone = experiment.hardware.workers()
-            _require_same(everyone, settings, n_workers)
-            if everyone.from_chief(lambda: _is_finished(workdir, text)):
-                return False
-            built = experiment.build()
-            knobs = experiment.start.named(config.settings())
-            # Another process may have finished it in the meantime.
-            if everyone.from_chief(lambda: _claim(stack, workdir, text)):
-                return False
-        should_stop = stack.enter_context(failures.stop_requests())
-        result = experiment.train_and_evaluate(
-            workdir, built, should_stop, knobs
-        )
-    if everyone.is_chief:
-        results.print_closing_table(result, workdir)
-    return should_stop()
-
-
-def _require_same(everyone, settings, n_workers):
-    """Require that all workers train the same run, and know of each other."""
-    if n_workers > everyone.count:
-        raise ValueError(
-            f"`--workers` is for hardware/multi_worker. Received: {n_workers} "
-            "workers, without that word"
-        )
-    words = (settings.words, settings.imports)
-    differ = everyone.from_chief(lambda: words) != words
-    differing, _ = everyone.agree(differ, 0)
-    if differing:
-        raise ValueError(
-            "All workers must be given the same words. Received: other words "
-            f"than those of the chief{' here' if differ else ' elsewhere'}"
-        )
-
-
-def _claim(stack, workdir, text):
-    """Hold the directory until the stack is closed; say if the run is done."""
-    stack.enter_context(workdirs.claim(workdir, text))
-    return _is_finished(workdir, text)
-
-
-def _is_finished(workdir, text):
-    """Require an own or new work directory; say whether the run is done."""
-    workdirs.require_own(workdir, text)
-    finished = (workdir / "result.json").exists()
-    if finished:
-        print(f"{workdir} holds this run, finished: nothing to do")
-    return finished
-
-
 def _join_workers(addresses, index):
     """Turn --workers and --worker into `TF_CONFIG`; return their number."""
     if addresses is None and index is None:
@@ -329,21 +256,3 @@ def _join_workers(addresses, index):
     addresses = addresses.split(",")
     os.environ["TF_CONFIG"] = clusters.tf_config(addresses, index)
     return len(addresses)
-
-
-@contextlib.contextmanager
-def _quiet_start():
-    """Keep the start-up lines of TensorFlow's C++ off stderr."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if "tensorflow" in sys.modules:
-        yield
-        return
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as hidden:
-        os.dup2(hidden.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -1,43 +1,33 @@
-"""Gin configuration: find, check, parse and write. The only user of gin.
+"""Gin configuration: find, check, parse and write.
 
 Gin binds one function, `experiment.Experiment`; configuration files
 import what they name (dynamic registration), so library code stays free of
-decorators. Files are parsed in the order base.gin, the words as given, then the
-bindings of the command line.
+decorators. What they may name, `trust` decides. Files are parsed in the order
+base.gin, the words as given, then the bindings of the command line.
 """
 
 import ast
 import dataclasses
-import difflib
-import importlib.util  # gin forgets to import it
 import inspect
 import pathlib
 import re
-import sys
 
 from rigl_tf import files
+from rigl_tf import gin_files
 from rigl_tf import knobs
+from rigl_tf import messages
+from rigl_tf import trust
 
+ConfigError = gin_files.ConfigError
 _MACRO = r"[A-Z][A-Z0-9_]*"
-_PRELUDE = """\
-from __gin__ import dynamic_registration
-import keras
-import rigl_tf.datasets as datasets
-import rigl_tf.distribute as distribute
-import rigl_tf.distributions as distributions
-import rigl_tf.experiment as experiment
-import rigl_tf.initializers as initializers
-import rigl_tf.models as models
-import rigl_tf.rates as rates
-import rigl_tf.schedules as schedules
-import rigl_tf.shapes as shapes
-import rigl_tf.starts as starts
-import rigl_tf.updaters as updaters
-"""
-
-
-class ConfigError(ValueError):
-    """A mistake in configuration words or files."""
+# With or without scopes: "updaters.RigL.drop_noise".
+_PARAMETER = r"\w+(/\w+)*(\.\w+)+"
+_PRELUDE = "".join(
+    [
+        "from __gin__ import dynamic_registration\nimport keras\n",
+        *(f"import {m} as {m.rpartition('.')[2]}\n" for m in trust.MODULES),
+    ]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +36,13 @@ class Config:
 
     Attributes:
         words: the words of the command line.
-        files: paths of all files, base.gin first.
-        bindings: gin lines of the command line.
+        parts: all files with what they include, base.gin first, then the
+            bindings of the command line.
         imports: modules of the user's own, for bindings to name.
     """
 
     words: tuple[str, ...]
-    files: tuple[str, ...]
-    bindings: tuple[str, ...]
+    parts: tuple[gin_files.Part, ...]
     imports: tuple[str, ...] = ()
 
 
@@ -72,7 +61,7 @@ def shipped(folder=""):
 
 
 def read(words, imports=()):
-    """Check the words of a command line; imports neither gin nor TensorFlow.
+    """Check the words of a command line; imports no TensorFlow.
 
     Args:
         words: names of files ("tasks/digits_mlp" of the shipped ones, or
@@ -84,7 +73,8 @@ def read(words, imports=()):
         `Config`.
 
     Raises:
-        ConfigError: a file or macro that does not exist, or a bad value.
+        ConfigError: a file or macro that does not exist, a bad value, or an
+            import of another module.
     """
     names = [word for word in words if names_file(word)]
     if not names:
@@ -92,17 +82,28 @@ def read(words, imports=()):
             "Name a task and a method, e.g. `tasks/digits_mlp methods/rigl`. "
             f"Received: {' '.join(words) or 'no words'}"
         )
-    found = [str(directory() / "base.gin"), *map(_find, names)]
-    sources = [files.path(name).read_text() for name in found]
-    known = _matches(rf"^({_MACRO})\s*=|%({_MACRO})\b", sources)
-    bindings = [_binding(w, known) for w in words if not names_file(w)]
-    _require_defined(sources + bindings)
-    return Config(tuple(words), tuple(found), tuple(bindings), tuple(imports))
+    parts = []
+    for name in [str(directory() / "base.gin"), *map(_find, names)]:
+        parts += gin_files.read(name, _find)
+    known = set().union(*gin_files.macros(parts))
+    prelude = _PRELUDE + "".join(f"import {m}\n" for m in imports)
+    for word in words:
+        if not names_file(word):
+            _require_text(word)
+            text = f"{prelude}{_binding(word, known)}\n"
+            parts.append(gin_files.of_text("the command line", text))
+    trust.check_imports(parts, imports)
+    _require_defined(parts)
+    gin_files.require_no_cycle(parts)
+    return Config(tuple(words), tuple(parts), tuple(imports))
 
 
 def names_file(word):
     """Say whether a word names a file, and is no setting."""
-    return "=" not in word or pathlib.Path(word).is_file()
+    name, is_setting, _ = word.partition("=")
+    if re.fullmatch(rf"{_MACRO}|{_PARAMETER}", name) and is_setting:
+        return False
+    return not is_setting or _is_file(pathlib.Path(word))
 
 
 def sweep_file(name):
@@ -112,10 +113,10 @@ def sweep_file(name):
         name: path, or name of a shipped file such as "sweeps/digits_mlp".
     """
     for candidate in (pathlib.Path(name), directory() / f"{name}.txt"):
-        if candidate.is_file():
+        if _is_file(candidate):
             return candidate
     known = [f"sweeps/{p.stem}" for p in directory().glob("sweeps/*.txt")]
-    raise ConfigError(f"No sweep {name!r}: {_nearest(name, known)}")
+    raise ConfigError(f"No sweep {name!r}: {messages.nearest(name, known)}")
 
 
 def parse(config):
@@ -131,19 +132,19 @@ def parse(config):
 
     from rigl_tf import experiment
 
-    import_all(config.imports)
-    prelude = _PRELUDE + "".join(f"import {m}\n" for m in config.imports)
+    trust.import_modules(config.imports)
+    trust.check_names(config.parts, config.imports)
     gin.clear_config()
     try:
-        for file in config.files:
-            gin.parse_config(files.path(file).read_text())
-        for binding in config.bindings:
-            gin.parse_config(f"{prelude}{binding}\n")
+        for part in config.parts:
+            gin.parse_config(part.stream())
         bound = gin.get_bindings(
             experiment.Experiment, resolve_references=False
         )
     except Exception as error:  # gin raises many kinds, all the user's mistakes
-        raise ConfigError(f"Configuration error: {one_line(error)}") from error
+        raise ConfigError(
+            f"Configuration error: {messages.one_line(error)}"
+        ) from error
     signature = inspect.signature(experiment.Experiment)
     for name, parameter in signature.parameters.items():
         required = parameter.default is inspect.Parameter.empty
@@ -154,21 +155,6 @@ def parse(config):
                 f"Received: {' '.join(config.words)}"
             )
     return gin.get_configurable(experiment.Experiment)
-
-
-def import_all(modules):
-    """Import the user's modules, from the current directory too."""
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            raise ConfigError(
-                "`--import` must name a sound module on the Python path or in "
-                f"the current directory. Received: {module!r} "
-                f"({type(error).__name__}: {one_line(error)})"
-            ) from error
 
 
 def resolved():
@@ -209,27 +195,50 @@ def settings():
     return knobs.settings(parameters, macros)
 
 
-def one_line(error):
-    """Put the message of an exception onto one line."""
-    text = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras prints in bold
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return " ".join(line.strip() for line in lines if line.strip())
+def _find(name, includer=None):
+    """Return the path of a configuration file.
 
-
-def _find(name):
-    """Return the path of a configuration file."""
+    Args:
+        name: its path or URL, or the name of a shipped file.
+        includer: path of a file that includes it, or None: it may lie beside
+            that one.
+    """
     if "://" in name and files.path(name).exists():
         return name
-    path = pathlib.Path(name)
-    candidates = [path, directory() / name, directory() / f"{name}.gin"]
+    candidates = [pathlib.Path(name), directory() / name]
+    candidates.append(directory() / f"{name}.gin")
+    if includer is not None and "://" not in name:
+        candidates.insert(0, files.path(includer).parent / name)
     for candidate in candidates:
-        if candidate.is_file():
-            return str(candidate.resolve())
+        if _is_file(candidate):
+            is_local = files.is_local(candidate)
+            return str(candidate.resolve() if is_local else candidate)
+    where = f" (included by {includer})" if includer else ""
     raise ConfigError(
-        f"No configuration file {name!r}: {_nearest(name, shipped())}"
+        f"No configuration file {name!r}{where}: "
+        f"{messages.nearest(name, shipped())}"
     )
 
 
+def _is_file(path):
+    """Say whether there is a file; no name is too long to ask."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _require_text(word):
+    """Raise ConfigError if a word has bytes that are no UTF-8."""
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"Settings must be UTF-8 text. Received: {word!r}"
+        ) from error
+
+
+_REFERENCE = r"[@%][\w/.]+(\(\))?"
 # Words, paths and "2:4" are strings without quotation marks.
 _BARE_WORD = r"(?:[A-Za-z/.~][\w/.:+~-]*|\d+:\d+\w*)"
 
@@ -239,8 +248,11 @@ def _binding(word, macros):
     name, value = word.split("=", 1)
     is_macro = re.fullmatch(_MACRO, name)
     if is_macro and name not in macros:
-        raise ConfigError(f"No macro {name!r}: {_nearest(name, macros)}")
-    if not is_macro and not re.fullmatch(r"[\w/]+(\.\w+)+", name):
+        raise ConfigError(
+            f"No macro {name!r}: "
+            f"{messages.nearest(name, filter(_is_macro, macros))}"
+        )
+    if not is_macro and not re.fullmatch(_PARAMETER, name):
         raise ConfigError(
             "A setting must read NAME=value or module.function.parameter=value."
             f" Received: {word!r}"
@@ -249,7 +261,7 @@ def _binding(word, macros):
         value = repr(ast.literal_eval(value))
     if re.fullmatch(_BARE_WORD, value) and not _is_literal(value):
         value = repr(value)
-    if not value.startswith(("@", "%")) and not _is_literal(value):
+    if not re.fullmatch(_REFERENCE, value) and not _is_literal(value):
         raise ConfigError(
             f"The value of {name} must be a Python literal, a word or an "
             f"@reference. Received: {word!r}"
@@ -257,36 +269,26 @@ def _binding(word, macros):
     return f"{name} = {value}"
 
 
+def _is_macro(name):
+    return re.fullmatch(_MACRO, name)
+
+
 def _is_literal(value):
     try:
         ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    # The last three: {[]: 1}, and thousands of brackets.
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return False
     return True
 
 
-def _matches(pattern, sources):
-    """Collect what a pattern finds in gin sources, outside of comments."""
-    code = re.sub(r"(?m)#.*$", "", "\n".join(sources))
-    found = re.findall(f"(?m){pattern}", code)
-    groups = ([hit] if isinstance(hit, str) else hit for hit in found)
-    return {name for group in groups for name in group if name}
-
-
-def _require_defined(sources):
-    defined = _matches(rf"^({_MACRO})\s*=", sources)
-    missing = _matches(rf"%({_MACRO})\b", sources) - defined
+def _require_defined(parts):
+    defined, used = gin_files.macros(parts)
+    # Others may be constants that a module defines.
+    missing = sorted(name for name in used - defined if _is_macro(name))
     if missing:
-        names = ", ".join(sorted(missing))
         raise ConfigError(
-            f"No word sets {names}: name a task and a method, e.g. "
-            "`tasks/digits_mlp methods/rigl SPARSITY=0.98`, or set NAME=value"
+            f"No word sets {', '.join(missing)}: name a task and a method, "
+            "e.g. `tasks/digits_mlp methods/rigl SPARSITY=0.98`, or set "
+            "NAME=value"
         )
-
-
-def _nearest(name, known):
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    return f"there are {', '.join(known)}"

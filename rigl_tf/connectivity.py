@@ -84,7 +84,7 @@ def _load(workdir):
             "`connectivity` needs a finished run with recorded masks. Received:"
             f" {str(workdir)!r}; train with RECORD_MASKS=True"
         )
-    result = json.loads(result.read_text())
+    result = json.loads(result.read_text(encoding="utf-8"))
     if len(result["input_shape"]) < 2:
         raise ValueError(
             "`connectivity` draws inputs that are images. Received: inputs of "

@@ -130,7 +130,7 @@ def from_table(table):
 
 def _read_table(path):
     """Read a table: {overall sparsity: {kernel: sparsity}}."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     rows = list(csv.DictReader(x for x in lines if not x.startswith("#")))
     if not rows or list(rows[0])[0] != "kernel" or len(rows[0]) < 2:
         raise ValueError(

@@ -6,7 +6,7 @@ import signal
 import sys
 
 from rigl_tf import checks
-from rigl_tf import config
+from rigl_tf import messages
 from rigl_tf import signals
 from rigl_tf import workdirs
 
@@ -66,7 +66,7 @@ def of_training():
             raise
         raise UserMistake(
             "the data cannot be read: a damaged record or image (ImageNet "
-            f"takes on_damage='skip'): {config.one_line(error)[:300]}"
+            f"takes on_damage='skip'): {messages.one_line(error)[:300]}"
         ) from error
     except Exception as error:
         known = (
@@ -103,7 +103,7 @@ def _is_refusal(error):
 
 def _line(error):
     """Put an error onto one line; that of memory with its cure."""
-    text = config.one_line(error)
+    text = messages.one_line(error)
     of_tensor = type(error).__name__ == "ResourceExhaustedError" and (
         "oom" in text.lower() or "memory" in text.lower()
     )

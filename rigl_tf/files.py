@@ -85,7 +85,7 @@ def remove_incomplete(directory):
 def write_text(place, text):
     """Write a text file anew, see `replacing`."""
     with replacing(place) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def open_bytes(place):

@@ -17,7 +17,7 @@ def rows():
     "training_multiplier", "accuracy" and "std" in per cent, "reproduce" ("yes"
     or "reference"), "source".
     """
-    with open(_FILE, newline="") as stream:
+    with open(_FILE, newline="", encoding="utf-8") as stream:
         return tuple(csv.DictReader(stream))
 
 

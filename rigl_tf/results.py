@@ -59,7 +59,7 @@ def rows(directory):
         result = {**_DEFAULTS, **_read(file)}
         drawn = file.with_name("connectivity.json")
         if drawn.exists():
-            result.update(json.loads(drawn.read_text()))
+            result.update(json.loads(drawn.read_text(encoding="utf-8")))
         missing = {*_GROUP, "accuracy"} - result.keys()
         if missing:
             raise ValueError(
@@ -97,7 +97,7 @@ def labeled(directory):
 
 
 def _read(file):
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def beside_published(directory, sweep):
@@ -282,9 +282,15 @@ def print_summary(workdir):
     workdir = files.path(workdir)
     result, metrics = workdir / "result.json", workdir / "metrics.jsonl"
     if result.exists():
-        print_closing_table(json.loads(result.read_text()), workdir)
+        print_closing_table(
+            json.loads(result.read_text(encoding="utf-8")), workdir
+        )
     elif (workdir / "config.gin").exists():
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
+        lines = (
+            metrics.read_text(encoding="utf-8").splitlines()
+            if metrics.exists()
+            else []
+        )
         last = {"step": 0}
         for line in lines:
             with contextlib.suppress(ValueError):  # half a line, of a kill

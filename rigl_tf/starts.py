@@ -244,7 +244,7 @@ def _is_run(directory):
 def _read_result(directory):
     """Return the result of a run; of an unfinished one an empty dictionary."""
     path = directory / "result.json"
-    return json.loads(path.read_text()) if path.exists() else {}
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _require_finished(directory):

@@ -58,7 +58,9 @@ def read(name, words=()):
     file = config.sweep_file(name)
     runs = [
         _mark(run, file.stem)
-        for line in map(str.split, file.read_text().splitlines())
+        for line in map(
+            str.split, file.read_text(encoding="utf-8").splitlines()
+        )
         if line and not line[0].startswith("#")
         for run in _expand([*line, *words])
     ]

@@ -58,7 +58,7 @@ def _lock(directory):
     if not files.is_local(directory):  # object stores have no locks
         yield
         return
-    with open(directory / _LOCK, "w") as lock:
+    with open(directory / _LOCK, "w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -82,7 +82,7 @@ def require_own(directory, config_text):
         )
     config = directory / _CONFIG
     if config.exists():
-        written = set(_settings(config.read_text()))
+        written = set(_settings(config.read_text(encoding="utf-8")))
         wanted = set(_settings(config_text))
         differing = sorted(wanted - written) + sorted(written - wanted)
         if differing:

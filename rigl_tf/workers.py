@@ -5,12 +5,11 @@ share of the data. They exchange more than gradients: the chief's files, and
 the wish to stop of any of them. A process alone finds all of this for nothing.
 """
 
-import pickle
-
 import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf import payloads
 
 # Numbers per message; fixed, so that one graph serves all.
 _MESSAGE = 1 << 20
@@ -80,7 +79,8 @@ class Workers:
         """Let the chief alone call a function, while the others wait.
 
         Args:
-            function: without arguments; what it returns must be picklable.
+            function: without arguments; what it returns, see
+                `payloads.encode`.
 
         Returns:
             the result, on all.
@@ -96,7 +96,7 @@ class Workers:
         if self.is_chief:
             try:
                 result = function()
-                data = b"" if result is None else pickle.dumps(result)
+                data = b"" if result is None else payloads.encode(result)
             except Exception as raised:  # told after the others have heard
                 error = raised
                 kind = 1 if isinstance(raised, checks.MISTAKES) else 2
@@ -109,7 +109,7 @@ class Workers:
             raise LostWorker("the chief failed; its own line says why")
         if not n_bytes:
             return None
-        return pickle.loads(self._receive(data, int(n_bytes)))
+        return payloads.decode(self._receive(data, int(n_bytes)))
 
     def _receive(self, data, n_bytes):
         """Return the chief's data, sent in messages of one size."""

@@ -260,7 +260,7 @@ def main():
     seconds = report["resnet50_update_seconds"]
     print(f"\nmask update of ResNet-50's 54 kernels: {seconds:.2f} s")
     if arguments.json:
-        with open(arguments.json, "w") as stream:
+        with open(arguments.json, "w", encoding="utf-8") as stream:
             json.dump(report, stream, indent=1)
 
 

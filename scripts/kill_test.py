@@ -142,7 +142,9 @@ def wait_for_write(workdir, process):
 def children(pid):
     """List the processes that a process has started, in order."""
     try:
-        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        text = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(
+            encoding="utf-8"
+        )
     except FileNotFoundError:  # it has ended
         return []
     return sorted(map(int, text.split()))
@@ -188,7 +190,7 @@ def differences(reference, other):
 
 
 def _records(path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     records = [json.loads(text)] if path.suffix == ".json" else []
     if not records:
         records = [json.loads(line) for line in text.splitlines()]
@@ -237,7 +239,9 @@ def run(n_kills, words, seed, kills_per_run=5, n_workers=1):
 
 
 def _seconds(workdir):
-    last = (workdir / "metrics.jsonl").read_text().splitlines()[-1]
+    last = (
+        (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    )
     return json.loads(last)["wall_seconds"]
 
 

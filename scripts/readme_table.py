@@ -43,7 +43,10 @@ def main():
     parser.add_argument("--command", required=True, help="what made the table")
     arguments = parser.parse_args()
     table = f"{sys.stdin.read().strip()}\n\n{caption(arguments.command)}"
-    README.write_text(insert(README.read_text(), arguments.name, table))
+    README.write_text(
+        insert(README.read_text(encoding="utf-8"), arguments.name, table),
+        encoding="utf-8",
+    )
 
 
 if __name__ == "__main__":

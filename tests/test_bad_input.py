@@ -185,7 +185,7 @@ def here(tmp_path, monkeypatch):
     """Run in an empty directory, without data, with bad plugins at hand."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
-    (plugins / f"{BAD}.py").write_text(SOURCE)
+    (plugins / f"{BAD}.py").write_text(SOURCE, encoding="utf-8")
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -270,14 +270,14 @@ def test_a_loss_without_bounds_is_named(tmp_path, capsys):
 
 
 def test_a_directory_with_other_files_is_left_alone(tmp_path, capsys):
-    (tmp_path / "thesis.tex").write_text("precious")
+    (tmp_path / "thesis.tex").write_text("precious", encoding="utf-8")
     words = [*AGAIN, f"--workdir={tmp_path}"]
     expect_mistake(words, "no work directory", capsys)
     assert contents(tmp_path) == {tmp_path / "thesis.tex": b"precious"}
 
 
 def test_a_file_is_no_work_directory(tmp_path, capsys):
-    (tmp_path / "w").write_text("x")
+    (tmp_path / "w").write_text("x", encoding="utf-8")
     words = [*AGAIN, f"--workdir={tmp_path / 'w'}"]
     expect_mistake(words, "must be a directory", capsys)
 

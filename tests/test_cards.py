@@ -8,7 +8,9 @@ from rigl_tf import cards
 from rigl_tf import cli
 from rigl_tf import updaters
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(
+    encoding="utf-8"
+)
 CARDS = cards.read_all()
 
 

@@ -126,10 +126,10 @@ def test_what_came_after_the_checkpoint_is_forgotten(tmp_path, step, kept):
     for directory in (tmp_path, masks):
         (directory / ".tmp-00000040.npz").write_bytes(b"half")
     lines = [f'{{"step": {number}}}\n' for number in (10, 20, 30)]
-    metrics.write_text("".join(lines) + '{"st')
+    metrics.write_text("".join(lines) + '{"st', encoding="utf-8")
     callbacks.forget_after(step, metrics, masks)
     assert sorted(int(file.stem) for file in masks.iterdir()) == kept
-    assert metrics.read_text() == "".join(lines[: len(kept)])
+    assert metrics.read_text(encoding="utf-8") == "".join(lines[: len(kept)])
     assert sorted(tmp_path.iterdir()) == [masks, metrics]
 
 

@@ -16,6 +16,7 @@ from rigl_tf import mask_files
 from rigl_tf import report_formats
 from rigl_tf import results
 
+ROOT = str(pathlib.Path(__file__).parent.parent)
 SHORT = ["TRAIN_STEPS=60", "UPDATE_END_STEP=40", "LOG_INTERVAL=20"]
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
 RECORDED = [*RIGL, "RECORD_MASKS=True", "EVALUATE_INTERVAL=30"]
@@ -30,7 +31,7 @@ def finished(tmp_path_factory):
 
 
 def read_result(workdir):
-    return json.loads((workdir / "result.json").read_text())
+    return json.loads((workdir / "result.json").read_text(encoding="utf-8"))
 
 
 def test_a_run_leaves_its_results(finished):
@@ -87,7 +88,9 @@ def test_the_exported_model_is_plain_and_has_the_masks(finished):
 
 
 def test_metrics_are_logged(finished):
-    lines = (finished / "metrics.jsonl").read_text().splitlines()
+    lines = (
+        (finished / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    )
     records = [json.loads(line) for line in lines]
     logged = [r["step"] for r in records if "loss" in r]
     evaluated = [r["step"] for r in records if "test_accuracy" in r]
@@ -134,7 +137,8 @@ def test_sweeps_train_each_line_once(tmp_path, capsys):
     sweep = tmp_path / "sweep.txt"
     sweep.write_text(
         f"tasks/digits_mlp methods/static SPARSITY=0.9 {' '.join(SHORT)}\n"
-        f"tasks/digits_mlp methods/dense {' '.join(SHORT)}\n"
+        f"tasks/digits_mlp methods/dense {' '.join(SHORT)}\n",
+        encoding="utf-8",
     )
     words = ["sweep", str(sweep), f"--workdir={tmp_path / 'runs'}"]
     assert cli.main([*words, "--dry_run"]) == 0
@@ -161,7 +165,7 @@ def test_reports_have_mean_and_deviation(tmp_path):
             "accuracy": accuracy,
             "settings": {},
         }
-        (run / "result.json").write_text(json.dumps(fields))
+        (run / "result.json").write_text(json.dumps(fields), encoding="utf-8")
     (row,) = results.rows(tmp_path)
     assert row["n"] == 2
     assert row["accuracy"] == pytest.approx(0.6)
@@ -224,7 +228,9 @@ def command(*words, **kwargs):
 
 def test_the_command_answers_without_tensorflow(tmp_path):
     blocked = tmp_path / "tensorflow.py"
-    blocked.write_text("raise ImportError('tensorflow was imported')\n")
+    blocked.write_text(
+        "raise ImportError('tensorflow was imported')\n", encoding="utf-8"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for words, code in (
         (["--help"], 0),
@@ -236,6 +242,19 @@ def test_the_command_answers_without_tensorflow(tmp_path):
         assert run.returncode == code, run.stderr
         assert "tensorflow was imported" not in run.stderr
         assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["methods"], ["methods", "rigl"], ["train", "mine.gin"]]
+)
+def test_text_is_read_in_any_locale(words, tmp_path):
+    (tmp_path / "mine.gin").write_text("# Zürich\n", encoding="utf-8")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    run = command(
+        *words, env={**os.environ, **locale, "PYTHONPATH": ROOT}, cwd=tmp_path
+    )
+    assert "Traceback" not in run.stderr and "codec" not in run.stderr
+    assert run.returncode == 0 or "No word sets" in run.stderr
 
 
 def test_a_real_run_keeps_stderr_clean(tmp_path):
@@ -255,7 +274,7 @@ def test_damaged_model_files_are_named(damage, tmp_path, capsys):
         content[len(content) // 2] ^= 255
         path.write_bytes(content)
     elif damage == "text":
-        path.write_text("no model")
+        path.write_text("no model", encoding="utf-8")
     else:
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("metadata.json", "{}")

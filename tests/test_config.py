@@ -75,7 +75,7 @@ def test_every_task_goes_with_every_method(task, method):
 def test_the_resolved_configuration_is_input_again(tmp_path):
     config.parse(config.read([*WORDS, "UPDATE_INTERVAL=50"]))
     text = config.resolved()
-    (tmp_path / "config.gin").write_text(text)
+    (tmp_path / "config.gin").write_text(text, encoding="utf-8")
     config.parse(config.read([str(tmp_path / "config.gin")]))
     assert config.resolved() == text
     assert "UPDATE_INTERVAL = 50" in text
@@ -83,7 +83,7 @@ def test_the_resolved_configuration_is_input_again(tmp_path):
 
 def test_bare_words_are_strings():
     settings = config.read([*WORDS, "DISTRIBUTION=uniform"])
-    assert "DISTRIBUTION = 'uniform'" in settings.bindings
+    assert "DISTRIBUTION = 'uniform'\n" in settings.parts[-1].text
 
 
 def test_bindings_reach_any_parameter():
@@ -94,7 +94,7 @@ def test_bindings_reach_any_parameter():
 
 def test_files_are_found_by_path(tmp_path):
     file = tmp_path / "mine.gin"
-    file.write_text("TRAIN_STEPS = 7\n")
+    file.write_text("TRAIN_STEPS = 7\n", encoding="utf-8")
     config.parse(config.read([*WORDS, str(file)]))
     assert "TRAIN_STEPS = 7" in config.resolved()
 

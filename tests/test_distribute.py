@@ -190,7 +190,9 @@ def test_precisions_are_as_asked():
 def test_every_precision_trains(precision, tmp_path):
     words = [*RIGL, f"PRECISION={precision}", f"--workdir={tmp_path / 'w'}"]
     assert cli.main(["train", *words]) == 0
-    result = json.loads((tmp_path / "w/result.json").read_text())
+    result = json.loads(
+        (tmp_path / "w/result.json").read_text(encoding="utf-8")
+    )
     assert result["loss"] < 3 and result["accuracy"] > 0.1
 
 
@@ -208,12 +210,16 @@ def test_a_run_may_move_to_other_hardware(mirrored, tmp_path, capsys):
     assert "PRECISION = 'float64'" in capsys.readouterr().err
     steps = [
         json.loads(line)["step"]
-        for line in (tmp_path / "w/metrics.jsonl").read_text().splitlines()
+        for line in (tmp_path / "w/metrics.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()
     ]
     assert steps == [4, 8, 12]
     assert cli.main(["train", *RIGL, whole]) == 0
     results = [
-        json.loads((tmp_path / name / "result.json").read_text())
+        json.loads(
+            (tmp_path / name / "result.json").read_text(encoding="utf-8")
+        )
         for name in ("w", "whole")
     ]
     assert results[0]["replicas"] == 2
@@ -226,7 +232,11 @@ def test_profiles_are_written(tmp_path):
     words = [*RIGL, "PROFILE_STEPS=3,5", f"--workdir={tmp_path / 'w'}"]
     assert cli.main(["train", *words]) == 0
     assert list(tmp_path.glob("w/profile/plugins/profile/*/*.xplane.pb"))
-    line = (tmp_path / "w/metrics.jsonl").read_text().splitlines()[-1]
+    line = (
+        (tmp_path / "w/metrics.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()[-1]
+    )
     record = json.loads(line)
     assert {"input", "step", "update", "checkpoint"} <= set(record["seconds"])
     assert record["examples_per_second"] > 0

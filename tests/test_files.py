@@ -71,7 +71,7 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(bucket, tmp_path, capsys):
     assert cli.main(["train", *RIGL, f"--workdir={remote}"]) == 0
     assert "finished: nothing to do" in capsys.readouterr().out
     results = [
-        json.loads((place / "result.json").read_text())
+        json.loads((place / "result.json").read_text(encoding="utf-8"))
         for place in (local, remote)
     ]
     for result in results:
@@ -81,7 +81,7 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(bucket, tmp_path, capsys):
     assert results[0] == results[1]
     for name in ("masks.npz", "packed.npz"):
         assert (local / name).read_bytes() == (remote / name).read_bytes()
-    lines = (remote / "metrics.jsonl").read_text().splitlines()
+    lines = (remote / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [4, 8, 12]
     names = sorted(place.name for place in (remote / "masks").glob("0*"))
     assert names == [f"{step:08d}.npz" for step in (0, 4, 8, 12)]
@@ -110,7 +110,7 @@ def test_what_fails_leaves_what_was_there(tmp_path):
     place = tmp_path / "file"
     files.write_text(place, "old")
     with pytest.raises(ZeroDivisionError), files.replacing(place) as temporary:
-        temporary.write_text("new")
+        temporary.write_text("new", encoding="utf-8")
         raise ZeroDivisionError
-    assert place.read_text() == "old"
+    assert place.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [place]

@@ -31,7 +31,7 @@ drop_and_grow = shapes.UNSTRUCTURED.drop_and_grow
 
 @functools.cache
 def golden(name):
-    return json.loads((_DIRECTORY / f"{name}.json").read_text())
+    return json.loads((_DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def by_name(cases):

@@ -185,7 +185,9 @@ def test_wikitext_is_unpacked_and_counted(tmp_path, capsys, monkeypatch):
     assert "train 10, valid 6, test 3 characters" in capsys.readouterr().out
     path.unlink()
     assert cli.main(words) == 0
-    (tmp_path / "wikitext-103" / "wiki.valid.tokens").write_text("a b c d")
+    (tmp_path / "wikitext-103" / "wiki.valid.tokens").write_text(
+        "a b c d", encoding="utf-8"
+    )
     assert cli.main(words) == 2
     assert "must hold 3 tokens" in capsys.readouterr().err
 

@@ -121,10 +121,16 @@ def test_the_chief_writes_and_all_are_told(tmp_path):
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "test accuracy" in outputs[0][0]
     assert outputs[1][0] == ""
-    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    lines = (
+        (tmp_path / "run/metrics.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
     assert [json.loads(line)["step"] for line in lines] == [20, 40, 60]
     assert (
-        json.loads((tmp_path / "run/result.json").read_text())["replicas"]
+        json.loads((tmp_path / "run/result.json").read_text(encoding="utf-8"))[
+            "replicas"
+        ]
         == len(tf.config.list_physical_devices("CPU")) * 2
     )
 
@@ -207,7 +213,7 @@ def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
     one.send_signal(signal.SIGTERM)
     _, errors = one.communicate(timeout=300)
     assert one.returncode == 130, errors
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     seen = [json.loads(line)["step"] for line in lines]
     assert seen == sorted(set(seen))
 

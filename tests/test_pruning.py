@@ -20,7 +20,9 @@ from rigl_tf import updaters
 from rigl_tf.accounting import training
 
 GOLDEN = json.loads(
-    (pathlib.Path(__file__).parent / "golden/gmp.json").read_text()
+    (pathlib.Path(__file__).parent / "golden/gmp.json").read_text(
+        encoding="utf-8"
+    )
 )
 
 

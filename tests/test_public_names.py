@@ -80,7 +80,7 @@ def test_the_stub_offers_the_same_names():
 def test_settings_of_keras_that_are_no_object_are_refused(text, tmp_path):
     (tmp_path / "keras.json").write_text(text, encoding="utf-8")
     process = subprocess.run(
-        [sys.executable, "-c", "import rigl_tf"],
+        [sys.executable, "-c", "import rigl_tf; rigl_tf.sparsify"],
         env={"KERAS_HOME": str(tmp_path), "PATH": ""},
         capture_output=True,
         text=True,
@@ -91,7 +91,7 @@ def test_settings_of_keras_that_are_no_object_are_refused(text, tmp_path):
 
 def test_users_without_a_home_are_served(tmp_path):
     subprocess.run(
-        [sys.executable, "-c", "import rigl_tf"],
+        [sys.executable, "-c", "import rigl_tf; rigl_tf.sparsify"],
         env={"HOME": str(tmp_path / "missing"), "PATH": ""},
         check=True,
     )

@@ -24,7 +24,7 @@ from rigl_tf.accounting import widths
 from rigl_tf.tables import cells
 
 _FILE = pathlib.Path(__file__).parent / "golden" / "flops.json"
-GOLDEN = json.loads(_FILE.read_text())
+GOLDEN = json.loads(_FILE.read_text(encoding="utf-8"))
 METHODS = {
     "random": distributions.uniform,
     "erdos_renyi": distributions.erdos_renyi,
@@ -198,7 +198,9 @@ def test_every_published_cell_agrees_or_has_a_reason(name):
 
 
 def test_every_cell_is_in_a_table_and_told_once():
-    lines = cells._PUBLISHED.joinpath("published_counts.csv").read_text()
+    lines = cells._PUBLISHED.joinpath("published_counts.csv").read_text(
+        encoding="utf-8"
+    )
     n_lines = sum(not x.startswith("#") for x in lines.splitlines()) - 1
     keys = {(c.table, c.row, c.column, c.source) for c in CELLS}
     assert n_lines == len(CELLS) == len(keys) > 300
@@ -366,15 +368,15 @@ def test_bad_uses_of_a_table_are_refused(shapes, sparsity, options, text):
 
 def test_a_file_without_the_column_is_no_table(tmp_path):
     path = tmp_path / "mine.csv"
-    path.write_text("layer,0.5\nfc,0.5\n")
+    path.write_text("layer,0.5\nfc,0.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match='a column "kernel"'):
         distributions.from_table(path)
-    path.write_text("# mine\nkernel,0.5\nfc,0.25\n")
+    path.write_text("# mine\nkernel,0.5\nfc,0.25\n", encoding="utf-8")
     for cell, message in (("x", "must hold numbers"), ("1.5", r"\[0, 1\)")):
-        path.write_text(f"kernel,0.5\nfc,{cell}\n")
+        path.write_text(f"kernel,0.5\nfc,{cell}\n", encoding="utf-8")
         with pytest.raises(ValueError, match=message):
             distributions.from_table(path)
-    path.write_text("# mine\nkernel,0.5\nfc,0.25\n")
+    path.write_text("# mine\nkernel,0.5\nfc,0.25\n", encoding="utf-8")
     mine = distributions.from_table(path)
     assert mine({"fc": (2, 2)}, 0.5) == {"fc": 0.25}
     assert mine.__name__ == "mine"

@@ -143,7 +143,9 @@ def finished(tmp_path):
             **fields,
         }
         (tmp_path / name).mkdir()
-        (tmp_path / name / "result.json").write_text(json.dumps(result))
+        (tmp_path / name / "result.json").write_text(
+            json.dumps(result), encoding="utf-8"
+        )
     return tmp_path
 
 

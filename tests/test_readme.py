@@ -16,7 +16,7 @@ from rigl_tf import cli
 from rigl_tf import config
 
 ROOT = pathlib.Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text()
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(
     r"<!-- test: (run|shortened|dry_run|file) -->\n```(\w*)\n(.*?)```",
     re.DOTALL,
@@ -38,7 +38,7 @@ def here(tmp_path, monkeypatch):
     for how, _, code in BLOCKS:
         if how == "file":
             name = code.splitlines()[0].removeprefix("# ")
-            (tmp_path / name).write_text(code)
+            (tmp_path / name).write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend("")
 
@@ -96,7 +96,7 @@ def test_files_that_are_linked_exist():
 
 
 def test_the_knobs_in_the_header_are_those_of_base_gin():
-    text = (ROOT / "configs" / "base.gin").read_text()
+    text = (ROOT / "configs" / "base.gin").read_text(encoding="utf-8")
     documented = re.findall(r"(?m)^#   ([A-Z_0-9]+) ", text)
     used = set(re.findall(r"%([A-Z_0-9]+)", text))
     used |= set(re.findall(r"(?m)^([A-Z_0-9]+) =", text))

@@ -225,23 +225,23 @@ def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
 
 
 def test_foreign_results_are_named(tmp_path, capsys):
-    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
     assert cli.main(["report", str(tmp_path)]) == 2
     assert "lacks accuracy" in capsys.readouterr().err
 
 
 def test_broken_modules_are_named(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "broken_module.py").write_text("def f(:\n")
+    (tmp_path / "broken_module.py").write_text("def f(:\n", encoding="utf-8")
     assert cli.main(["train", *RIGL, "--import=broken_module"]) == 2
     error = capsys.readouterr().err
     assert "SyntaxError" in error and error.count("\n") == 1
 
 
 def test_a_summary_passes_over_half_a_line(tmp_path, capsys):
-    (tmp_path / "config.gin").write_text("")
+    (tmp_path / "config.gin").write_text("", encoding="utf-8")
     record = {"step": 5, "loss": 0.5, "layers": []}
     text = json.dumps(record) + '\n{"step": 6'
-    (tmp_path / "metrics.jsonl").write_text(text)
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
     assert cli.main(["summary", f"--workdir={tmp_path}"]) == 0
     assert "step 5, loss 0.5" in capsys.readouterr().out

@@ -81,7 +81,9 @@ def test_evaluate_repeats_the_result(tmp_path, capsys):
     capsys.readouterr()
     assert cli.main(["evaluate", workdir]) == 0
     found = json.loads(capsys.readouterr().out)
-    result = json.loads((tmp_path / "w" / "result.json").read_text())
+    result = json.loads(
+        (tmp_path / "w" / "result.json").read_text(encoding="utf-8")
+    )
     assert found == {
         "step": 6,
         "loss": result["loss"],
@@ -100,7 +102,9 @@ def test_count_agrees_with_what_training_does(method, tmp_path, capsys):
     counts = json.loads(capsys.readouterr().out)
     assert counts["parameters"] == 50_200 + 410  # 64-300-100-10 and biases
     assert cli.main(["train", *words, f"--workdir={tmp_path / 'w'}"]) == 0
-    result = json.loads((tmp_path / "w" / "result.json").read_text())
+    result = json.loads(
+        (tmp_path / "w" / "result.json").read_text(encoding="utf-8")
+    )
     for counted, trained in zip(counts["layers"], result["layers"]):
         assert counted.items() <= trained.items()
     active = sum(layer["n_active"] for layer in result["layers"])
@@ -191,7 +195,7 @@ def mutants(rng, n_mutants):
     names = config.shipped("methods") + ["tasks/digits_mlp"]
     for _ in range(n_mutants):
         name = rng.choice(names)
-        text = (config.directory() / f"{name}.gin").read_text()
+        text = (config.directory() / f"{name}.gin").read_text(encoding="utf-8")
         lines = text.splitlines()
         index = rng.randrange(len(lines))
         kind = rng.choice(["drop", "swap", "cut", "char", "value", "twice"])
@@ -220,7 +224,7 @@ def test_mutants_of_the_shipped_files_end_well(tmp_path, capsys, monkeypatch):
     codes = {0: 0, 2: 0}
     for index, (name, text) in enumerate(mutants(random.Random(seed), 200)):
         file = tmp_path / f"{index}.gin"
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
         task = str(file) if name.startswith("tasks") else "tasks/digits_mlp"
         method = str(file) if name.startswith("methods") else "methods/rigl"
         words = [task, method]

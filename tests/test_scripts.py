@@ -93,15 +93,18 @@ def test_a_preempted_tpu_is_made_anew(state, n_new, tmp_path, monkeypatch):
     """Twice preempted, or only interrupted; then the run is done."""
     script = load("cloud_tpu")
     gcloud = tmp_path / "gcloud"
-    gcloud.write_text(FAKE_GCLOUD)
+    gcloud.write_text(FAKE_GCLOUD, encoding="utf-8")
     gcloud.chmod(0o755)
     for name in ("LOG", "RUNS", "STATE"):
         monkeypatch.setenv(name, str(tmp_path / name))
-    (tmp_path / "STATE").write_text(state)
+    (tmp_path / "STATE").write_text(state, encoding="utf-8")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(script.CloudTpu, "install", lambda self: 0)
     assert script.main(["all", *TPU, *TRAIN]) == 0
-    words = [s.split()[3] for s in (tmp_path / "LOG").read_text().splitlines()]
+    words = [
+        s.split()[3]
+        for s in (tmp_path / "LOG").read_text(encoding="utf-8").splitlines()
+    ]
     assert words.count("ssh") == 3
     assert words.count("create") == words.count("delete") == 1 + n_new
     assert words[-1] == "delete"
@@ -176,7 +179,7 @@ def test_the_launcher_starts_all_again(
 ):
     """A worker that dies takes the others along; a mistake ends it."""
     script = load("launch_local")
-    (tmp_path / "fake.py").write_text(FAKE_TRAIN)
+    (tmp_path / "fake.py").write_text(FAKE_TRAIN, encoding="utf-8")
     for name, value in (("DEATHS", n_deaths), ("CODE", code)):
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
@@ -191,5 +194,7 @@ def test_the_launcher_starts_all_again(
         for number, handler in zip(signals, before):
             signal.signal(number, handler)
     for index in "01":
-        starts = (tmp_path / f"log{index}").read_text().splitlines()
+        starts = (
+            (tmp_path / f"log{index}").read_text(encoding="utf-8").splitlines()
+        )
         assert len(starts) == n_starts

@@ -19,7 +19,9 @@ from rigl_tf import masks
 from rigl_tf import shapes
 
 GOLDEN = json.loads(
-    (pathlib.Path(__file__).parent / "golden/structured_masks.json").read_text()
+    (pathlib.Path(__file__).parent / "golden/structured_masks.json").read_text(
+        encoding="utf-8"
+    )
 )["cases"]
 KINDS = (
     "n:2",

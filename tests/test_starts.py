@@ -136,8 +136,8 @@ def test_a_restart_goes_on_from_weights_and_masks(method, pruned, tmp_path):
             np.testing.assert_array_equal(mask, masks[path])
             np.testing.assert_array_equal(weights, archive[f":model/{path}"])
     directory = train(tmp_path / "again", *words)
-    before = json.loads((pruned / "result.json").read_text())
-    after = json.loads((directory / "result.json").read_text())
+    before = json.loads((pruned / "result.json").read_text(encoding="utf-8"))
+    after = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     assert after["distribution"] == "initial_masks"
     assert after["sparsity"] == pytest.approx(before["sparsity_achieved"], 1e-3)
     assert after["loss"] < before["loss"]
@@ -161,7 +161,7 @@ def test_a_dense_run_brings_weights_but_no_masks(dense):
 
 def test_counting_reads_the_masks(pruned):
     counts = job("methods/scratch", f"INITIAL_MASKS={pruned}").count()
-    before = json.loads((pruned / "result.json").read_text())
+    before = json.loads((pruned / "result.json").read_text(encoding="utf-8"))
     assert counts["active_parameters"] == before["active_parameters"]
     assert counts["inference_flops"] == before["inference_flops"]
 

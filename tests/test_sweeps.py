@@ -13,17 +13,17 @@ import weakref
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import commands
 from rigl_tf import config
 from rigl_tf import experiment
 from rigl_tf import failures
 from rigl_tf import jobs
+from rigl_tf import launch
 from rigl_tf import sweeps
 
 
 def read(tmp_path, text):
     file = tmp_path / "mine.txt"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     return sweeps.read(str(file))
 
 
@@ -129,12 +129,12 @@ open(workdir + "/done", "w").close()
 
 
 def run_fakes(runs, tmp_path, monkeypatch, n_jobs=2):
-    (tmp_path / "fake.py").write_text(FAKE)
+    (tmp_path / "fake.py").write_text(FAKE, encoding="utf-8")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     fake = (sys.executable, str(tmp_path / "fake.py"))
     monkeypatch.setattr(jobs, "_COMMAND", fake)
     code = jobs.run_all(runs, n_jobs)
-    return code, (tmp_path / "log").read_text().splitlines()
+    return code, (tmp_path / "log").read_text(encoding="utf-8").splitlines()
 
 
 def test_runs_at_a_time_wait_for_what_they_need(tmp_path, monkeypatch):
@@ -249,7 +249,10 @@ def test_an_error_leaves_no_runs_behind(tmp_path, monkeypatch):
 
 def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
     file = tmp_path / "two.txt"
-    file.write_text("tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}")
+    file.write_text(
+        "tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}",
+        encoding="utf-8",
+    )
     trained = []
 
     def train(settings, workdir):
@@ -257,7 +260,7 @@ def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
         trained.append(workdir)
         return True  # a request to stop came while it was evaluated
 
-    monkeypatch.setattr(commands, "_run", train)
+    monkeypatch.setattr(launch, "run", train)
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
     assert cli.main(words) == 130
     assert len(trained) == 1
@@ -270,7 +273,10 @@ def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
             self.itself = self
 
     file = tmp_path / "two.txt"
-    file.write_text("tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}")
+    file.write_text(
+        "tasks/digits_mlp methods/static SPARSITY=0.9 SEED={0,1}",
+        encoding="utf-8",
+    )
     alive = []
 
     def train(settings, workdir):
@@ -279,7 +285,7 @@ def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
         alive.append(weakref.ref(Graph()))
         return False
 
-    monkeypatch.setattr(commands, "_run", train)
+    monkeypatch.setattr(launch, "run", train)
     gc.disable()
     try:
         words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
@@ -304,7 +310,7 @@ def test_processes_share_a_directory_of_runs(tmp_path, capsys):
     runs = sweeps.resolve(sweeps.read(str(file)), tmp_path / "runs")
     held, done, blocked = (workdir for _, workdir in runs)
     held.mkdir(parents=True)
-    with open(held / ".lock", "w") as lock:
+    with open(held / ".lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert cli.main(words) == 0
         assert list(held.iterdir()) == [held / ".lock"]
@@ -353,7 +359,9 @@ def test_a_second_sigterm_says_what_the_first_said():
 
 def test_equal_runs_are_refused(tmp_path, capsys):
     file = tmp_path / "twice.txt"
-    file.write_text("tasks/digits_mlp methods/static SEED={0,0}")
+    file.write_text(
+        "tasks/digits_mlp methods/static SEED={0,0}", encoding="utf-8"
+    )
     assert cli.main(["sweep", str(file), f"--workdir={tmp_path}"]) == 2
     assert "must differ" in capsys.readouterr().err
 
@@ -363,7 +371,8 @@ def test_real_runs_at_a_time(tmp_path):
     file.write_text(
         f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {SHORT}\n"
         f"tasks/digits_mlp methods/lottery {SHORT} "
-        "INITIAL_RUN=@first INITIAL_MASKS=@first\n"
+        "INITIAL_RUN=@first INITIAL_MASKS=@first\n",
+        encoding="utf-8",
     )
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}", "--jobs=2"]
     assert cli.main(words) == 0

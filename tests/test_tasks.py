@@ -105,7 +105,7 @@ def require_repeatable(words, workdir):
     job = config.parse(config.read(words))()
     built = job.build()
     workdir.mkdir()
-    (workdir / "config.gin").write_text(config.resolved())
+    (workdir / "config.gin").write_text(config.resolved(), encoding="utf-8")
     newest = workdir / "checkpoints" / "00000004.npz"
     results, states = [], []
     for _ in range(2):

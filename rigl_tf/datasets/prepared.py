@@ -19,11 +19,7 @@ def builder(name, data_dir=None):
     Raises:
         FileNotFoundError: the data set is not there.
     """
-    import tensorflow_datasets as tfds  # slow to import
-
-    # The library reads the variable once, when it is imported.
-    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
-    found = tfds.builder(name, data_dir=data_dir)
+    found = _find(name, data_dir)
     if not found.data_path.exists():
         raise FileNotFoundError(
             f"`{name}` must be prepared before use. Received: no data set in "
@@ -57,23 +53,14 @@ def prepare(name, data_dir=None):
             "unit": "characters",
             "splits": text_files.prepare(name, place),
         }
-    import tensorflow_datasets as tfds  # slow to import
-
-    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
-    try:
-        found = tfds.builder(name, data_dir=data_dir)
-    except tfds.core.registered.DatasetNotFoundError as error:
-        raise ValueError(
-            f"tensorflow_datasets knows no data set {name!r}: see `tfds list`"
-        ) from error
+    found = _find(name, data_dir)
     if not found.data_path.exists():
         try:
             found.download_and_prepare()
         except Exception as error:  # of any kind, from network to archive
-            text = " ".join(str(error).split()) or type(error).__name__
             raise OSError(
                 f"`{name}` could not be prepared in {found.data_path}: "
-                f"{text[:400]}"
+                f"{_short(error)}"
             ) from error
     return {
         "name": name,
@@ -103,3 +90,26 @@ def image_splits(name, data_dir):
         )
         splits.append(arrays.Split(images, labels.astype(np.int32)))
     return tuple(splits)
+
+
+def _find(name, data_dir):
+    """Return the builder of a data set, prepared or not."""
+    import tensorflow_datasets as tfds  # slow to import
+
+    # The library reads the variable once, when it is imported.
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise ValueError(
+            f"tensorflow_datasets knows no data set {name!r}: see `tfds list`"
+        ) from error
+    except Exception as error:  # of any kind: another version is an assertion
+        raise ValueError(
+            f"tensorflow_datasets cannot load {name!r}: {_short(error)}"
+        ) from error
+
+
+def _short(error):
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text[:400]

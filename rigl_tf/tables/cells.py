@@ -48,7 +48,7 @@ class Table:
 def published(name):
     """List the `Cell`s of a table."""
     path = _PUBLISHED / "published_counts.csv"
-    lines = path.read_text().splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(x for x in lines if not x.startswith("#"))
     return [Cell(**row) for row in rows if row["table"] == name]
 

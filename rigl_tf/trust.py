@@ -1,0 +1,201 @@
+"""What a configuration may import and call.
+
+Whoever writes a configuration file decides which functions are called. So that
+a file of unknown origin cannot run code of its choice, it may only name the
+functions and classes that the configuration of a run needs: the public ones of
+`MODULES`, and those that are defined in the modules of `--import`.
+"""
+
+import importlib
+import inspect
+import sys
+
+from rigl_tf import gin_files
+from rigl_tf import messages
+
+MODULES = tuple(
+    f"rigl_tf.{name}"
+    for name in (
+        "datasets",
+        "distribute",
+        "distributions",
+        "experiment",
+        "initializers",
+        "models",
+        "rates",
+        "schedules",
+        "shapes",
+        "starts",
+        "updaters",
+    )
+)
+_KERAS = tuple(
+    f"keras.{name}"
+    for name in (
+        "activations",
+        "constraints",
+        "initializers",
+        "losses",
+        "optimizers",
+        "optimizers.schedules",
+        "regularizers",
+    )
+)
+_PUBLIC = MODULES + _KERAS
+# Lead to the public ones; nothing of their own may be named.
+_PACKAGES = ("keras", "rigl_tf")
+# They look up classes by names that are values of a configuration.
+_LOOK_UP = ("deserialize", "get", "serialize")
+_BUILT_IN = ("gin.constant", "gin.macro", "gin.singleton")
+
+
+def import_modules(names):
+    """Import the user's modules, from the current directory too.
+
+    Raises:
+        gin_files.ConfigError: one cannot be imported.
+    """
+    if names and "" not in sys.path:
+        sys.path.insert(0, "")
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:  # whatever its code raises
+            raise gin_files.ConfigError(
+                "`--import` must name a sound module on the Python path or in "
+                f"the current directory. Received: {name!r} "
+                f"({type(error).__name__}: {messages.one_line(error)})"
+            ) from error
+
+
+def check_imports(parts, imports):
+    """Require that files import public modules, or those of `--import`.
+
+    Args:
+        parts: list of `gin_files.Part`; nothing is imported.
+        imports: names of the user's modules.
+
+    Raises:
+        gin_files.ConfigError: one imports another module.
+    """
+    for part in parts:
+        for statement in part.imports:
+            module = statement.module
+            known = module in (*_PUBLIC, *_PACKAGES)
+            if not known and not _is_within(module, imports):
+                raise _refusal(
+                    part,
+                    statement.location,
+                    f"the import of {module}",
+                    module,
+                )
+
+
+def check_names(parts, imports):
+    """Require that files name public, or the user's, functions and classes.
+
+    Modules are imported: call `check_imports` first.
+
+    Args:
+        parts: list of `gin_files.Part`.
+        imports: names of the user's modules.
+
+    Raises:
+        gin_files.ConfigError: a file names something else, or something that
+            does not exist.
+    """
+    for part in parts:
+        # In files of another kind, names are those that modules registered.
+        if not part.is_dynamic:
+            continue
+        symbols = {}
+        for statement in part.imports:
+            import_modules([statement.module])
+            name = statement.bound_name()
+            is_root = not (statement.is_from or statement.alias)
+            symbols[name] = sys.modules[name if is_root else statement.module]
+        for selector, location in part.selectors():
+            if selector not in _BUILT_IN:
+                _check_name(part, location, selector, symbols, imports)
+
+
+def _check_name(part, location, selector, symbols, imports):
+    first, *rest = selector.split(".")
+    if first not in symbols:
+        raise _unknown(part, location, selector, first, symbols)
+    value = symbols[first]
+    for name in rest:
+        _check_container(part, location, selector, value, imports)
+        if not hasattr(value, name):
+            raise _unknown(part, location, selector, name, vars(value))
+        value = getattr(value, name)
+    if not callable(value):
+        raise gin_files.ConfigError(
+            f"{_place(part, location)}: {selector} must be a function or a "
+            "class"
+        )
+    if not _is_public(value, selector) and not _is_of(value, imports):
+        module = getattr(value, "__module__", None) or "a built-in module"
+        raise _refusal(
+            part, location, f"{selector}, which is defined in {module}", module
+        )
+
+
+def _check_container(part, location, selector, value, imports):
+    """Require a module, or a class of the user's, that may be looked into."""
+    if inspect.ismodule(value):
+        name = value.__name__
+        leads_on = any(f"{i}.".startswith(f"{name}.") for i in imports)
+        known = name in (*_PUBLIC, *_PACKAGES)
+        if known or leads_on or _is_within(name, imports):
+            return
+    elif inspect.isclass(value):
+        if _is_of(value, imports):
+            return
+        name = f"{value.__module__}.{value.__name__}"
+    else:
+        name = type(value).__name__
+    raise _refusal(part, location, f"{selector}, an attribute of {name}", name)
+
+
+def _is_public(value, selector):
+    """Say whether a public module exports what a selector found."""
+    name = selector.rpartition(".")[2]
+    module = getattr(value, "__module__", None) or ""
+    return (
+        module.partition(".")[0] in _PACKAGES
+        and not name.startswith("_")
+        and name not in _LOOK_UP
+        and any(
+            getattr(sys.modules.get(public), name, None) is value
+            for public in _PUBLIC
+        )
+    )
+
+
+def _is_of(value, imports):
+    return _is_within(getattr(value, "__module__", None) or "", imports)
+
+
+def _is_within(module, packages):
+    return any(f"{module}.".startswith(f"{name}.") for name in packages)
+
+
+def _refusal(part, location, what, module):
+    return gin_files.ConfigError(
+        f"{_place(part, location)}: a configuration may name what rigl_tf, "
+        "Keras' optimizers and the modules of --import offer. Received: "
+        f"{what} (--import={module}, if you trust it)"
+    )
+
+
+def _unknown(part, location, selector, name, known):
+    known = [name for name in known if not name.startswith("_")]
+    return gin_files.ConfigError(
+        f"{_place(part, location)}: {selector} does not exist: no {name!r}, "
+        f"{messages.nearest(name, known)}"
+    )
+
+
+def _place(part, location):
+    return f"Configuration error: {part.name}, line {location.line_num}"
