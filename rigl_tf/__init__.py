@@ -51,9 +51,9 @@ _MODULES = (
     "trainer",
     "updaters",
 )
-# Modules of the classes that files of Keras name: models, with their masks,
-# losses, learning rates and updaters.
-_SERIALIZABLE = ("keras_fit", "losses", "rates")
+# Modules of the classes that saved models name. What they import must be usable
+# while it is being imported: importing a module of ours may import Keras.
+_SERIALIZABLE = ("layers", "losses", "rates")
 __all__ = [*_HOMES, *_MODULES]
 
 

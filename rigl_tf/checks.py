@@ -5,6 +5,9 @@ import numbers
 # What is raised for what the user can cure.
 MISTAKES = (ValueError, TypeError, OSError, ImportError)
 
+# TensorFlow counts in 64 bits.
+_BEYOND_INTEGERS = 2**63
+
 
 def fraction(name, value, include_one=True):
     """Require a number in [0, 1], or in [0, 1) without `include_one`.
@@ -29,6 +32,21 @@ def at_least(name, value, low, integer=False):
     if not low <= value < float("inf"):
         raise ValueError(
             f"`{name}` must be at least {low}. Received: {name}={value}"
+        )
+    if integer and value >= _BEYOND_INTEGERS:
+        raise ValueError(
+            f"`{name}` must be below 2^63. Received: {name}={value}"
+        )
+
+
+def between(name, value, low, high, integer=False):
+    """Require a number, or an integer, from `low` to `high`."""
+    kind = numbers.Integral if integer else numbers.Real
+    _require_type(name, value, kind, "an integer" if integer else "a number")
+    if not low <= value <= high:
+        raise ValueError(
+            f"`{name}` must be at least {low} and at most {high}. "
+            f"Received: {name}={value}"
         )
 
 

@@ -19,6 +19,8 @@ from rigl_tf import clusters
 from rigl_tf import workers
 
 PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
+_MOST_BATCHES = 1024
+_MOST_CPUS = 128
 _COMMUNICATION = ("auto", "ring", "nccl")
 
 
@@ -38,7 +40,7 @@ class Hardware:
             replicas either way.
         jit_compile: whether XLA compiles the steps. (A TPU always does; several
             CPU devices cannot.)
-        input_buffer: batches that wait on each replica, at least 1.
+        input_buffer: batches that wait on each replica, from 1 to 1024.
     """
 
     strategy: collections.abc.Callable | None = None
@@ -53,7 +55,9 @@ class Hardware:
         checks.one_of("precision", self.precision, PRECISIONS)
         for name in ("sync_batch_norm", "jit_compile"):
             checks.one_of(name, getattr(self, name), (True, False))
-        checks.at_least("input_buffer", self.input_buffer, 1, integer=True)
+        checks.between(
+            "input_buffer", self.input_buffer, 1, _MOST_BATCHES, integer=True
+        )
 
     def create(self):
         """Return the strategy; mistakes show here.
@@ -145,13 +149,13 @@ def cpu(*, devices=1):
     """Return a strategy for the CPU alone.
 
     Args:
-        devices: number of logical devices, at least 1; with more than one,
+        devices: number of logical devices, from 1 to 128; with more than one,
             MirroredStrategy trains a replica on each, as on as many GPUs.
 
     Raises:
         ValueError: TensorFlow runs already, with fewer devices.
     """
-    checks.at_least("devices", devices, 1, integer=True)
+    checks.between("devices", devices, 1, _MOST_CPUS, integer=True)
     if tf.config.get_visible_devices("GPU"):
         _before_start("hardware/cpu", tf.config.set_visible_devices, [], "GPU")
     if devices == 1:
@@ -207,7 +211,7 @@ def multi_worker(*, communication="auto", port=8888):
         ValueError: nothing says who the workers are, or TensorFlow runs.
     """
     checks.one_of("communication", communication, _COMMUNICATION)
-    checks.at_least("port", port, 1, integer=True)
+    checks.between("port", port, 1, 65535, integer=True)
     _keep_memory()
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=getattr(

@@ -27,6 +27,11 @@ from rigl_tf import trainer as trainers
 from rigl_tf import updaters
 
 _TEST_BATCH = 256
+# More would take years, and counting them hours.
+_MOST_STEPS = 10**9
+# About the largest number of float32.
+_LARGEST = 3e38
+_WIDEST = 64
 _OPTIONAL = ("evaluate_interval", "keep_checkpoint_every")
 
 
@@ -46,13 +51,15 @@ class Experiment:
         sparsity: overall fraction of zeros S, in [0, 1); 0 for dense training;
             None for that of the masks to begin with.
         distribution: name or function, see `rigl_tf.distributions`.
-        train_steps: optimizer steps, at least 1.
+        train_steps: optimizer steps, at least 1; 10^9 after
+            `training_multiplier` at most.
         batch_size: examples in a global batch.
         custom_sparsities: fixed sparsities, see `masking.sparsify`.
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
         mask_shape: see `masking.sparsify`.
-        width: width multiplier of the network, above 0, if `model` takes one;
+        width: width multiplier of the network, above 0 and at most 64, if
+            `model` takes one;
             "small_dense" for a dense network of the sparse one's size,
             "big_sparse" for a sparse one of the dense one's, see
             `sizing.find_width`.
@@ -71,7 +78,7 @@ class Experiment:
         keep_checkpoint_every: also keep those of every so many steps, or None.
         record_masks: whether to keep the masks every `log_interval` steps.
         tensorboard: whether to write event files for TensorBoard.
-        seed: seed of weights, masks and the order of data.
+        seed: seed of weights, masks and the order of data, below 2^32.
         hardware: what to compute on, see `distribute.Hardware`.
         profile_steps: first and last step to be profiled, or None.
         published: published row that the run reproduces, see `published.rows`,
@@ -128,10 +135,16 @@ class Experiment:
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 checks.at_least(name, value, 1, integer=True)
-        checks.at_least("seed", self.seed, 0, integer=True)
-        checks.at_least("l2", self.l2, 0)
+        checks.between("seed", self.seed, 0, 2**32 - 1, integer=True)
+        checks.between("l2", self.l2, 0, _LARGEST)
         checks.fraction("label_smoothing", self.label_smoothing, False)
         checks.above("training_multiplier", self.training_multiplier, 0)
+        if self.train_steps > _MOST_STEPS / self.training_multiplier:
+            raise ValueError(
+                f"A run takes at most {_MOST_STEPS:,} steps. Received: "
+                f"train_steps={self.train_steps}, "
+                f"training_multiplier={self.training_multiplier}"
+            )
         if not self.metrics:
             raise ValueError("`metrics` must name at least one. Received: none")
         for name in self.metrics:
@@ -140,6 +153,7 @@ class Experiment:
             checks.fraction("sparsity", self.sparsity, include_one=False)
         if self.width not in sizing.RULES:
             checks.above("width", self.width, 0)
+            checks.between("width", self.width, 0, _WIDEST)
         shapes.get(self.mask_shape)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))

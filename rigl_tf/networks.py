@@ -17,6 +17,8 @@ from rigl_tf.accounting import training
 # How far the density of masks may be from the one that was asked for beside
 # them, relative to it: structured masks round.
 _TOLERANCE = 0.1
+# Each is counted by itself, if the sparsity changes.
+_MOST_UPDATES = 10**5
 
 
 def check(job):
@@ -60,6 +62,14 @@ def _check_window(updater, n_steps):
             f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
             "and TRAIN_STEPS)"
         )
+    if updater.sparsity_varies:
+        n_updates = training.n_updates(updater, n_steps)
+        if n_updates > _MOST_UPDATES:
+            raise ValueError(
+                f"Masks of changing sparsity may have {_MOST_UPDATES:,} "
+                f"updates. Received: settings for {n_updates:,} (set "
+                "UPDATE_INTERVAL or PRUNE_INTERVAL)"
+            )
     reached = training.final_progress(updater, n_steps)
     if reached < 1:
         raise ValueError(

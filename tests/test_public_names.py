@@ -45,6 +45,12 @@ def test_masked_models_load_after_the_import_alone(imports, saved):
     assert run(f"{code}print(len(model.weights))") == "6\n"
 
 
+@pytest.mark.parametrize("module", ["layers", "masking", "structure", "rates"])
+def test_any_module_can_be_the_first_to_import_keras(module, saved):
+    code = f"import rigl_tf.{module}, keras\n"
+    run(f"{code}keras.saving.load_model({str(saved)!r})")
+
+
 def test_names_can_be_completed():
     names = dir(rigl_tf)
     assert set(rigl_tf.__all__) <= set(names)

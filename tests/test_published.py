@@ -278,7 +278,7 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
         update_interval=100, update_end_step=25_000, counts_update_steps=True
     )
     total = (32_000 - 251) * 3 * 0.2 + 251 * (2 * 0.2 + 1)
-    assert len(training.update_steps(counted, 32_000)) == 251
+    assert training.n_updates(counted, 32_000) == 251
     assert training.run_flops(counted, 0.2, 1, 32_000) == pytest.approx(total)
     snip = updaters.SNIP()
     assert training.run_flops(snip, 0.2, 1, 50) == pytest.approx(
@@ -287,14 +287,14 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
     assert training.run_flops(None, 1, 1, 50) == 150
     sets = updaters.SET(update_interval=7, update_end_step=40)
     assert training.run_flops(sets, 0.2, 1, 50) == pytest.approx(30)
-    assert len(training.update_steps(sets, 50)) == 5
+    assert training.n_updates(sets, 50) == 5
     never_ends = updaters.SET(
         update_interval=10, drop_fraction=lambda step: 0.1
     )
-    assert len(training.update_steps(never_ends, 50)) == 5
+    assert training.n_updates(never_ends, 50) == 5
     # RigL updates before a step: there is none after the last.
     rigl = updaters.RigL(update_interval=10, update_end_step=50)
-    assert len(training.update_steps(rigl, 50)) == 5
+    assert training.n_updates(rigl, 50) == 5
 
 
 # Widths.

@@ -193,7 +193,7 @@ def test_costs_are_those_of_the_window():
     step = updaters.RigL(update_interval=10, update_end_step=50)
     for cost in (training.run_flops, training.step_flops):
         assert cost(fraction, 0.1, 1.0, 100) == cost(step, 0.1, 1.0, 100)
-    assert training.update_steps(fraction, 100) == [0, 10, 20, 30, 40, 50]
+    assert list(training.update_steps(fraction, 100)) == [0, 10, 20, 30, 40, 50]
 
 
 def test_one_shot_pruning_at_a_fraction():

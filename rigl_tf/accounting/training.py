@@ -4,6 +4,9 @@ All costs are FLOPs per example. A backward pass costs twice a forward pass:
 once for gradients of activations, once for those of weights (appendix H).
 """
 
+import bisect
+import itertools
+
 from rigl_tf import checks
 
 
@@ -26,7 +29,7 @@ def step_flops(updater, sparse, dense, n_steps):
     if updater.sparsity_varies or getattr(updater, "update_steps", None):
         n_batches = n_steps
         if updater.updates_on_batch and not updater.counts_update_steps:
-            n_batches += len(update_steps(updater, n_steps))
+            n_batches += n_updates(updater, n_steps)
         return run_flops(updater, sparse, dense, n_steps) / n_batches
     return updater.training_flops(sparse, dense)
 
@@ -45,6 +48,11 @@ def run_flops(updater, sparse, dense, n_steps):
         return 3 * dense * n_steps
 
     updater = _resolved(updater, n_steps)
+    if not updater.sparsity_varies:
+        n_due = n_updates(updater, n_steps)
+        n_ordinary = n_steps - n_due * updater.counts_update_steps
+        ordinary = n_ordinary * updater.step_flops(sparse, dense)
+        return ordinary + n_due * updater.update_flops(sparse, dense)
 
     def forward(progress):
         return dense - progress * (dense - sparse)
@@ -64,20 +72,34 @@ def final_progress(updater, n_steps):
     if not updater.sparsity_varies:
         return 1.0
     updater = _resolved(updater, n_steps)
-    steps = update_steps(updater, n_steps)
-    return updater.sparsity_progress(steps[-1]) if steps else 0.0
+    last = _last_update(updater, n_steps)
+    return 0.0 if last is None else updater.sparsity_progress(last)
+
+
+def n_updates(updater, n_steps):
+    """Return how many mask updates a run of `n_steps` has, one by one or not.
+
+    Updates that are not listed (`update_steps`) are at equal intervals.
+    """
+    updater = _resolved(updater, n_steps)
+    if getattr(updater, "update_steps", None):
+        return sum(1 for _ in update_steps(updater, n_steps))
+    begin = list(itertools.islice(update_steps(updater, n_steps), 2))
+    if len(begin) < 2:
+        return len(begin)
+    first, second = begin
+    return 1 + (_last_update(updater, n_steps) - first) // (second - first)
 
 
 def update_steps(updater, n_steps):
-    """List the steps at which a run of `n_steps` updates its masks."""
+    """Yield the steps at which a run of `n_steps` updates its masks."""
     updater = _resolved(updater, n_steps)
-    step, last, steps = 0, None, []
+    step, last = 0, None
     while True:
         due = updater.next_update(step, last)
-        # An update on a batch of its own comes before the step.
-        if due is None or due > n_steps - updater.updates_on_batch:
-            return steps
-        steps.append(due)
+        if due is None or due > _last_possible(updater, n_steps):
+            return
+        yield due
         last = due
         step = due + 1 if updater.counts_update_steps else due
 
@@ -85,3 +107,24 @@ def update_steps(updater, n_steps):
 def _resolved(updater, n_steps):
     """Return the updater with steps where it has fractions of the run."""
     return updater.resolved(n_steps) if updater.has_fractions else updater
+
+
+def _last_update(updater, n_steps):
+    """Return the step of the last update, found by bisection, or None."""
+    first = next(update_steps(updater, n_steps), None)
+    if first is None:
+        return None
+    last = _last_possible(updater, n_steps)
+
+    def is_beyond(step):
+        due = updater.next_update(step, first)
+        return due is None or due > last
+
+    steps = range(first + 1, last + 1)
+    beyond = bisect.bisect_left(steps, True, key=is_beyond)
+    return updater.next_update(first + beyond, first) if beyond else first
+
+
+def _last_possible(updater, n_steps):
+    # An update on a batch of its own comes before the step.
+    return n_steps - updater.updates_on_batch

@@ -4,6 +4,7 @@ import contextlib
 import lzma
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -56,7 +57,7 @@ def read(place):
         raise FileNotFoundError(f"No text. Received: {str(place)!r}")
     if path.suffix == ".zip":
         with _archive(path) as archive:
-            names = sorted(n for n in archive.namelist() if n[-1] != "/")
+            names = sorted(n for n in archive.namelist() if n and n[-1] != "/")
             return _joined([lambda n=n: archive.open(n) for n in names])
     if not files.is_local(path):
         return _joined([lambda: path.open("rb")])
@@ -166,7 +167,14 @@ def _archive(path):
             zipfile.ZipFile(stream) as archive,
         ):
             yield archive
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        KeyError,
+        EOFError,
+        UnicodeDecodeError,
+    ) as error:
         raise OSError(f"{path} is damaged: {error}; fetch it again") from error
     except (RuntimeError, lzma.LZMAError) as error:  # locked, or of a new kind
         raise OSError(
