@@ -66,7 +66,7 @@ def _check_window(updater, n_steps):
         n_updates = training.n_updates(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(
-                f"Masks of changing sparsity may have {_MOST_UPDATES:,} "
+                f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
                 f"updates. Received: settings for {n_updates:,} (set "
                 "UPDATE_INTERVAL or PRUNE_INTERVAL)"
             )

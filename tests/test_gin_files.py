@@ -1,7 +1,9 @@
 """Configuration files of users: includes, macros, and what they may call."""
 
 import sys
+import warnings
 
+import keras
 import pytest
 
 from rigl_tf import cli
@@ -260,6 +262,30 @@ def test_a_work_directory_runs_nothing_of_its_own(write, capsys, tmp_path):
     assert cli.main(["evaluate", "--workdir=w"]) == 2
     error = capsys.readouterr().err
     assert "config.gin, line 2" in error and "--import=os" in error
+    assert not (tmp_path / "evil").exists()
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_model_files_run_nothing_of_their_own(suffix, tmp_path, capsys):
+    mark = str(tmp_path / "evil")
+
+    model = keras.Sequential(
+        [
+            keras.Input((3,)),
+            keras.layers.Lambda(
+                lambda x: (open(mark, "ab").close(), x)[1], output_shape=(3,)
+            ),
+        ]
+    )
+    path = tmp_path / f"model.{suffix}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras.saving.save_model(model, path)
+    (tmp_path / "evil").unlink(missing_ok=True)
+    words = [f"--model={path}", "--input_shape=3"]
+    assert cli.main(["count", *words]) == 2
+    error = capsys.readouterr().err
+    assert "must be a .keras file" in error and error.count("\n") == 1
     assert not (tmp_path / "evil").exists()
 
 
