@@ -21,6 +21,7 @@ from rigl_tf import files
 from rigl_tf import jobs
 from rigl_tf import report_formats
 from rigl_tf import results
+from rigl_tf import run_files
 from rigl_tf import sweeps
 from rigl_tf import workdirs
 
@@ -181,7 +182,7 @@ def evaluate(arguments):
     """Evaluate the newest checkpoint of a run."""
     with failures.mistakes():
         workdir = files.path(arguments.workdir)
-        written = workdir / "config.gin"
+        written = workdir / run_files.CONFIG
         if not written.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a run. Received: "
@@ -205,7 +206,7 @@ def evaluate(arguments):
 def sample(arguments):
     """Let the language model of a finished run write."""
     with failures.mistakes():
-        path = files.path(arguments.workdir) / "model.keras"
+        path = files.path(arguments.workdir) / run_files.MODEL
         if not path.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a finished run. "
@@ -312,7 +313,7 @@ def _claim(stack, workdir, text):
 def _is_finished(workdir, text):
     """Require an own or new work directory; say whether the run is done."""
     workdirs.require_own(workdir, text)
-    return (workdir / "result.json").exists()
+    return run_files.is_finished(workdir)
 
 
 def _join_workers(addresses, index):

@@ -7,6 +7,7 @@ import sys
 
 from rigl_tf import checks
 from rigl_tf import config
+from rigl_tf import files
 from rigl_tf import signals
 from rigl_tf import workdirs
 
@@ -62,6 +63,7 @@ def of_training():
     except Exception as error:
         known = (
             checkpoints.CheckpointError,
+            files.DamagedFile,
             workdirs.WorkdirError,
             workers.ChiefRefused,
             FloatingPointError,

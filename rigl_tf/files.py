@@ -10,12 +10,25 @@ import io
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 
 # Local names of files that are being written.
 TEMPORARY = ".tmp-"
 # Of URLs, as far as etils knows them.
 _SCHEMES = ("gs", "s3")
+
+
+class DamagedFile(ValueError):
+    """A file does not hold what it should.
+
+    Args:
+        place: path of the file.
+        what: what is wrong with it, as a verb and its object.
+    """
+
+    def __init__(self, place, what):
+        super().__init__(f"{str(place)!r} {what}")
 
 
 def path(name):
@@ -76,23 +89,59 @@ def replacing(place):
         upload.replace(place)
 
 
-def remove_incomplete(directory):
-    """Delete what a killed process was writing into a directory."""
+def remove_incomplete(directory, is_own):
+    """Delete what a killed process was writing into a directory.
+
+    Args:
+        directory: its path, which need not exist.
+        is_own: function that says whether we write a file of a name.
+    """
     for leftover in directory.glob(f"{TEMPORARY}*"):
-        leftover.unlink()
+        name = leftover.name.removeprefix(TEMPORARY)
+        if is_own(name) and not leftover.is_dir():
+            leftover.unlink()
 
 
 def write_text(place, text):
     """Write a text file anew, see `replacing`."""
+    write_bytes(place, text.encode())
+
+
+def write_bytes(place, data):
+    """Write a file anew, see `replacing`."""
     with replacing(place) as temporary:
-        temporary.write_text(text)
+        temporary.write_bytes(data)
 
 
 def open_bytes(place):
-    """Open a file for reading at any position."""
-    return (
-        open(place, "rb") if is_local(place) else io.BytesIO(place.read_bytes())
-    )
+    """Open a file for reading at any position.
+
+    Raises:
+        DamagedFile: the path is that of a directory, a pipe or a device.
+        OSError: it cannot be read.
+    """
+    if not is_local(place):
+        return io.BytesIO(place.read_bytes())
+    # Without O_NONBLOCK a pipe that nobody writes to would block for ever.
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DamagedFile(place, "must be a file; a directory or pipe is there")
+    return open(descriptor, "rb")
+
+
+def read_bytes(place):
+    """Return what a file holds; errors as `open_bytes`."""
+    with open_bytes(place) as stream:
+        return stream.read()
+
+
+def read_text(place):
+    """Return the text of a file in UTF-8; errors as `open_bytes`."""
+    try:
+        return read_bytes(place).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedFile(place, f"must be text in UTF-8 ({error})") from error
 
 
 def find(directory, name):

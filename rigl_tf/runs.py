@@ -15,6 +15,7 @@ from rigl_tf import mask_statistics
 from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
+from rigl_tf import run_files
 from rigl_tf import shapes
 
 
@@ -64,7 +65,7 @@ def train(job, workdir, built=None, should_stop=None):
         result = _result(job, data, trainer, statistics, means)
         result.update(exports.timing_fields(trainer, result, began))
         result.update(exports.export(trainer, workdir))
-        exports.write_json(workdir / "result.json", result)
+        exports.write_json(workdir / run_files.RESULT, result)
         return result
 
     return trainer.workers.from_chief(write)
@@ -91,7 +92,7 @@ def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
     data, trainer = job.build()
     if batch_statistics:
         batch_norms.use_batch_statistics(trainer.model)
-    store = checkpoints.Checkpoints(workdir / "checkpoints")
+    store = checkpoints.Checkpoints(workdir / run_files.CHECKPOINT_DIRECTORY)
     step = checkpoints.resume(trainer, store, step=step)
     if step is None:
         raise FileNotFoundError(
@@ -120,9 +121,7 @@ def _begin(workdir, trainer, actions):
     step = checkpoints.resume(trainer, actions[-1].checkpoints, actions)
 
     def prepare():
-        callbacks.forget_after(
-            step, workdir / "metrics.jsonl", workdir / "masks"
-        )
+        callbacks.forget_after(step, workdir)
         for action in actions if step is None else ():
             action.on_begin(trainer)
 
@@ -131,7 +130,7 @@ def _begin(workdir, trainer, actions):
 
 def _callbacks(job, workdir, statistics, test):
     """List the callbacks of a run; the last one saves its checkpoints."""
-    lines = workdir / "metrics.jsonl"
+    lines = workdir / run_files.METRICS
     actions = [
         callbacks.LogMetrics(
             lines,
@@ -148,14 +147,18 @@ def _callbacks(job, workdir, statistics, test):
         actions.append(callbacks.Evaluate(lines, job.evaluate_interval, test))
     if job.record_masks and job.updater is not None:
         actions.append(
-            callbacks.RecordMasks(workdir / "masks", job.log_interval)
+            callbacks.RecordMasks(
+                workdir / run_files.MASK_DIRECTORY, job.log_interval
+            )
         )
     if job.tensorboard:
         actions.append(
             callbacks.TensorBoard(workdir / "tensorboard", job.log_interval)
         )
     store = checkpoints.Checkpoints(
-        workdir / "checkpoints", job.keep_checkpoints, job.keep_checkpoint_every
+        workdir / run_files.CHECKPOINT_DIRECTORY,
+        job.keep_checkpoints,
+        job.keep_checkpoint_every,
     )
     actions.append(
         callbacks.SaveCheckpoints(store, job.checkpoint_interval, actions)

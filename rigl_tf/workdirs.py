@@ -2,12 +2,12 @@
 
 import contextlib
 import fcntl
+import os
 import re
 
 from rigl_tf import files
+from rigl_tf import run_files
 
-_LOCK = ".lock"
-_CONFIG = "config.gin"
 # What a run may change when it goes on: where it computes, not what.
 _MOVABLE = re.compile(
     r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS) ="
@@ -30,13 +30,14 @@ def claim(directory, config_text):
     Raises:
         WorkdirError: another process holds the directory, it belongs to another
             configuration, or it is no work directory.
+        files.DamagedFile: something stands where a run writes its files.
         OSError: it cannot be written.
     """
     directory = files.path(directory)
     require_own(directory, config_text)
     directory.mkdir(parents=True, exist_ok=True)
     with _lock(directory):
-        config = directory / _CONFIG
+        config = directory / run_files.CONFIG
         if not config.exists():
             files.write_text(config, config_text)
         yield directory
@@ -48,7 +49,9 @@ def _lock(directory):
     if not files.is_local(directory):  # object stores have no locks
         yield
         return
-    with open(directory / _LOCK, "w") as lock:
+    # It is made if need be, but what a link leads to is not emptied.
+    flags = os.O_RDWR | os.O_CREAT
+    with open(os.open(directory / run_files.LOCK, flags, 0o666)) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -70,9 +73,10 @@ def require_own(directory, config_text):
             "`--workdir` must be a directory. Received: "
             f"{str(directory)!r}, which is a file"
         )
-    config = directory / _CONFIG
+    run_files.require_places(directory)
+    config = directory / run_files.CONFIG
     if config.exists():
-        written = set(_settings(config.read_text()))
+        written = set(_settings(files.read_text(config)))
         wanted = set(_settings(config_text))
         differing = sorted(wanted - written) + sorted(written - wanted)
         if differing:
@@ -84,12 +88,13 @@ def require_own(directory, config_text):
                 f"{'; '.join(here) or 'nothing'}. Name another --workdir"
             )
     elif directory.exists() and any(
-        path.name != _LOCK and not path.name.startswith(files.TEMPORARY)
+        path.name != run_files.LOCK
+        and not path.name.startswith(files.TEMPORARY)
         for path in directory.iterdir()
     ):
         raise WorkdirError(
-            f"{str(directory)!r} holds files, but no {_CONFIG}: it is no work "
-            "directory. Name another --workdir"
+            f"{str(directory)!r} holds files, but no {run_files.CONFIG}: it is "
+            "no work directory. Name another --workdir"
         )
 
 

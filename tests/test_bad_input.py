@@ -357,6 +357,6 @@ def test_a_full_disk_is_told_and_nothing_is_lost(unfinished, capsys):
         error = capsys.readouterr().err
         assert "No space left" in error and error.count("\n") == 1
         assert not (disk / "w" / "result.json").exists()
-        assert not list((disk / "w").rglob(".*.tmp"))
+        assert not list((disk / "w").rglob(".tmp-*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)
