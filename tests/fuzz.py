@@ -199,12 +199,12 @@ class Runs:
     """
 
     def __init__(self, root):
-        self._root = pathlib.Path(root)
+        self.root = pathlib.Path(root)
         self._words = ["train", *_WORDS, "models.mlp.hidden=(8,)"]
         self._finished = self._made("finished", self._words)
         other = ["train", *_WORDS, "models.mlp.hidden=(6,)", "SEED=1"]
         self._neighbor = self._made("neighbor", other)
-        self._interrupted = self._root / "interrupted"
+        self._interrupted = self.root / "interrupted"
         shutil.copytree(self._finished, self._interrupted)
         for pattern in ("*.json", "*.keras", "*.npz", "*.png", "*/*12.npz"):
             for path in self._interrupted.glob(pattern):
@@ -214,16 +214,16 @@ class Runs:
         metrics.write_bytes(b"".join(lines[:2]) + lines[2][:20])
 
     def _made(self, name, words):
-        workdir = f"--workdir={self._root / name}"
+        workdir = f"--workdir={self.root / name}"
         for line in (words, ["connectivity"]):
             code, error, raised = run([*line, workdir])
             if code != 0:
                 raise RuntimeError(raised or error)
-        return self._root / name
+        return self.root / name
 
     def case(self, rng):
         """Damage a copy of a run; return a `Case` with a command for it."""
-        root = self._root / "case"
+        root = self.root / "case"
         shutil.rmtree(root, ignore_errors=True)
         done = rng.random() < 0.6
         source = self._finished if done else self._interrupted
@@ -296,11 +296,11 @@ class Runs:
 
     def _differing(self, workdir):
         """Compare what a resumed run has come to with the undamaged one."""
+        now = digests(workdir)
         return [
             f"{name} is not that of the undamaged run"
-            for name in ("masks.npz", "packed.npz")
-            if (workdir / name).read_bytes()
-            != (self._finished / name).read_bytes()
+            for name in changed(digests(self._finished), now)
+            if name in ("masks.npz", "packed.npz")
         ]
 
 
