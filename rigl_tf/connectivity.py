@@ -54,8 +54,8 @@ def draw(workdir):
     files.write_text(
         workdir / run_files.CONNECTIVITY, json.dumps(summary) + "\n"
     )
-    strip = workdir / "connectivity.png"
-    movie = workdir / "connectivity.gif"
+    strip = workdir / run_files.STRIP
+    movie = workdir / run_files.MOVIE
     with files.replacing(strip) as temporary:
         _draw_strip(temporary, title, steps, counts, shares, frame)
     with files.replacing(movie) as temporary:
@@ -95,7 +95,7 @@ def _load(workdir):
     result = run_files.read_result(
         path, ["input_shape", "layers", "updater", "task", "sparsity"]
     )
-    if len(result["input_shape"]) < 2:
+    if len(result["input_shape"]) < 2 or None in result["input_shape"]:
         raise ValueError(
             "`connectivity` draws inputs that are images. Received: inputs of "
             f"shape {result['input_shape']}"

@@ -177,10 +177,8 @@ def load(path):
 
     Raises:
         ValueError: Keras cannot load it.
-        FileNotFoundError: it does not exist.
     """
-    with files.open_bytes(files.path(path)):  # Keras would wait for a pipe
-        pass
+    files.require_file(files.path(path))  # Keras would wait for a pipe
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras and zipfile raise many kinds

@@ -10,7 +10,6 @@ import io
 import os
 import pathlib
 import shutil
-import stat
 import tempfile
 
 # Local names of files that are being written.
@@ -113,21 +112,23 @@ def write_bytes(place, data):
         temporary.write_bytes(data)
 
 
+def require_file(place):
+    """Raise `DamagedFile` if a path is that of a directory, pipe or device."""
+    if is_local(place) and place.exists() and not place.is_file():
+        raise DamagedFile(place, "must be a file; a directory or pipe is there")
+
+
 def open_bytes(place):
     """Open a file for reading at any position.
 
     Raises:
-        DamagedFile: the path is that of a directory, a pipe or a device.
+        DamagedFile: the path is that of a directory, pipe or device.
         OSError: it cannot be read.
     """
-    if not is_local(place):
-        return io.BytesIO(place.read_bytes())
-    # Without O_NONBLOCK a pipe that nobody writes to would block for ever.
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise DamagedFile(place, "must be a file; a directory or pipe is there")
-    return open(descriptor, "rb")
+    require_file(place)  # opening a pipe that nobody writes to would block
+    return (
+        open(place, "rb") if is_local(place) else io.BytesIO(place.read_bytes())
+    )
 
 
 def read_bytes(place):

@@ -17,8 +17,10 @@ MODEL = "model.keras"
 MASKS = "masks.npz"
 PACKED = "packed.npz"
 CONNECTIVITY = "connectivity.json"
+STRIP, MOVIE = "connectivity.png", "connectivity.gif"
 LOCK = ".lock"
-FILES = (CONFIG, METRICS, RESULT, MODEL, MASKS, PACKED, CONNECTIVITY, LOCK)
+FILES = (CONFIG, METRICS, RESULT, MODEL, MASKS, PACKED, CONNECTIVITY)
+FILES += (STRIP, MOVIE, LOCK)
 CHECKPOINT_DIRECTORY = "checkpoints"
 MASK_DIRECTORY = "masks"
 DIRECTORIES = (CHECKPOINT_DIRECTORY, MASK_DIRECTORY)
@@ -131,6 +133,10 @@ _SIZES = _Kind(
     "a list of integers of 1 or more",
     _is_list_of(lambda v: _is_count(v) and v > 0),
 )
+_OPEN_SIZES = _Kind(
+    "a list of integers of 1 or more, or null",
+    _is_list_of(lambda v: v is None or _is_count(v) and v > 0),
+)
 _FRACTIONS = _Kind("a list of numbers in [0, 1]", _is_list_of(_FRACTION.holds))
 _LAYER = {
     "name": _TEXT,
@@ -179,7 +185,7 @@ _RESULT = {
     "bits_per_character": _NUMBER,
     "seed": _COUNT,
     "start": _Kind("an object of strings", _is_start),
-    "input_shape": _SIZES,
+    "input_shape": _OPEN_SIZES,
     "layers": _Kind(
         f"a list of objects with {', '.join(_LAYER)}", _is_list_of(_is_layer)
     ),
