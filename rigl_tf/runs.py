@@ -46,7 +46,7 @@ def train(job, workdir, built=None, should_stop=None):
     actions = _callbacks(job, workdir, statistics, test)
     saver = actions[-1]
     trainer.reset_totals(len(actions))
-    _begin(workdir, trainer, actions)
+    _begin(workdir, trainer, actions, job.total_steps)
     batches = job.hardware.batches(
         trainer.strategy,
         functools.partial(
@@ -116,9 +116,14 @@ def _test_batches(job, data, trainer):
     )
 
 
-def _begin(workdir, trainer, actions):
+def _begin(workdir, trainer, actions, n_steps):
     """Go on from the newest checkpoint, or begin."""
     step = checkpoints.resume(trainer, actions[-1].checkpoints, actions)
+    if step is not None and step > n_steps:
+        raise checkpoints.CheckpointError(
+            f"{str(workdir)!r} has a checkpoint of step {step}, but the run "
+            f"ends at step {n_steps}: it is another run's, move it away"
+        )
 
     def prepare():
         callbacks.forget_after(step, workdir)

@@ -236,6 +236,17 @@ def test_training_goes_on_beside_what_is_not_its_own(unfinished, finished):
         assert ours == (finished / name).read_bytes()
 
 
+def test_a_checkpoint_after_the_last_step_is_refused(unfinished, capsys):
+    with np.load(unfinished / "checkpoints/00000006.npz") as archive:
+        arrays = dict(archive)
+    step = arrays[":trainer/step"]
+    arrays[":trainer/step"] = np.full_like(step, 99)
+    archives.write(unfinished / "checkpoints/00000099.npz", arrays)
+    words = ["train", *RIGL, f"--workdir={unfinished}"]
+    message = "a checkpoint of step 99, but the run ends at step 12"
+    expect_line(words, message, unfinished, capsys)
+
+
 def test_a_lock_that_is_a_link_is_not_emptied(unfinished, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     (unfinished / ".lock").unlink()
@@ -269,6 +280,11 @@ BITS = {"bits:a": np.array([255, 128], "uint8"), "shape:a": np.array([3, 3])}
         ({"shape:a": np.array([3, 3.0])}, "as int64 of shape .n., has float64"),
         ({"shape:a": np.array([3, -3])}, "one bit per weight"),
         ({"shape:a": np.array([3, 0])}, "one bit per weight"),
+        ({"shape:a": np.array([-3, -3])}, "one bit per weight"),
+        (
+            {"shape:a": np.array([3, 0]), "bits:a": np.zeros(0, "uint8")},
+            "one bit per weight",
+        ),
         ({"shape:a": np.array([10**12, 10**12])}, "one bit per weight"),
         ({"bits:b": np.array([1], "uint8")}, "lacks the entry 'shape:b'"),
     ],
