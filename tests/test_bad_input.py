@@ -1,6 +1,7 @@
 """A hundred mistakes: one clear line, exit code 2, nothing written."""
 
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -342,6 +343,21 @@ def spoil(path, how):
         np.savez(path, weights=np.ones(3))
         return
     path.write_bytes(bytes(data))
+
+
+def test_what_cannot_be_written_leaves_no_part(tmp_path, capsys):
+    """Let no file grow beyond 500 kB; a checkpoint is larger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        code = cli.main([*AGAIN, f"--workdir={tmp_path / 'w'}"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert "File too large" in error and error.count("\n") == 1
+    assert not list((tmp_path / "w/checkpoints").iterdir())
+    assert not (tmp_path / "w/result.json").exists()
 
 
 def test_a_full_disk_is_told_and_nothing_is_lost(unfinished, capsys):

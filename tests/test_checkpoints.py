@@ -208,6 +208,14 @@ def test_half_a_line_at_the_end_is_cut(torn, tmp_path, caplog):
     assert not caplog.text
 
 
+def test_a_file_without_later_lines_is_not_written_again(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(FIRST + ODD[0] + SECOND)
+    before = metrics.stat().st_ino
+    callbacks.forget_after(20, tmp_path)
+    assert metrics.stat().st_ino == before
+
+
 def test_a_line_without_its_end_is_completed(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(FIRST + SECOND.strip())

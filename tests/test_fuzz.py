@@ -13,9 +13,9 @@ def runs(tmp_path_factory):
 
 
 def test_damaged_files_end_in_a_line_and_change_nothing(runs, capfd):
-    counts = fuzz.drive(runs.case, 20, seed=5)
+    counts = fuzz.drive(runs.case, 15, seed=5)
     assert "bad" not in counts, capfd.readouterr().out
-    assert counts[0] > 3 and counts[2] > 3, counts
+    assert counts[0] > 2 and counts[2] > 2, counts
 
 
 @pytest.mark.parametrize(
