@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 
 import fuzz
 import numpy as np
@@ -324,6 +325,41 @@ def test_entries_of_another_length_or_format_are_refused(how, tmp_path):
     with archives.reading(path) as archive:
         with pytest.raises(files.DamagedFile, match="a.npz' ha|a.npz' holds"):
             archive.read("a", (4,), "float32")
+
+
+@pytest.mark.parametrize("offset", [0, 5, -10, 10**6, 2**63, 2**64 - 1])
+def test_entries_that_lie_elsewhere_are_refused(offset, tmp_path):
+    path = tmp_path / "a.npz"
+    for _ in range(2):  # the length is known from the first
+        size = path.stat().st_size if path.exists() else 0
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("b.npy", b"other")
+            archive.writestr("a.npy", fuzz.damage._npy(np.ones(4, "float32")))
+            place = size + offset if offset < 0 else offset
+            archive.filelist[1].header_offset = max(place, 0)
+    with pytest.raises(files.DamagedFile, match="a.npz' is damaged"):
+        with archives.reading(path) as archive:
+            archive.read("a", (4,), "float32")
+
+
+def test_no_byte_of_an_archive_ends_in_another_error(tmp_path):
+    path = tmp_path / "a.npz"
+    array = np.arange(4, dtype="float32")
+    archives.write(path, {"a": array, "b": array})
+    intact, n_damaged = path.read_bytes(), 0
+    for position in range(len(intact)):
+        for value in (0, 1, 255):
+            data = bytearray(intact)
+            data[position] = value
+            path.write_bytes(bytes(data))
+            try:
+                with archives.reading(path) as archive:
+                    found = archive.read("a", (4,), "float32")
+            except files.DamagedFile:
+                n_damaged += 1
+            else:
+                np.testing.assert_array_equal(found, array)
+    assert n_damaged > len(intact) / 4
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
