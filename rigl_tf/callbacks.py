@@ -5,6 +5,7 @@ import json
 import sys
 import time
 
+from absl import logging
 import keras
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import mask_files
 from rigl_tf import metrics
+from rigl_tf import run_files
 
 
 class Callback:
@@ -192,7 +194,7 @@ class RecordMasks(Callback):
         """Save the masks."""
         masks = {item.path: item.mask.numpy() for item in trainer.kernels}
         self._directory.mkdir(parents=True, exist_ok=True)
-        mask_files.save(self._directory / f"{step:08d}.npz", masks)
+        mask_files.save(run_files.numbered(self._directory, step), masks)
 
 
 class SaveCheckpoints(Callback):
@@ -261,35 +263,53 @@ class TensorBoard(Callback):
 
 def append_json_line(path, record):
     """Append one JSON object to a file of them."""
-    with path.open("a") as stream:
+    with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(record) + "\n")
 
 
-def forget_after(step, metrics_path, masks_directory):
+def forget_after(step, workdir):
     """Delete what an interrupted run wrote after its newest checkpoint.
+
+    Of metrics.jsonl that is every line of a later step, and a last line that
+    lacks its end; all others stay byte for byte. So do whole lines that are
+    none of ours, of which a warning tells. Files are read before the first is
+    changed.
 
     Args:
         step: step of the checkpoint; None for none.
-        metrics_path: file of JSON lines; a last, partial line goes too.
-        masks_directory: directory of recorded masks.
+        workdir: path of the work directory.
+
+    Raises:
+        files.DamagedFile: metrics.jsonl is no file.
     """
     last = -1 if step is None else step
+    metrics_path = workdir / run_files.METRICS
+    masks_directory = workdir / run_files.MASK_DIRECTORY
     if metrics_path.exists():
-        kept = [
-            line
-            for line in metrics_path.read_text(encoding="utf-8").splitlines()
-            if _step_of(line) <= last
-        ]
-        files.write_text(metrics_path, "".join(f"{line}\n" for line in kept))
-    for directory in (metrics_path.parent, masks_directory):
-        files.remove_incomplete(directory)
-    for file in masks_directory.glob("*.npz"):
-        if int(file.stem) > last:
-            file.unlink()
+        _cut_lines(metrics_path, last)
+    run_files.remove_incomplete(workdir)
+    for recorded in run_files.steps(masks_directory):
+        if recorded > last:
+            run_files.numbered(masks_directory, recorded).unlink()
 
 
-def _step_of(line):
-    try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return float("inf")
+def _cut_lines(path, last):
+    """Cut the lines of later steps, and half a line at the end."""
+    lines = run_files.read_metrics(path)
+    kept = [
+        (line, record)
+        for line, record in lines
+        if (record["step"] <= last if record else line.endswith(b"\n"))
+    ]
+    text = b"".join(line for line, _ in kept)
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    if text != b"".join(line for line, _ in lines):
+        files.write_bytes(path, text)
+    n_foreign = sum(record is None for _, record in kept)
+    if n_foreign:
+        logging.warning(
+            "%s: %d lines are no objects with a step; they stay as they are",
+            path,
+            n_foreign,
+        )

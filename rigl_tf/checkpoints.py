@@ -8,17 +8,14 @@ file is complete or absent, because it is renamed into place after it has
 reached the disk.
 """
 
-import zipfile
-import zlib
-
 from absl import logging
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import archives
 from rigl_tf import files
+from rigl_tf import run_files
 from rigl_tf import structure
-
-_SUFFIX = ".npz"
 
 
 class CheckpointError(ValueError):
@@ -41,8 +38,7 @@ class Checkpoints:
 
     def steps(self):
         """List the steps that have a file, oldest first."""
-        found = self._directory.glob(f"*{_SUFFIX}")
-        return sorted(int(f.stem) for f in found if f.stem.isdigit())
+        return run_files.steps(self._directory)
 
     def save(self, step, arrays):
         """Write a checkpoint, then delete those that need not be kept.
@@ -56,20 +52,20 @@ class Checkpoints:
                 checkpoints are left as they are.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (
-            files.replacing(self._path(step)) as temporary,
-            open(temporary, "wb") as stream,
-        ):
-            np.savez(stream, **{f":{n}": a for n, a in arrays.items()})
+        named = {f":{name}": array for name, array in arrays.items()}
+        archives.write(self._path(step), named)
         self._delete_old(step)
 
     def load_newest(self, expected, others=False):
         """Read the newest intact checkpoint; warn of every newer bad one.
 
+        No file is changed.
+
         Args:
-            expected: dictionary from name to shape of what is required.
+            expected: dictionary from name to the `(shape, dtype)` that is
+                required, as `archives.kinds` returns it.
             others: whether other entries are allowed, as for a reader that is
-                not the owner of the run; leftovers are then left alone.
+                not the owner of the run; they are not read.
 
         Returns:
             `(step, arrays)`, or None if there is no checkpoint at all.
@@ -77,17 +73,14 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints, and all are bad.
         """
-        if not others:  # another process may be writing
-            files.remove_incomplete(self._directory)
         steps = self.steps()
         problem = ""
         for step in reversed(steps):
-            path = self._path(step)
             try:
-                return step, _read(path, expected, others)
-            except (CheckpointError, OSError) as error:
-                problem = f"{path}: {error}"
-                logging.warning("Passing over checkpoint %s", problem)
+                return step, self._read(step, expected, others)
+            except (files.DamagedFile, OSError) as error:
+                problem = str(error)
+                logging.warning("Passing over a checkpoint: %s", problem)
         if steps:
             raise CheckpointError(
                 f"None of {len(steps)} checkpoints can be used: {problem}. "
@@ -107,7 +100,7 @@ class Checkpoints:
 
         Raises:
             FileNotFoundError: there is no such checkpoint.
-            CheckpointError: it cannot be used.
+            files.DamagedFile: it cannot be used.
         """
         steps = self.steps()
         if not steps or (step is not None and step not in steps):
@@ -117,14 +110,32 @@ class Checkpoints:
                 "(KEEP_CHECKPOINT_EVERY keeps more of them). "
                 f"Received: step={step}"
             )
-        path = self._path(steps[-1] if step is None else step)
-        try:
-            return _read(path, expected, others=True)
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from None
+        step = steps[-1] if step is None else step
+        return self._read(step, expected, others=True)
+
+    def _read(self, step, expected, others):
+        """Read and check one file."""
+        path = self._path(step)
+        with archives.reading(path) as archive:
+            held = {name.removeprefix(":") for name in archive.names}
+            missing, foreign = expected.keys() - held, held - expected.keys()
+            if missing:
+                raise files.DamagedFile(
+                    path, f"belongs to another run (lacks {min(missing)})"
+                )
+            if foreign and not others:
+                raise files.DamagedFile(
+                    path, f"belongs to another run (has {min(foreign)})"
+                )
+            arrays = {
+                name: archive.read(f":{name}", shape, dtype)
+                for name, (shape, dtype) in expected.items()
+            }
+        _require_counters(path, step, arrays)
+        return arrays
 
     def _path(self, step):
-        return self._directory / f"{step:08d}{_SUFFIX}"
+        return run_files.numbered(self._directory, step)
 
     def _delete_old(self, newest):
         for step in self.steps():
@@ -166,16 +177,18 @@ def arrays_of(trainer, callbacks):
     Returns:
         dictionary from name to array.
     """
-    arrays = {
-        name: _bits_if_foreign(variable.numpy())
-        for name, variable in variables_of(trainer).items()
-    }
+    arrays = as_arrays(variables_of(trainer))
     arrays["loop/totals"] = trainer.totals
     arrays["loop/n_batches"] = np.asarray(trainer.n_batches)
     for index, callback in enumerate(callbacks):
         for name, array in callback.state().items():
             arrays[f"callback/{index}/{name}"] = np.asarray(array)
     return arrays
+
+
+def as_arrays(variables):
+    """Return the arrays that a checkpoint holds of variables, by name."""
+    return {n: _bits_if_foreign(v.numpy()) for n, v in variables.items()}
 
 
 def resume(trainer, checkpoints, callbacks=None, step=None):
@@ -196,8 +209,10 @@ def resume(trainer, checkpoints, callbacks=None, step=None):
         FileNotFoundError: there is none of that step.
     """
     expected = {
-        name: array.shape
-        for name, array in arrays_of(trainer, callbacks or []).items()
+        name: kind
+        for name, kind in archives.kinds(
+            arrays_of(trainer, callbacks or [])
+        ).items()
         if callbacks is not None or not name.startswith("loop/")
     }
 
@@ -239,31 +254,18 @@ def _bits_if_foreign(array):
     return array.view(np.uint16) if array.dtype.kind == "V" else array
 
 
-def _read(path, expected, others):
-    """Read and check one file."""
-    try:
-        # NumPy leaves a damaged file open if it is given a path.
-        with files.open_bytes(path) as stream, np.load(stream) as archive:
-            arrays = {n.removeprefix(":"): archive[n] for n in archive.files}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        KeyError,
-        IndexError,
-    ) as error:
-        raise CheckpointError(f"the file is damaged ({error})") from None
-    missing = expected.keys() - arrays.keys()
-    foreign = set() if others else arrays.keys() - expected.keys()
-    if missing or foreign:
-        what = f"lacks {min(missing)}" if missing else f"has {min(foreign)}"
-        raise CheckpointError(f"it belongs to another run ({what})")
-    for name, shape in expected.items():
-        if arrays[name].shape != tuple(shape):
-            raise CheckpointError(
-                "it belongs to another run "
-                f"({name} has shape {arrays[name].shape}, not {tuple(shape)})"
+def _require_counters(path, step, arrays):
+    """Require counters that a run can have after so many steps."""
+    # A step takes a batch, and an update before or after it another.
+    at_most = 2 * step + 1
+    for name, low, high in (
+        ("trainer/step", step, step),
+        ("trainer/last_update_step", -1, step),
+        ("trainer/last_done_step", -1, step),
+        ("trainer/skipped_updates", 0, at_most),
+        ("loop/n_batches", 0, at_most),
+    ):
+        if name in arrays and not low <= int(arrays[name]) <= high:
+            raise files.DamagedFile(
+                path, f"has {name}={int(arrays[name])} after {step} steps"
             )
-    return arrays

@@ -19,6 +19,7 @@ from rigl_tf import launch
 from rigl_tf import queues
 from rigl_tf import report_formats
 from rigl_tf import results
+from rigl_tf import run_files
 from rigl_tf import sweeps
 from rigl_tf import trust
 
@@ -174,7 +175,7 @@ def evaluate(arguments):
     """Evaluate the newest checkpoint of a run."""
     with failures.mistakes():
         workdir = files.path(arguments.workdir)
-        written = workdir / "config.gin"
+        written = workdir / run_files.CONFIG
         if files.is_local(written):
             written = written.absolute()  # no setting, whatever its name
         if not written.exists():
@@ -202,7 +203,7 @@ def evaluate(arguments):
 def sample(arguments):
     """Let the language model of a finished run write."""
     with failures.mistakes():
-        path = files.path(arguments.workdir) / "model.keras"
+        path = files.path(arguments.workdir) / run_files.MODEL
         if not path.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a finished run. "

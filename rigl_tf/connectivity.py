@@ -6,11 +6,13 @@ As in the figure of the authors' blog post (Evci & Castro 2020).
 """
 
 import json
+import math
 
 import numpy as np
 
 from rigl_tf import files
 from rigl_tf import mask_files
+from rigl_tf import run_files
 
 _BACKGROUND = "#0b0b14"
 _TEXT = "#e8e6e3"
@@ -49,9 +51,11 @@ def draw(workdir):
             "pip install rigl-tf[plots]"
         ) from error
     summary = {"frame": frame, "steps": steps, "edge_shares": shares}
-    files.write_text(workdir / "connectivity.json", json.dumps(summary) + "\n")
-    strip = workdir / "connectivity.png"
-    movie = workdir / "connectivity.gif"
+    files.write_text(
+        workdir / run_files.CONNECTIVITY, json.dumps(summary) + "\n"
+    )
+    strip = workdir / run_files.STRIP
+    movie = workdir / run_files.MOVIE
     with files.replacing(strip) as temporary:
         _draw_strip(temporary, title, steps, counts, shares, frame)
     with files.replacing(movie) as temporary:
@@ -70,42 +74,65 @@ def edge_share(image, frame):
     Args:
         image: connections per pixel, [height, width].
         frame: width of the outer frame [pixels].
+
+    Returns:
+        number in [0, 1]; 0 for an image without connections.
     """
     inner = image[frame:-frame, frame:-frame].sum()
-    return float(1 - inner / image.sum())
+    total = image.sum()
+    return float(1 - inner / total) if total else 0.0
 
 
 def _load(workdir):
     """Read title, steps [n] and connections per pixel [n, height, width]."""
-    found = sorted((workdir / "masks").glob("*.npz"))
-    result = workdir / "result.json"
-    if not found or not result.exists():
+    directory = workdir / run_files.MASK_DIRECTORY
+    steps, path = run_files.steps(directory), workdir / run_files.RESULT
+    if not steps or not path.exists():
         raise FileNotFoundError(
             "`connectivity` needs a finished run with recorded masks. Received:"
             f" {str(workdir)!r}; train with RECORD_MASKS=True"
         )
-    result = json.loads(result.read_text(encoding="utf-8"))
-    if len(result["input_shape"]) < 2:
+    result = run_files.read_result(
+        path, ["input_shape", "layers", "updater", "task", "sparsity"]
+    )
+    if len(result["input_shape"]) < 2 or None in result["input_shape"]:
         raise ValueError(
             "`connectivity` draws inputs that are images. Received: inputs of "
             f"shape {result['input_shape']}"
         )
+    if not result["layers"]:
+        raise files.DamagedFile(path, "must name the masked layers, has none")
     height, width, *channels = result["input_shape"]
     name = result["layers"][0]["name"]
     shape = result["layers"][0]["shape"]
-    if shape[:-1] != [height * width * int(np.prod(channels))]:
+    if shape[:-1] != [height * width * math.prod(channels)]:
         raise ValueError(
             "`connectivity` draws a dense layer on the pixels. Received: "
             f"kernel {name!r} of shape {shape} on inputs of shape "
             f"{result['input_shape']}"
         )
-    counts = [mask_files.load(file)[name].sum(axis=1) for file in found]
-    images = np.reshape(counts, (len(found), height, width, -1)).sum(axis=-1)
+    counts = [
+        _first_mask(run_files.numbered(directory, step), name, shape).sum(
+            axis=1
+        )
+        for step in steps
+    ]
+    images = np.reshape(counts, (len(steps), height, width, -1)).sum(axis=-1)
     title = (
         f"{result['updater']} on {result['task']}, "
         f"{100 * result['sparsity']:g} % sparse"
     )
-    return title, [int(file.stem) for file in found], images
+    return title, steps, images
+
+
+def _first_mask(path, name, shape):
+    """Read the mask of a kernel of a known shape."""
+    mask = mask_files.load(path).get(name)
+    if mask is None or list(mask.shape) != shape:
+        raise files.DamagedFile(
+            path, f"must hold a mask of {name!r} of shape {shape}, has none"
+        )
+    return mask
 
 
 def _draw_strip(path, title, steps, counts, shares, frame):
@@ -147,8 +174,8 @@ def _draw_strip(path, title, steps, counts, shares, frame):
         s=18,
         zorder=3,
     )
-    axes.set_xlim(steps[0], steps[-1])
-    axes.set_ylim(0, 1.15 * max(shares))
+    axes.set_xlim(steps[0], max(steps[-1], steps[0] + 1))
+    axes.set_ylim(0, 1.15 * max(max(shares), 0.01))
     pixels = "pixel" if frame == 1 else f"{frame} pixels"
     axes.set_ylabel(f"share in the\nouter {pixels}", color=_TEXT, fontsize=9)
     axes.set_xlabel("step", color=_TEXT, fontsize=9, labelpad=1)
@@ -157,7 +184,10 @@ def _draw_strip(path, title, steps, counts, shares, frame):
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color("#55535a")
     figure.suptitle(
-        f"Connections per input pixel: {title}", color=_TEXT, fontsize=13
+        f"Connections per input pixel: {title}",
+        color=_TEXT,
+        fontsize=13,
+        parse_math=False,
     )
     figure.savefig(path, dpi=150, facecolor=_BACKGROUND)
     plt.close(figure)

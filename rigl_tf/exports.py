@@ -16,6 +16,7 @@ from rigl_tf import mask_files
 from rigl_tf import masking
 from rigl_tf import masks
 from rigl_tf import packed
+from rigl_tf import run_files
 from rigl_tf import structure
 from rigl_tf.accounting import sizes
 from rigl_tf.accounting import training
@@ -177,6 +178,7 @@ def load(path):
     Raises:
         ValueError: Keras cannot load it.
     """
+    files.require_file(files.path(path))  # Keras would wait for a pipe
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # Keras and zipfile raise many kinds
@@ -264,7 +266,7 @@ def export(trainer, workdir):
         dictionary with "file_bytes", the size of model.keras, and
         "packed_bytes", that of packed.npz.
     """
-    path = workdir / "model.keras"
+    path = workdir / run_files.MODEL
     model = trainer.model
     if trainer.kernels:
         model = masking.strip(model)
@@ -273,11 +275,11 @@ def export(trainer, workdir):
     if not trainer.kernels:
         return {"file_bytes": files.size(path)}
     arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
-    mask_files.save(workdir / "masks.npz", arrays)
-    packed.save(workdir / "packed.npz", model)
+    mask_files.save(workdir / run_files.MASKS, arrays)
+    packed.save(workdir / run_files.PACKED, model)
     return {
         "file_bytes": files.size(path),
-        "packed_bytes": files.size(workdir / "packed.npz"),
+        "packed_bytes": files.size(workdir / run_files.PACKED),
     }
 
 

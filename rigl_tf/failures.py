@@ -6,6 +6,7 @@ import signal
 import sys
 
 from rigl_tf import checks
+from rigl_tf import files
 from rigl_tf import messages
 from rigl_tf import signals
 from rigl_tf import workdirs
@@ -71,6 +72,7 @@ def of_training():
     except Exception as error:
         known = (
             checkpoints.CheckpointError,
+            files.DamagedFile,
             workdirs.WorkdirError,
             workers.ChiefRefused,
             FloatingPointError,

@@ -18,6 +18,18 @@ TEMPORARY = ".tmp-"
 _SCHEMES = ("gs", "s3")
 
 
+class DamagedFile(ValueError):
+    """A file does not hold what it should.
+
+    Args:
+        place: path of the file.
+        what: what is wrong with it, as a verb and its object.
+    """
+
+    def __init__(self, place, what):
+        super().__init__(f"{str(place)!r} {what}")
+
+
 def path(name):
     """Return a path object for a local name or a URL.
 
@@ -76,23 +88,61 @@ def replacing(place):
         upload.replace(place)
 
 
-def remove_incomplete(directory):
-    """Delete what a killed process was writing into a directory."""
+def remove_incomplete(directory, is_own):
+    """Delete what a killed process was writing into a directory.
+
+    Args:
+        directory: its path, which need not exist.
+        is_own: function that says whether we write a file of a name.
+    """
     for leftover in directory.glob(f"{TEMPORARY}*"):
-        leftover.unlink()
+        name = leftover.name.removeprefix(TEMPORARY)
+        if is_own(name) and not leftover.is_dir():
+            leftover.unlink()
 
 
 def write_text(place, text):
     """Write a text file anew, see `replacing`."""
+    write_bytes(place, text.encode())
+
+
+def write_bytes(place, data):
+    """Write a file anew, see `replacing`."""
     with replacing(place) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
+
+
+def require_file(place):
+    """Raise `DamagedFile` if a path is that of a directory, pipe or device."""
+    if is_local(place) and place.exists() and not place.is_file():
+        raise DamagedFile(place, "must be a file; a directory or pipe is there")
 
 
 def open_bytes(place):
-    """Open a file for reading at any position."""
+    """Open a file for reading at any position.
+
+    Raises:
+        DamagedFile: the path is that of a directory, pipe or device.
+        OSError: it cannot be read.
+    """
+    require_file(place)  # opening a pipe that nobody writes to would block
     return (
         open(place, "rb") if is_local(place) else io.BytesIO(place.read_bytes())
     )
+
+
+def read_bytes(place):
+    """Return what a file holds; errors as `open_bytes`."""
+    with open_bytes(place) as stream:
+        return stream.read()
+
+
+def read_text(place):
+    """Return the text of a file in UTF-8; errors as `open_bytes`."""
+    try:
+        return read_bytes(place).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedFile(place, f"must be text in UTF-8 ({error})") from error
 
 
 def find(directory, name):

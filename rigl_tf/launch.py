@@ -8,6 +8,7 @@ import tempfile
 from rigl_tf import config
 from rigl_tf import failures
 from rigl_tf import results
+from rigl_tf import run_files
 from rigl_tf import workdirs
 
 
@@ -118,7 +119,7 @@ def _remove_untrained(workdir):
     if not workdir.exists():
         return
     names = {path.name for path in workdir.iterdir()}
-    if names <= {"config.gin", ".lock"}:
+    if names <= {run_files.CONFIG, run_files.LOCK}:
         for name in names:
             (workdir / name).unlink()
         workdir.rmdir()
@@ -127,7 +128,7 @@ def _remove_untrained(workdir):
 def _is_finished(workdir, text):
     """Require an own or new work directory; say whether the run is done."""
     workdirs.require_own(workdir, text)
-    finished = (workdir / "result.json").exists()
+    finished = run_files.is_finished(workdir)
     if finished:
         print(f"{workdir} holds this run, finished: nothing to do")
     return finished

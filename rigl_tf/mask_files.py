@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from rigl_tf import archives
 from rigl_tf import files
 
 _BITS, _SHAPE = "bits:", "shape:"
@@ -25,11 +26,7 @@ def save(path, masks):
     for name, mask in masks.items():
         entries[_BITS + name] = np.packbits(np.asarray(mask, bool))
         entries[_SHAPE + name] = np.asarray(np.shape(mask), np.int64)
-    with (
-        files.replacing(files.path(path)) as temporary,
-        open(temporary, "wb") as stream,
-    ):
-        np.savez(stream, **entries)
+    archives.write(files.path(path), entries)
 
 
 def load(path):
@@ -39,34 +36,39 @@ def load(path):
         dictionary from the path of a kernel to a boolean array.
 
     Raises:
-        ValueError: the file holds no masks.
+        files.DamagedFile: the file holds no masks, or is damaged.
+        FileNotFoundError: it does not exist.
     """
-    with (
-        files.open_bytes(files.path(path)) as stream,
-        np.load(stream) as archive,
-    ):
-        masks = {
-            name: unpack(archive[_BITS + name], archive[_SHAPE + name])
-            for name in (
-                entry.removeprefix(_BITS)
-                for entry in archive.files
-                if entry.startswith(_BITS)
+    path = files.path(path)
+    with archives.reading(path) as archive:
+        names = [
+            name.removeprefix(_BITS)
+            for name in archive.names
+            if name.startswith(_BITS)
+        ]
+        if not names:
+            raise files.DamagedFile(
+                path, "must hold masks as entries `bits:<kernel>`, has none"
             )
-        }
-    if not masks:
-        raise ValueError(
-            "A file of masks must hold entries `bits:<kernel>`. Received: "
-            f"{str(path)!r}, which holds none"
-        )
-    return masks
+        return {name: read_mask(path, archive, name) for name in names}
 
 
-def unpack(bits, shape):
-    """Return the boolean array of a packed mask.
+def read_mask(path, archive, name):
+    """Read one mask from an open archive.
 
     Args:
-        bits: bytes, eight weights each, as `numpy.packbits` makes them.
-        shape: integer array.
+        path: of the archive, for messages.
+        archive: `archives.Archive`.
+        name: what its entries are called after, "bits:" and "shape:".
+
+    Returns:
+        boolean array.
     """
-    flat = np.unpackbits(bits, count=math.prod(shape.tolist()))
-    return flat.reshape(shape).astype(bool)
+    shape = archive.read(_SHAPE + name, (None,), np.int64).tolist()
+    bits = archive.read(_BITS + name, (None,), np.uint8)
+    size = math.prod(shape)
+    if min(shape, default=1) < 1 or -(-size // 8) != bits.size:
+        raise files.DamagedFile(
+            path, f"must hold one bit per weight of {name!r}, of shape {shape}"
+        )
+    return np.unpackbits(bits, count=size).reshape(shape).astype(bool)

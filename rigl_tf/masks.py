@@ -88,21 +88,7 @@ def normal_values(shape, seed):
     return tf.math.ndtri(tf.minimum(centred, 1 - 2.0**-24))
 
 
-def random_mask(shape, n_active, seed):
-    """Draw a mask with exactly `n_active` ones at random positions.
-
-    Args:
-        shape: shape of the kernel.
-        n_active: number of ones, int or scalar integer tensor.
-        seed: `[2]` integer seed, see `stateless_seed`.
-
-    Returns:
-        float32 tensor of zeros and ones.
-    """
-    return top_k_mask(uniform_scores(shape, seed), n_active)
-
-
-def top_k_mask(scores, k, eligible=None):
+def largest(scores, k, eligible=None):
     """Mark the `k` largest scores.
 
     Args:
@@ -112,14 +98,9 @@ def top_k_mask(scores, k, eligible=None):
             fewer than `k` are eligible.
 
     Returns:
-        float32 tensor of zeros and ones, shaped like `scores`, with exactly
-        `min(k, size)` ones. Of equal scores the lower flat index is marked.
+        boolean tensor shaped like `scores`, with exactly `min(k, size)` true
+        ones. Of equal scores the lower flat index is marked.
     """
-    return tf.cast(largest(scores, k, eligible), tf.float32)
-
-
-def largest(scores, k, eligible=None):
-    """Mark the `k` largest scores, as `top_k_mask`, in a boolean tensor."""
     keys = tf.reshape(_order_keys(scores, eligible), [-1])
     return tf.reshape(_select(keys, tf.cast(k, tf.int32)), tf.shape(scores))
 
@@ -130,7 +111,7 @@ def largest_in_rows(scores, k, eligible=None):
     Args:
         scores: floating-point tensor [rows, members].
         k: how many in each row: int, scalar or [rows] integer tensor.
-        eligible: as in `top_k_mask`.
+        eligible: as in `largest`.
 
     Returns:
         boolean tensor shaped like `scores`.
@@ -166,13 +147,6 @@ def global_top_k_masks(scores, k, eligible=None):
 
 def _concatenated(tensors):
     return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
-
-
-def density(mask):
-    """Return the fraction of ones of a mask, as a Python float."""
-    mask = tf.convert_to_tensor(mask)
-    ones = tf.math.count_nonzero(mask, dtype=tf.int64)
-    return int(ones) / math.prod(mask.shape)
 
 
 def _order_keys(scores, eligible):

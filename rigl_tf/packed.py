@@ -5,10 +5,9 @@ as it is. The file is an `.npz` archive with the entries `bits:<path>`,
 `shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
 """
 
-import zipfile
-
 import numpy as np
 
+from rigl_tf import archives
 from rigl_tf import files
 from rigl_tf import mask_files
 from rigl_tf import structure
@@ -34,11 +33,7 @@ def save(path, model):
             entries[_VALUES + name] = values
         else:
             entries[_ARRAY + name] = array
-    with (
-        files.replacing(files.path(path)) as temporary,
-        open(temporary, "wb") as stream,
-    ):
-        np.savez(stream, **entries)
+    archives.write(files.path(path), entries)
 
 
 def load(path, model):
@@ -49,63 +44,50 @@ def load(path, model):
         model: built Keras model.
 
     Raises:
-        ValueError: the file is damaged, or holds other variables than the model
-            has. The model is left as it is.
+        files.DamagedFile: the file is damaged, or holds other variables than
+            the model has. The model is left as it is.
+        FileNotFoundError: it does not exist.
     """
+    path = files.path(path)
     variables = structure.variables_by_path(model)
-    try:
-        with (
-            files.open_bytes(files.path(path)) as stream,
-            np.load(stream) as archive,
-        ):
-            entries = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{str(path)!r} must be a file that `packed.save` wrote. "
-            f"Received: a file that cannot be read ({error})"
-        ) from error
-    held = {name.partition(":")[2] for name in entries}
-    for names, where in ((variables, "file"), (held, "model")):
-        missing = set(names) - (held if where == "file" else set(variables))
-        if missing:
-            raise ValueError(
-                f"The {where} has no variable {min(missing)!r}: the model must "
-                "be built as the one that was saved. "
-                f"Received: {str(path)!r}"
-            )
-    arrays = {
-        name: _array(entries, name, variable)
-        for name, variable in variables.items()
-    }
+    with archives.reading(path) as archive:
+        held = {name.partition(":")[2] for name in archive.names}
+        _require_same(path, held, variables.keys())
+        arrays = {
+            name: _read(path, archive, name, variable)
+            for name, variable in variables.items()
+        }
     for name, array in arrays.items():
         variables[name].assign(array)
 
 
-def _array(entries, name, variable):
-    """Unpack one array; check that it fits the variable."""
-    dtype = variable.numpy().dtype
-    array = entries.get(_ARRAY + name)
-    if array is None:
-        parts = [entries.get(k + name) for k in (_BITS, _SHAPE, _VALUES)]
-        array = None if any(p is None for p in parts) else _unpacked(*parts)
+def _require_same(path, held, wanted):
+    """Require the names of a model's variables in its file."""
+    for missing, where in ((wanted - held, "file"), (held - wanted, "model")):
+        if missing:
+            raise files.DamagedFile(
+                path,
+                "must be of a model that was built as this one. Received: a "
+                f"{where} without the variable {min(missing)!r}",
+            )
+
+
+def _read(path, archive, name, variable):
+    """Read one array that fits a variable."""
+    shape, dtype = tuple(variable.shape), variable.numpy().dtype
     numbers = _as_numbers(np.empty(0, dtype)).dtype
-    found = None if array is None else (array.shape, array.dtype)
-    if found != (tuple(variable.shape), numbers):
-        raise ValueError(
-            f"{name!r} must have shape {tuple(variable.shape)} and type "
-            f"{dtype}. Received: {found}"
+    if _ARRAY + name in archive.names:
+        return archive.read(_ARRAY + name, shape, numbers).view(dtype)
+    active = mask_files.read_mask(path, archive, name)
+    if active.shape != shape:
+        raise files.DamagedFile(
+            path,
+            f"must hold {name!r} of shape {shape}, has shape {active.shape}",
         )
+    array = np.zeros(shape, numbers)
+    n_active = np.count_nonzero(active)
+    array[active] = archive.read(_VALUES + name, (n_active,), numbers)
     return array.view(dtype)
-
-
-def _unpacked(bits, shape, values):
-    """Return the array of a mask and its active weights, None if they clash."""
-    active = mask_files.unpack(bits, shape)
-    if active.sum() != values.size:
-        return None
-    array = np.zeros(active.shape, values.dtype)
-    array[active] = values
-    return array
 
 
 def _as_numbers(array):

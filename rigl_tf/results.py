@@ -2,12 +2,12 @@
 
 import collections
 import contextlib
-import json
 import statistics
 
 from rigl_tf import files
 from rigl_tf import knobs
 from rigl_tf import published
+from rigl_tf import run_files
 
 _GROUP = (
     "task",
@@ -25,6 +25,29 @@ _DEFAULTS = {
 }
 MEASURES = ("accuracy", "bits_per_character")
 COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
+# What the closing table of a run shows.
+_CLOSING = (
+    "task",
+    "method",
+    "layers",
+    "accuracy",
+    "sparsity_achieved",
+    "itop_rate",
+    "steps",
+    "wall_seconds",
+)
+_TOTALS = (
+    "parameters",
+    "active_parameters",
+    "inference_flops",
+    "inference_flops_ratio",
+    "train_flops",
+    "train_flops_ratio_run",
+    "train_flops_ratio_published",
+    "model_bytes",
+    "model_bytes_csr",
+    "dense_bytes",
+)
 
 
 def rows(directory):
@@ -47,8 +70,9 @@ def rows(directory):
 
     Raises:
         FileNotFoundError: there is no finished run.
+        files.DamagedFile: a result.json or connectivity.json is damaged.
     """
-    found = files.find(files.path(directory), "result.json")
+    found = files.find(files.path(directory), run_files.RESULT)
     if not found:
         raise FileNotFoundError(
             "`report` needs finished runs (result.json). Received: none below "
@@ -56,17 +80,8 @@ def rows(directory):
         )
     groups = collections.defaultdict(list)
     for file in found:
-        result = {**_DEFAULTS, **_read(file)}
-        drawn = file.with_name("connectivity.json")
-        if drawn.exists():
-            result.update(json.loads(drawn.read_text(encoding="utf-8")))
-        missing = {*_GROUP, "accuracy"} - result.keys()
-        if missing:
-            raise ValueError(
-                "`report` reads the result.json of runs. Received: "
-                f"{str(file)!r}, which lacks {min(missing)}"
-            )
-        if not isinstance(result.get("settings"), dict):
+        result = _read(file)
+        if result.get("settings") is None:
             result["settings"] = {"directory": str(file.parent)}
         key = knobs.key([result["settings"], *(result[n] for n in _GROUP)])
         groups[key].append(result)
@@ -89,15 +104,26 @@ def labeled(directory):
         dictionary from a label to a list of work directories.
     """
     found = collections.defaultdict(list)
-    for file in files.find(files.path(directory), "result.json"):
-        label = _read(file).get("label")
-        if isinstance(label, str):
+    for file in files.find(files.path(directory), run_files.RESULT):
+        label = run_files.read_result(file).get("label")
+        if label is not None:
             found[label].append(file.parent.resolve())
     return dict(found)
 
 
 def _read(file):
-    return json.loads(file.read_text(encoding="utf-8"))
+    """Read the result of a run, and what was drawn of it."""
+    result = {**_DEFAULTS, **run_files.read_result(file)}
+    run_files.require_fields(file, result, (*_GROUP, "accuracy"))
+    if result["published"] not in {None, *published.by_run()}:
+        raise files.DamagedFile(
+            file, f"names no published row: {result['published']!r}"
+        )
+    drawn = file.with_name(run_files.CONNECTIVITY)
+    if drawn.exists():
+        shares = run_files.read_connectivity(drawn)["edge_shares"]
+        result["edge_shares"] = shares
+    return result
 
 
 def beside_published(directory, sweep):
@@ -278,23 +304,20 @@ def print_summary(workdir):
 
     Raises:
         FileNotFoundError: the directory holds no run.
+        files.DamagedFile: a file of the run is damaged.
     """
     workdir = files.path(workdir)
-    result, metrics = workdir / "result.json", workdir / "metrics.jsonl"
-    if result.exists():
-        print_closing_table(
-            json.loads(result.read_text(encoding="utf-8")), workdir
-        )
-    elif (workdir / "config.gin").exists():
-        lines = (
-            metrics.read_text(encoding="utf-8").splitlines()
-            if metrics.exists()
-            else []
-        )
+    path, metrics = workdir / run_files.RESULT, workdir / run_files.METRICS
+    if path.exists():
+        result = run_files.read_result(path, _CLOSING)
+        if "not_counted" not in result:
+            run_files.require_fields(path, result, _TOTALS)
+        print_closing_table(result, workdir)
+    elif (workdir / run_files.CONFIG).exists():
         last = {"step": 0}
-        for line in lines:
-            with contextlib.suppress(ValueError):  # half a line, of a kill
-                last = json.loads(line)
+        lines = run_files.read_metrics(metrics) if metrics.exists() else []
+        for _, record in lines:
+            last = record or last
         numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
         print(f"{workdir} is not finished; last line of metrics:")
         print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))

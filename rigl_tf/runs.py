@@ -16,6 +16,7 @@ from rigl_tf import mask_statistics
 from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
+from rigl_tf import run_files
 from rigl_tf import shapes
 
 
@@ -48,7 +49,7 @@ def train(job, workdir, built=None, should_stop=None, settings=None):
     actions = _callbacks(job, workdir, statistics, test)
     saver = actions[-1]
     trainer.reset_totals(len(actions))
-    _begin(workdir, trainer, actions)
+    _begin(workdir, trainer, actions, job.total_steps)
     batches = job.hardware.batches(
         trainer.strategy,
         functools.partial(
@@ -69,7 +70,7 @@ def train(job, workdir, built=None, should_stop=None, settings=None):
             result["settings"] = settings
         result.update(exports.timing_fields(trainer, result, began))
         result.update(exports.export(trainer, workdir))
-        exports.write_json(workdir / "result.json", result)
+        exports.write_json(workdir / run_files.RESULT, result)
         return result
 
     return trainer.workers.from_chief(write)
@@ -96,7 +97,7 @@ def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
     data, trainer = job.build()
     if batch_statistics:
         batch_norms.use_batch_statistics(trainer.model)
-    store = checkpoints.Checkpoints(workdir / "checkpoints")
+    store = checkpoints.Checkpoints(workdir / run_files.CHECKPOINT_DIRECTORY)
     step = checkpoints.resume(trainer, store, step=step)
     if step is None:
         raise FileNotFoundError(
@@ -120,14 +121,17 @@ def _test_batches(job, data, trainer):
     )
 
 
-def _begin(workdir, trainer, actions):
+def _begin(workdir, trainer, actions, n_steps):
     """Go on from the newest checkpoint, or begin."""
     step = checkpoints.resume(trainer, actions[-1].checkpoints, actions)
+    if step is not None and step > n_steps:
+        raise checkpoints.CheckpointError(
+            f"{str(workdir)!r} has a checkpoint of step {step}, but the run "
+            f"ends at step {n_steps}: it is another run's, move it away"
+        )
 
     def prepare():
-        callbacks.forget_after(
-            step, workdir / "metrics.jsonl", workdir / "masks"
-        )
+        callbacks.forget_after(step, workdir)
         for action in actions if step is None else ():
             action.on_begin(trainer)
 
@@ -136,7 +140,7 @@ def _begin(workdir, trainer, actions):
 
 def _callbacks(job, workdir, statistics, test):
     """List the callbacks of a run; the last one saves its checkpoints."""
-    lines = workdir / "metrics.jsonl"
+    lines = workdir / run_files.METRICS
     actions = [
         callbacks.LogMetrics(
             lines,
@@ -153,14 +157,18 @@ def _callbacks(job, workdir, statistics, test):
         actions.append(callbacks.Evaluate(lines, job.evaluate_interval, test))
     if job.record_masks and job.updater is not None:
         actions.append(
-            callbacks.RecordMasks(workdir / "masks", job.log_interval)
+            callbacks.RecordMasks(
+                workdir / run_files.MASK_DIRECTORY, job.log_interval
+            )
         )
     if job.tensorboard:
         actions.append(
             callbacks.TensorBoard(workdir / "tensorboard", job.log_interval)
         )
     store = checkpoints.Checkpoints(
-        workdir / "checkpoints", job.keep_checkpoints, job.keep_checkpoint_every
+        workdir / run_files.CHECKPOINT_DIRECTORY,
+        job.keep_checkpoints,
+        job.keep_checkpoint_every,
     )
     actions.append(
         callbacks.SaveCheckpoints(store, job.checkpoint_interval, actions)

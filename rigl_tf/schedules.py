@@ -254,12 +254,6 @@ class UpdateWindow:
                 f"update_begin_step={self.begin}, update_end_step={self.end}"
             )
 
-    def contains(self, step):
-        """Say whether an update is due at `step` (int)."""
-        if step < self.begin or (self.end is not None and step > self.end):
-            return False
-        return (step - self.begin) % self.interval == 0
-
     def next_due(self, step):
         """Return the first due step at or after `step`, or None."""
         past = max(step - self.begin, 0)

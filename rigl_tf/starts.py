@@ -1,10 +1,10 @@
 """What a run begins with: weights and masks of others, or fresh ones."""
 
 import dataclasses
-import json
 
 import tensorflow as tf
 
+from rigl_tf import archives
 from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
@@ -12,6 +12,7 @@ from rigl_tf import initializers
 from rigl_tf import knobs
 from rigl_tf import mask_files
 from rigl_tf import masks as masks_
+from rigl_tf import run_files
 from rigl_tf import structure
 
 
@@ -120,12 +121,12 @@ class Start:
             if self.run is None or self.step is not None:
                 return None
             _require_finished(self.run)
-            file = files.path(self.run) / "masks.npz"
+            file = files.path(self.run) / run_files.MASKS
             return file if file.exists() else None  # the run was dense
         file = files.path(self.masks)
         if file.is_dir():
             _require_finished(file)
-            file = file / "masks.npz"
+            file = file / run_files.MASKS
         if not file.exists():
             raise FileNotFoundError(
                 "`masks` must be a mask file, or the work directory of a "
@@ -144,16 +145,14 @@ class Start:
         Returns:
             dictionary from kernel path to boolean array, or None for fresh
             masks.
+
+        Raises:
+            files.DamagedFile: the file holds no masks, or is damaged.
         """
         file = self.mask_file()
         if file is None:
             return None
-        try:
-            masks = mask_files.load(file)
-        except Exception as error:  # whatever a damaged archive raises
-            raise ValueError(
-                f"The mask file {str(file)!r} cannot be read: {error}"
-            ) from error
+        masks = mask_files.load(file)
         if self.shuffle_masks:
             for path, mask in masks.items():
                 draw = masks_.stateless_seed(seed, path, "shuffle")
@@ -167,7 +166,8 @@ class Start:
         if self.run is None or self.step != 0:
             return seed
         _require_finished(self.run)
-        result = _read_result(files.path(self.run))
+        path = files.path(self.run) / run_files.RESULT
+        result = run_files.read_result(path, required=["seed"])
         start = result.get("start") or {}
         if start.get("run") or start.get("sparse_init"):
             raise ValueError(
@@ -217,7 +217,7 @@ class Start:
 
         Raises:
             FileNotFoundError: it has no checkpoint of the step.
-            checkpoints.CheckpointError: that is of another network.
+            files.DamagedFile: that is damaged, or of another network.
         """
         if self.run is None or self.step == 0:
             return
@@ -229,26 +229,28 @@ class Start:
             for path, variable in structure.variables_by_path(model).items()
             if path not in seeds
         }
-        store = checkpoints.Checkpoints(files.path(self.run) / "checkpoints")
+        store = checkpoints.Checkpoints(
+            files.path(self.run) / run_files.CHECKPOINT_DIRECTORY
+        )
         arrays = store.load(
-            self.step, {n: tuple(v.shape) for n, v in variables.items()}
+            self.step, archives.kinds(checkpoints.as_arrays(variables))
         )
         for name, variable in variables.items():
             checkpoints.assign(variable, arrays[name])
 
 
 def _is_run(directory):
-    return (files.path(directory) / "config.gin").exists()
+    return (files.path(directory) / run_files.CONFIG).exists()
 
 
 def _read_result(directory):
     """Return the result of a run; of an unfinished one an empty dictionary."""
-    path = directory / "result.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path = directory / run_files.RESULT
+    return run_files.read_result(path) if path.exists() else {}
 
 
 def _require_finished(directory):
-    if not (files.path(directory) / "result.json").exists():
+    if not (files.path(directory) / run_files.RESULT).exists():
         raise FileNotFoundError(
             "A run that another begins with must be finished. Received: "
             f"{str(directory)!r}, which has no result.json; finish it, or name "

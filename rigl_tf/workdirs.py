@@ -2,15 +2,15 @@
 
 import contextlib
 import fcntl
+import os
 import re
 
 from rigl_tf import files
+from rigl_tf import run_files
 
 # Exit code of a command whose work directory another process holds: for the
 # time being, says EX_TEMPFAIL.
 HELD = 75
-_LOCK = ".lock"
-_CONFIG = "config.gin"
 # What a run may change when it goes on: where it computes and what it is
 # called, not what it computes.
 _MOVABLE = re.compile(
@@ -40,13 +40,14 @@ def claim(directory, config_text):
         HeldError: another process holds the directory.
         WorkdirError: it belongs to another configuration, or it is no work
             directory.
+        files.DamagedFile: something stands where a run writes its files.
         OSError: it cannot be written.
     """
     directory = files.path(directory)
     require_own(directory, config_text)
     directory.mkdir(parents=True, exist_ok=True)
     with _lock(directory):
-        config = directory / _CONFIG
+        config = directory / run_files.CONFIG
         if not config.exists():
             files.write_text(config, config_text)
         yield directory
@@ -58,7 +59,10 @@ def _lock(directory):
     if not files.is_local(directory):  # object stores have no locks
         yield
         return
-    with open(directory / _LOCK, "w", encoding="utf-8") as lock:
+    # It is made if need be, but what a link leads to is not emptied.
+    flags = os.O_RDWR | os.O_CREAT
+    place = os.open(directory / run_files.LOCK, flags, 0o666)
+    with open(place, encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -80,9 +84,10 @@ def require_own(directory, config_text):
             "`--workdir` must be a directory. Received: "
             f"{str(directory)!r}, which is a file"
         )
-    config = directory / _CONFIG
+    run_files.require_places(directory)
+    config = directory / run_files.CONFIG
     if config.exists():
-        written = set(_settings(config.read_text(encoding="utf-8")))
+        written = set(_settings(files.read_text(config)))
         wanted = set(_settings(config_text))
         differing = sorted(wanted - written) + sorted(written - wanted)
         if differing:
@@ -94,12 +99,13 @@ def require_own(directory, config_text):
                 f"{'; '.join(here) or 'nothing'}. Name another --workdir"
             )
     elif directory.exists() and any(
-        path.name != _LOCK and not path.name.startswith(files.TEMPORARY)
+        path.name != run_files.LOCK
+        and not path.name.startswith(files.TEMPORARY)
         for path in directory.iterdir()
     ):
         raise WorkdirError(
-            f"{str(directory)!r} holds files, but no {_CONFIG}: it is no work "
-            "directory. Name another --workdir"
+            f"{str(directory)!r} holds files, but no {run_files.CONFIG}: it is "
+            "no work directory. Name another --workdir"
         )
 
 

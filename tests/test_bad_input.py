@@ -1,6 +1,7 @@
 """A hundred mistakes: one clear line, exit code 2, nothing written."""
 
 import pathlib
+import resource
 import shutil
 import subprocess
 import sys
@@ -344,6 +345,21 @@ def spoil(path, how):
     path.write_bytes(bytes(data))
 
 
+def test_what_cannot_be_written_leaves_no_part(tmp_path, capsys):
+    """Let no file grow beyond 500 kB; a checkpoint is larger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        code = cli.main([*AGAIN, f"--workdir={tmp_path / 'w'}"])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    error = capsys.readouterr().err
+    assert code == 2
+    assert "File too large" in error and error.count("\n") == 1
+    assert not list((tmp_path / "w/checkpoints").iterdir())
+    assert not (tmp_path / "w/result.json").exists()
+
+
 def test_a_full_disk_is_told_and_nothing_is_lost(unfinished, capsys):
     """Fill a small disk of its own, while checkpoints are written."""
     disk = unfinished.parent / "disk"
@@ -357,6 +373,6 @@ def test_a_full_disk_is_told_and_nothing_is_lost(unfinished, capsys):
         error = capsys.readouterr().err
         assert "No space left" in error and error.count("\n") == 1
         assert not (disk / "w" / "result.json").exists()
-        assert not list((disk / "w").rglob(".*.tmp"))
+        assert not list((disk / "w").rglob(".tmp-*"))
     finally:
         subprocess.run(["umount", str(disk)], check=True)

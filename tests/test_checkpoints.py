@@ -1,13 +1,17 @@
 """Checkpoints: exact, atomic, checked."""
 
+import os
+
 import contracts
 import keras
 import numpy as np
 import pytest
 import tiny
 
+from rigl_tf import archives
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
+from rigl_tf import files
 from rigl_tf import mask_statistics
 from rigl_tf import updaters
 
@@ -91,7 +95,7 @@ def test_bfloat16_weights_come_back(tmp_path):
 
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "file": np.array(3)}
-SHAPES = {"a": (2, 3), "file": ()}
+KINDS = archives.kinds(ARRAYS)
 
 
 def saved(directory, steps=(1, 2, 3), **kwargs):
@@ -110,27 +114,124 @@ def test_no_checkpoint_is_none(tmp_path):
     assert checkpoints.Checkpoints(tmp_path / "no").load_newest({}) is None
 
 
-def test_leftovers_of_a_killed_write_are_removed(tmp_path):
+def test_reading_removes_nothing(tmp_path):
     store = saved(tmp_path)
     (tmp_path / ".tmp-00000009.npz").write_bytes(b"half")
-    assert store.load_newest(SHAPES)[0] == 3
-    assert not list(tmp_path.glob(".*"))
+    for others in (True, False):
+        assert store.load_newest(KINDS, others)[0] == 3
+    assert (tmp_path / ".tmp-00000009.npz").exists()
+
+
+FOREIGN = ["99.npz", "²²²²²²²².npz", "0000000９.npz", "x.npz", "00000007.npy"]
+
+
+@pytest.mark.parametrize("name", [*FOREIGN, "00000009.npz"])
+@pytest.mark.parametrize("kind", ["directory", "pipe", "file"])
+def test_what_is_no_checkpoint_is_passed_over(kind, name, tmp_path):
+    store = saved(tmp_path)
+    if kind == "directory":
+        (tmp_path / name).mkdir()
+    elif kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).write_bytes(b"precious")
+    assert store.load_newest(KINDS)[0] == 3
+    if kind != "file" or name in FOREIGN:
+        assert store.steps() == [2, 3]
+        store.save(4, ARRAYS)  # deletes older ones, and newer bad ones
+        assert (tmp_path / name).exists()
+
+
+WRITTEN = ("masks/00000040.npz", "checkpoints/00000009.npz", "result.json")
+NOT_OURS = ("x", "masks/99.npz", "checkpoints/x.npz")
 
 
 @pytest.mark.parametrize("step, kept", [(None, []), (20, [10, 20])])
 def test_what_came_after_the_checkpoint_is_forgotten(tmp_path, step, kept):
     masks, metrics = tmp_path / "masks", tmp_path / "metrics.jsonl"
-    masks.mkdir()
+    for directory in (masks, tmp_path / "checkpoints"):
+        directory.mkdir()
     for number in (10, 20, 30):
         (masks / f"{number:08}.npz").write_bytes(b"")
-    for directory in (tmp_path, masks):
-        (directory / ".tmp-00000040.npz").write_bytes(b"half")
+    for name in (*WRITTEN, *NOT_OURS):
+        place = tmp_path / name
+        place.with_name(f".tmp-{place.name}").write_bytes(b"half")
+    (masks / "99.npz").write_bytes(b"precious")
     lines = [f'{{"step": {number}}}\n' for number in (10, 20, 30)]
-    metrics.write_text("".join(lines) + '{"st', encoding="utf-8")
-    callbacks.forget_after(step, metrics, masks)
-    assert sorted(int(file.stem) for file in masks.iterdir()) == kept
-    assert metrics.read_text(encoding="utf-8") == "".join(lines[: len(kept)])
-    assert sorted(tmp_path.iterdir()) == [masks, metrics]
+    metrics.write_text("".join(lines) + '{"st')
+    callbacks.forget_after(step, tmp_path)
+    names = sorted(file.name for file in masks.glob("0*.npz"))
+    assert names == [f"{number:08}.npz" for number in kept]
+    assert (masks / "99.npz").read_bytes() == b"precious"
+    assert metrics.read_text() == "".join(lines[: len(kept)])
+    left = sorted(f.name.removeprefix(".tmp-") for f in tmp_path.rglob(".tmp*"))
+    assert left == sorted(name.rpartition("/")[2] for name in NOT_OURS)
+
+
+FIRST, SECOND, LATER = (
+    b'{"step": 10, "loss": 1}\r\n',
+    b'{"loss":  0.5, "step":20}\n',
+    b'{"step": 30}\n',
+)
+ODD = [
+    b"\xff\xfe\x00\n",
+    b"null\n",
+    b"[1]\n",
+    b"{}\n",
+    b'{"step": "10"}\n',
+    b'{"step": -10}\n',
+    b'{"step": true}\n',
+    b'{"step": 1' + 5000 * b"0" + b"}\n",
+    b'{"step":' * 10_000 + b"1" + b"}" * 10_000 + b"\n",
+    b"\x85\xe2\x80\xa8\n",
+    b"\n",
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_lines_of_others_stay_byte_for_byte(odd, tmp_path, caplog):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(FIRST + odd + SECOND + LATER + odd + LATER)
+    callbacks.forget_after(20, tmp_path)
+    assert metrics.read_bytes() == FIRST + odd + SECOND + odd
+    assert "2 lines are no objects with a step" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"step"', '{"step": 21, "a": "ä'.encode()[:-1], b"\xff"]
+)
+def test_half_a_line_at_the_end_is_cut(torn, tmp_path, caplog):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(FIRST + SECOND + torn)
+    callbacks.forget_after(20, tmp_path)
+    assert metrics.read_bytes() == FIRST + SECOND
+    assert not caplog.text
+
+
+def test_a_file_without_later_lines_is_not_written_again(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(FIRST + ODD[0] + SECOND)
+    before = metrics.stat().st_ino
+    callbacks.forget_after(20, tmp_path)
+    assert metrics.stat().st_ino == before
+
+
+def test_a_line_without_its_end_is_completed(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_bytes(FIRST + SECOND.strip())
+    callbacks.forget_after(20, tmp_path)
+    assert metrics.read_bytes() == FIRST + SECOND
+
+
+def test_nothing_is_forgotten_before_all_is_read(tmp_path):
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks/00000030.npz").write_bytes(b"")
+    (tmp_path / "metrics.jsonl").mkdir()
+    with pytest.raises(
+        files.DamagedFile, match="metrics.jsonl' must be a file"
+    ):
+        callbacks.forget_after(20, tmp_path)
+    assert (tmp_path / "masks/00000030.npz").exists()
 
 
 def damage(path, how):
@@ -151,7 +252,7 @@ def test_the_newest_intact_one_is_used(how, tmp_path, caplog):
     store = saved(tmp_path, keep_last=3)
     damage(tmp_path / "00000003.npz", how)
     damage(tmp_path / "00000002.npz", how)
-    step, arrays = store.load_newest(SHAPES)
+    step, arrays = store.load_newest(KINDS)
     assert step == 1
     np.testing.assert_array_equal(arrays["a"], ARRAYS["a"])
     assert "00000003.npz" in caplog.text and "00000002.npz" in caplog.text
@@ -166,7 +267,7 @@ def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
         data[position] ^= 1 << (position % 8)
         path.write_bytes(bytes(data))
         try:
-            _, arrays = store.load_newest(SHAPES)
+            _, arrays = store.load_newest(KINDS)
         except checkpoints.CheckpointError:
             continue
         for name, array in ARRAYS.items():
@@ -174,16 +275,57 @@ def test_every_flipped_bit_is_noticed_or_harmless(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "shapes, message",
+    "expected, message",
     [
-        ({**SHAPES, "mask": (2,)}, "another run .lacks mask"),
-        ({"a": (2, 3)}, "another run .has file"),
-        ({"a": (3, 2), "file": ()}, r"shape \(2, 3\), not \(3, 2\)"),
+        ({**KINDS, "mask": ((2,), "bool")}, "another run .lacks mask"),
+        ({"a": KINDS["a"]}, "another run .has file"),
+        ({**KINDS, "a": ((3, 2), "float64")}, r"has float64 of shape \(2, 3\)"),
+        ({**KINDS, "a": ((2, 3), "int64")}, "as int64 of .*, has float64 of"),
+        ({**KINDS, "a": ((2, 3), "uint16")}, "as uint16 of .*, has float64 of"),
     ],
 )
-def test_foreign_checkpoints_are_refused(shapes, message, tmp_path):
+def test_foreign_checkpoints_are_refused(expected, message, tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match=message):
-        saved(tmp_path).load_newest(shapes)
+        saved(tmp_path).load_newest(expected)
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_numbers_of_another_kind_are_not_reinterpreted(others, tmp_path):
+    trainer, actions = with_dropout(contracts.METHODS[0])
+    arrays = checkpoints.arrays_of(trainer, actions)
+    arrays["model/fc1/kernel"] = arrays["model/fc1/kernel"].view("int32")
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(0, arrays)
+    before = checkpoints.arrays_of(trainer, actions)
+    with pytest.raises(checkpoints.CheckpointError, match="has int32 of shape"):
+        checkpoints.resume(trainer, store, None if others else actions)
+    assert_same_state(before, checkpoints.arrays_of(trainer, actions))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("loop/n_batches", -5),
+        ("loop/n_batches", 10**6),
+        ("trainer/step", -1),
+        ("trainer/step", 4),
+        ("trainer/skipped_updates", -1),
+        ("trainer/last_update_step", -2),
+        ("trainer/last_done_step", 4),
+    ],
+)
+def test_counters_that_cannot_be_are_refused(name, value, tmp_path):
+    trainer, actions = with_dropout(contracts.METHODS[0])
+    arrays = checkpoints.arrays_of(trainer, actions)
+    arrays["trainer/step"] = np.full_like(arrays["trainer/step"], 3)
+    store = checkpoints.Checkpoints(tmp_path)
+    store.save(3, arrays)
+    assert checkpoints.resume(trainer, store, actions) == 3
+    arrays[name] = np.full_like(arrays[name], value)
+    store.save(3, arrays)
+    message = f"has {name}={value} after 3 steps"
+    with pytest.raises(checkpoints.CheckpointError, match=message):
+        checkpoints.resume(trainer, store, actions)
 
 
 def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
@@ -194,7 +336,7 @@ def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
         store.save(4, ARRAYS)
     assert store.steps() == [2, 3]
     assert not list(tmp_path.glob(".*"))
-    assert store.load_newest(SHAPES)[0] == 3
+    assert store.load_newest(KINDS)[0] == 3
 
 
 def test_a_checkpoint_without_masks_is_refused(tmp_path):

@@ -106,6 +106,23 @@ def test_unknown_urls_are_refused(capsys):
     assert "of a file system that TensorFlow has" in capsys.readouterr().err
 
 
+def test_a_file_reaches_the_disk_before_it_takes_its_place(
+    tmp_path, monkeypatch
+):
+    calls = []
+    for name in ("fsync", "replace"):
+        function = getattr(files.os, name)
+
+        def call(*arguments, name=name, function=function):
+            calls.append(name)
+            return function(*arguments)
+
+        monkeypatch.setattr(files.os, name, call)
+    files.write_text(tmp_path / "file", "ä")
+    assert calls == ["fsync", "replace", "fsync"]  # last the directory
+    assert (tmp_path / "file").read_bytes() == "ä".encode()
+
+
 def test_what_fails_leaves_what_was_there(tmp_path):
     place = tmp_path / "file"
     files.write_text(place, "old")

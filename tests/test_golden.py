@@ -10,6 +10,7 @@ import pathlib
 import re
 
 import keras
+import moving
 import numpy as np
 import oracle
 import pytest
@@ -20,13 +21,12 @@ from rigl_tf import distributions
 from rigl_tf import masking
 from rigl_tf import masks
 from rigl_tf import schedules
-from rigl_tf import shapes
 from rigl_tf import slots
 from rigl_tf import updaters
 
 _DIRECTORY = pathlib.Path(__file__).parent / "golden"
 
-drop_and_grow = shapes.UNSTRUCTURED.drop_and_grow
+drop_and_grow = moving.drop_and_grow
 
 
 @functools.cache

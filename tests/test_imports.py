@@ -20,13 +20,15 @@ EDGES = {
     "schedules": {"checks", "serialization"},
     "structure": set(),
     "files": set(),
+    "archives": {"files"},
+    "run_files": {"files"},
     "clusters": set(),
     "batch_norms": set(),
     "stopwatches": set(),
     "signals": set(),
     "payloads": set(),
     "workers": {"checks", "payloads"},
-    "mask_files": {"files"},
+    "mask_files": {"archives", "files"},
     "environments": set(),
     "knobs": set(),
     "queues": {"files"},
@@ -40,7 +42,7 @@ EDGES = {
     },
     "published": set(),
     "report_formats": {"knobs", "results"},
-    "results": {"files", "knobs", "published"},
+    "results": {"files", "knobs", "published", "run_files"},
     "name_patterns": set(),
     "distributions": {"checks", "masks", "name_patterns"},
     "shapes": {"checks", "masks"},
@@ -107,14 +109,21 @@ EDGES = {
         "trained_variables",
         "updaters",
     },
-    "callbacks": {"checkpoints", "checks", "files", "mask_files", "metrics"},
+    "callbacks": {
+        "checkpoints",
+        "checks",
+        "files",
+        "mask_files",
+        "metrics",
+        "run_files",
+    },
     "mask_statistics": {"callbacks"},
     "profiles": {"callbacks", "checks"},
-    "checkpoints": {"files", "structure"},
-    "workdirs": {"files"},
+    "checkpoints": {"archives", "files", "run_files", "structure"},
+    "workdirs": {"files", "run_files"},
     "distribute": {"batch_norms", "checks", "clusters", "workers"},
     "accounting": {"checks", "layers", "masking", "masks", "structure"},
-    "packed": {"files", "mask_files", "structure"},
+    "packed": {"archives", "files", "mask_files", "structure"},
     "exports": {
         "accounting",
         "files",
@@ -123,6 +132,7 @@ EDGES = {
         "masking",
         "masks",
         "packed",
+        "run_files",
         "structure",
     },
     "tables": {
@@ -132,9 +142,10 @@ EDGES = {
         "models",
         "updaters",
     },
-    "connectivity": {"files", "mask_files"},
+    "connectivity": {"files", "mask_files", "run_files"},
     "sizing": {"accounting"},
     "starts": {
+        "archives",
         "checkpoints",
         "checks",
         "files",
@@ -142,6 +153,7 @@ EDGES = {
         "knobs",
         "mask_files",
         "masks",
+        "run_files",
         "structure",
     },
     "networks": {
@@ -164,6 +176,7 @@ EDGES = {
         "metrics",
         "networks",
         "profiles",
+        "run_files",
         "shapes",
     },
     "experiment": {
@@ -203,6 +216,7 @@ EDGES = {
     "failures": {
         "checkpoints",
         "checks",
+        "files",
         "messages",
         "runs",
         "signals",
@@ -225,13 +239,14 @@ EDGES = {
         "queues",
         "report_formats",
         "results",
+        "run_files",
         "runs",
         "sampling",
         "sweeps",
         "tables",
         "trust",
     },
-    "launch": {"config", "failures", "results", "workdirs"},
+    "launch": {"config", "failures", "results", "run_files", "workdirs"},
     "outputs": set(),
     "cli": {"commands", "failures", "outputs"},
     "models": set(),
@@ -245,6 +260,8 @@ PURE = {
     "results": set(),
     "files": {"etils", "tensorflow"},
     "mask_files": {"numpy"},
+    "archives": {"numpy"},
+    "run_files": set(),
 }
 
 
@@ -301,7 +318,7 @@ def test_text_has_a_named_encoding(file):
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in ("read_text", "write_text")
-            and ast.unparse(node.func) != "files.write_text"
+            and not ast.unparse(node.func).startswith("files.")
         ):
             names = [keyword.arg for keyword in node.keywords]
             assert "encoding" in names, f"line {node.lineno}"

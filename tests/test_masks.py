@@ -9,6 +9,7 @@ import sys
 
 import hypothesis
 from hypothesis import strategies as st
+import moving
 import numpy as np
 import oracle
 import pytest
@@ -40,7 +41,12 @@ _settings = hypothesis.settings(
     deadline=None, max_examples=40, derandomize=True
 )
 
-drop_and_grow = shapes.UNSTRUCTURED.drop_and_grow
+drop_and_grow = moving.drop_and_grow
+
+
+def random_mask(shape, n_active, seed):
+    """Draw a mask as `sparsify` does."""
+    return shapes.UNSTRUCTURED.top(masks.uniform_scores(shape, seed), n_active)
 
 
 @functools.cache
@@ -97,7 +103,7 @@ _fractions = st.one_of(
 @pytest.mark.parametrize("mode", _MODES)
 @_settings
 @hypothesis.given(data=st.data())
-def test_top_k_mask_marks_what_a_stable_sort_marks(mode, limited, data):
+def test_the_largest_are_what_a_stable_sort_finds(mode, limited, data):
     shape, dtype = data.draw(_kinds(mode))
     scores = data.draw(_scores(shape, dtype))
     k = data.draw(st.integers(0, math.prod(shape) + 1))
@@ -107,9 +113,9 @@ def test_top_k_mask_marks_what_a_stable_sort_marks(mode, limited, data):
         eligible = data.draw(_masks(shape)).astype(bool)
         args.append(tf.constant(eligible))
 
-    mask = _call(masks.top_k_mask, mode, *args)
+    mask = _call(masks.largest, mode, *args)
 
-    assert mask.dtype == tf.float32
+    assert mask.dtype == tf.bool
     np.testing.assert_array_equal(mask, oracle.top_k(scores, k, eligible))
 
 
@@ -158,15 +164,15 @@ def test_global_top_k_ranks_all_kernels_together(mode, data):
 
 def test_the_lower_index_of_equals_is_marked():
     scores = tf.constant([[1.0, 3.0], [3.0, 3.0]])
-    assert masks.top_k_mask(scores, 2).numpy().tolist() == [[0, 1], [1, 0]]
+    assert masks.largest(scores, 2).numpy().tolist() == [[0, 1], [1, 0]]
     zeros = tf.constant([-0.0, 0.0, -0.0])
-    assert masks.top_k_mask(zeros, 1).numpy().tolist() == [1, 0, 0]
+    assert masks.largest(zeros, 1).numpy().tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_float64_scores_that_tie_in_float32_are_ranked(mode):
     scores = tf.constant([1.0, 1.0 + 1e-12, 1.0 - 1e-12], tf.float64)
-    best = _call(masks.top_k_mask, mode, scores, tf.constant(1))
+    best = _call(masks.largest, mode, scores, tf.constant(1))
     kept, _ = _call(
         drop_and_grow,
         mode,
@@ -239,7 +245,7 @@ def test_the_number_of_moves_is_a_truncated_float32_product():
 def test_random_mask_has_exactly_n_active_ones():
     seed = masks.stateless_seed(1, "dense/kernel", "first_mask")
     for n_active in (0, 1, 37, 104, 105):
-        mask = masks.random_mask((3, 5, 7), n_active, seed).numpy()
+        mask = random_mask((3, 5, 7), n_active, seed).numpy()
         assert mask.shape == (3, 5, 7)
         assert set(np.unique(mask)) <= {0.0, 1.0}
         assert np.count_nonzero(mask) == n_active
@@ -248,14 +254,14 @@ def test_random_mask_has_exactly_n_active_ones():
 def test_random_mask_depends_on_the_seed_alone():
     def draw(seed):
         seed = masks.stateless_seed(seed, "dense/kernel", "first_mask")
-        return masks.random_mask((8, 8), 32, seed).numpy()
+        return random_mask((8, 8), 32, seed).numpy()
 
     np.testing.assert_array_equal(draw(1), draw(1))
     assert (draw(1) != draw(2)).any()
 
 
 def test_random_masks_favour_no_position():
-    draw = tf.function(lambda seed: masks.random_mask((4, 6), 8, seed))
+    draw = tf.function(lambda seed: random_mask((4, 6), 8, seed))
     hits = sum(draw(tf.constant([5, step])).numpy() for step in range(1000))
     standard_deviation = math.sqrt(1000 * 1 / 3 * 2 / 3)
     assert np.abs(hits - 1000 / 3).max() < 4.5 * standard_deviation
@@ -315,9 +321,12 @@ def test_a_traced_step_gives_the_same_seed():
 
 _DRAW = """
 from rigl_tf import masks
+from rigl_tf import shapes
 seed = masks.stateless_seed(3, "layers/0/kernel", "grow", 7)
 print(seed.numpy().tolist())
-print(masks.random_mask((6, 7), 11, seed).numpy().reshape(-1).tolist())
+scores = masks.uniform_scores((6, 7), seed)
+mask = shapes.UNSTRUCTURED.top(scores, 11)
+print(mask.numpy().reshape(-1).tolist())
 """
 
 
@@ -331,15 +340,9 @@ def test_another_process_draws_the_same_mask():
         text=True,
     )
     seed = masks.stateless_seed(3, "layers/0/kernel", "grow", 7)
-    mask = masks.random_mask((6, 7), 11, seed).numpy().reshape(-1)
+    mask = random_mask((6, 7), 11, seed).numpy().reshape(-1)
     theirs = process.stdout.splitlines()[-2:]
     assert theirs == [str(seed.numpy().tolist()), str(mask.tolist())]
-
-
-def test_density_is_the_fraction_of_ones():
-    assert masks.density([[1, 0], [0, 0]]) == 0.25
-    assert masks.density(tf.ones([3])) == 1.0
-    assert masks.density([[False, False]]) == 0.0
 
 
 def test_fractions_above_one_move_every_connection_and_no_more():

@@ -40,12 +40,12 @@ def test_seed_states_are_kept(tmp_path):
 
 def test_other_models_are_refused(tmp_path):
     packed.save(tmp_path / "w.npz", models.mlp((4,), 2, hidden=(3,)))
-    with pytest.raises(ValueError, match="file has no variable 'fc3/bias'"):
+    with pytest.raises(ValueError, match="a file without the variable 'fc3/b"):
         packed.load(tmp_path / "w.npz", models.mlp((4,), 2, hidden=(3, 3)))
-    with pytest.raises(ValueError, match="'fc1/kernel' must have shape"):
+    with pytest.raises(ValueError, match="array:fc1/kernel' as .*has float32"):
         packed.load(tmp_path / "w.npz", models.mlp((5,), 2, hidden=(3,)))
     packed.save(tmp_path / "w.npz", models.mlp((4,), 2, hidden=(3, 3)))
-    with pytest.raises(ValueError, match="model has no variable 'fc3/bias'"):
+    with pytest.raises(ValueError, match="a model without the variable 'fc3/b"):
         packed.load(tmp_path / "w.npz", models.mlp((4,), 2, hidden=(3,)))
 
 
@@ -54,10 +54,10 @@ def test_damaged_files_change_nothing(tmp_path):
     packed.save(path, rigl_tf.strip(rigl_tf.sparsify(model, 0.9)))
     before = [w.numpy() for w in model.weights]
     other = models.mlp((4,), 2, hidden=(4, 16))
-    with pytest.raises(ValueError, match="must have shape"):
+    with pytest.raises(ValueError, match="of shape"):
         packed.load(path, other)  # (16, 4) is not (4, 16)
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="is damaged"):
         packed.load(path, model)
     for a, b in zip(before, model.weights):
         np.testing.assert_array_equal(a, b.numpy())

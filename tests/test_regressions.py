@@ -125,20 +125,12 @@ def test_steps_that_are_updates_call_callbacks_too():
     assert trainer.step == 30
 
 
-def test_readers_leave_a_write_under_way_alone(tmp_path):
-    store = checkpoints.Checkpoints(tmp_path)
-    store.save(1, {"a": np.ones(2)})
-    (tmp_path / ".00000002.tmp").write_bytes(b"being written")
-    assert store.load_newest({"a": (2,)}, others=True)[0] == 1
-    assert (tmp_path / ".00000002.tmp").exists()
-
-
 def test_bad_newer_files_do_not_displace_a_new_one(tmp_path):
     store = checkpoints.Checkpoints(tmp_path, keep_last=1, keep_every=20)
     for step in (20, 40):
         store.save(step, {"a": np.ones(2)})
     (tmp_path / "00000040.npz").write_bytes(b"damaged")
-    assert store.load_newest({"a": (2,)})[0] == 20
+    assert store.load_newest({"a": ((2,), "float64")})[0] == 20
     store.save(30, {"a": np.zeros(2)})
     assert store.steps() == [20, 30]
 
@@ -227,7 +219,7 @@ def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
 def test_foreign_results_are_named(tmp_path, capsys):
     (tmp_path / "result.json").write_text("{}", encoding="utf-8")
     assert cli.main(["report", str(tmp_path)]) == 2
-    assert "lacks accuracy" in capsys.readouterr().err
+    assert "lacks task" in capsys.readouterr().err
 
 
 def test_broken_modules_are_named(tmp_path, capsys, monkeypatch):

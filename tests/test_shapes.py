@@ -8,6 +8,7 @@ import pathlib
 import hypothesis
 from hypothesis import strategies as st
 import keras
+import moving
 import numpy as np
 import oracle
 import pytest
@@ -121,9 +122,8 @@ def numpy_move(kind, mask, drop, grow, fraction):
 
 @functools.cache
 def compiled_move(kind):
-    return tf.function(
-        shapes.get(kind).drop_and_grow, autograph=False, jit_compile=True
-    )
+    move = functools.partial(moving.drop_and_grow, mask_shape=shapes.get(kind))
+    return tf.function(move, autograph=False, jit_compile=True)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -145,7 +145,8 @@ def test_connections_move_within_their_groups(kind, compiled, data):
     n_units = shape.n_units(kernel_shape, 0.5)
     mask = shape.top(tf.constant(first), n_units)
 
-    move = compiled_move(kind) if compiled else shape.drop_and_grow
+    move = functools.partial(moving.drop_and_grow, mask_shape=shape)
+    move = compiled_move(kind) if compiled else move
     new, grown = move(
         mask, tf.constant(drop), tf.constant(grow), tf.constant(fraction)
     )

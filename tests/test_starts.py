@@ -6,10 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from rigl_tf import checkpoints
 from rigl_tf import cli
 from rigl_tf import config
 from rigl_tf import experiment
+from rigl_tf import files
 from rigl_tf import mask_files
 from rigl_tf import masking
 from rigl_tf import shapes
@@ -180,7 +180,10 @@ def one_line(capsys, *words):
         (["methods/scratch"], "SPARSITY"),
         (["methods/lottery"], "name the run (INITIAL_RUN)"),
         (["methods/scratch", "INITIAL_MASKS=no/where"], "'no/where'"),
-        (["methods/scratch", "INITIAL_MASKS={pruned}/config.gin"], "be read"),
+        (
+            ["methods/scratch", "INITIAL_MASKS={pruned}/config.gin"],
+            "a zip file",
+        ),
         (
             ["methods/rigl", "SPARSITY=0.5", "INITIAL_RUN={pruned}"],
             "leave it to them",
@@ -275,5 +278,5 @@ def test_weights_of_another_network_are_refused(pruned):
     )
     start = starts.Start(run=str(pruned))
     start.restore_weights(net)
-    with pytest.raises(checkpoints.CheckpointError, match="another run"):
+    with pytest.raises(files.DamagedFile, match="kernel' as .*64, 600"):
         start.restore_weights(other)

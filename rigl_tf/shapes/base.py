@@ -157,34 +157,21 @@ class MaskShape(abc.ABC):
             kept &= eligible
         return self._mask(self.from_rows(kept, units.shape), scores.shape)
 
-    def drop_and_grow(self, mask, drop_scores, grow_scores, drop_fraction):
-        """Move the weakest units of one kernel (RigL paper, Algorithm 1).
+    def drop(self, mask, scores, drop_fraction):
+        """Drop the weakest active units of one kernel.
 
         Of the n active units the `n_prune = trunc(n * drop_fraction)` with the
-        smallest drop scores are dropped; then each group grows as many as it
-        has lost, those with the largest grow scores outside the kept set. A
-        unit that was just dropped may return.
+        smallest scores (RigL paper, Algorithm 1).
 
         Args:
             mask: tensor of zeros and ones, of this shape; any dtype.
-            drop_scores: tensor like `mask`; large keeps. Inactive units never
+            scores: tensor like `mask`; large keeps. Inactive units never
                 compete, so active weights of exactly zero outrank them.
-            grow_scores: tensor like `mask`; large grows.
-            drop_fraction: fraction of active units to move, clipped to [0, 1],
+            drop_fraction: fraction of active units to drop, clipped to [0, 1],
                 as float or scalar tensor.
 
         Returns:
-            `(new_mask, grown)`: the mask in float32 and a boolean tensor of
-            the connections that were inactive before.
-        """
-        kept = self.drop(mask, drop_scores, drop_fraction)
-        lost = self.counts(mask) - self.counts(kept)
-        return self.grow(mask, kept, grow_scores, lost)
-
-    def drop(self, mask, scores, drop_fraction):
-        """Drop the weakest active units; return the float32 mask of the rest.
-
-        Args: as `drop_and_grow`.
+            float32 mask of the rest.
         """
         active = self._active(mask)
         n_active = tf.reduce_sum(tf.cast(active, tf.int32))
@@ -198,6 +185,8 @@ class MaskShape(abc.ABC):
     def grow(self, mask, kept, scores, n_units):
         """Grow the best units outside the kept set, so many in each group.
 
+        A unit that was just dropped may return.
+
         Args:
             mask: mask before the update.
             kept: what `drop` left of it.
@@ -205,7 +194,8 @@ class MaskShape(abc.ABC):
             n_units: scalar or [groups] integer tensor.
 
         Returns:
-            as `drop_and_grow`.
+            `(new_mask, grown)`: the mask in float32 and a boolean tensor of
+            the connections that were inactive before.
         """
         kept, units = self._active(kept), self.pool(scores)
         added = masks.largest_in_rows(

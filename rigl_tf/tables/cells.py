@@ -53,16 +53,6 @@ def published(name):
     return [Cell(**row) for row in rows if row["table"] == name]
 
 
-def agrees(value, printed):
-    """Say whether a number, rounded as `printed` is, is `printed`."""
-    digits, _, exponent = printed.partition("e")
-    n_decimals = len(digits.partition(".")[2])
-    if not exponent:
-        return f"{value:.{n_decimals}f}" == printed
-    ours, _, power = f"{value:.{n_decimals}e}".partition("e")
-    return ours == digits and int(power) == int(exponent)
-
-
 def markdown(table):
     """Format a table, each published cell beside ours, reasons below."""
     cells = {(c.row, c.column, c.source): c for c in published(table.name)}

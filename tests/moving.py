@@ -1,0 +1,44 @@
+"""One update of one kernel, made by the updater that all methods share."""
+
+import dataclasses
+import types
+
+import tensorflow as tf
+
+from rigl_tf import shapes
+from rigl_tf import updaters
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Given(updaters.DropAndGrow):
+    """Drops and grows by the pair of scores that stands for a gradient."""
+
+    updates_on_batch = True
+
+    def drop_scores(self, kernel, gradient, step):
+        return gradient[0]
+
+    def grow_scores(self, kernel, gradient, step):
+        return gradient[1]
+
+
+def drop_and_grow(mask, drop, grow, fraction, mask_shape=shapes.UNSTRUCTURED):
+    """Return `(new mask, grown)` of an update with given scores.
+
+    Args:
+        mask: tensor of zeros and ones, of the mask shape; any dtype.
+        drop: tensor like `mask`; large keeps.
+        grow: tensor like `mask`; large grows.
+        fraction: drop fraction, float or scalar tensor.
+        mask_shape: `shapes.MaskShape`.
+    """
+    mask = tf.convert_to_tensor(mask)
+    kernel = types.SimpleNamespace(
+        path="kernel",
+        kernel=types.SimpleNamespace(shape=mask.shape),
+        mask=types.SimpleNamespace(value=mask),
+        mask_shape=mask_shape,
+    )
+    updater = _Given(drop_fraction=lambda step: fraction)
+    (change,) = updater.changes([kernel], [(drop, grow)], tf.constant(0))
+    return change.mask, change.grown
