@@ -109,6 +109,15 @@ class Masked(keras.layers.Wrapper):
             )
         self.built = True
 
+    @property
+    def metrics(self):
+        """None: Keras finds those of a layer inside on its own.
+
+        Those that a compiled model inside keeps for its training are no
+        business of the training around it.
+        """
+        return []
+
     def call(self, *args, **kwargs):
         """Call the layer inside, unchanged."""
         return self.layer(*args, **kwargs)

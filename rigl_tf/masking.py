@@ -272,7 +272,7 @@ def strip(model):
         plain = copies.clone(
             model, lambda layer: copies.copy_layer(_inside(layer))
         )
-    copies.copy_variables(model, plain)
+    copies.copy_state(model, plain)
     return plain
 
 
@@ -288,13 +288,13 @@ def _wrap(model, sparsities, mask_shape):
         copy = copies.copy_layer(layer)
         return layers.Masked(copy, held, mask_shape) if held else copy
 
-    if structure.is_graph(model):
+    if structure.is_assembled(model):
         masked = copies.clone(model, wrap)
     else:
         inside = wrap(model)
         inside.build()
         masked = layers.MaskedModel(inside)
-    copies.copy_variables(model, masked)
+    copies.copy_state(model, masked)
     return masked
 
 

@@ -302,7 +302,10 @@ class SparseSteps:
         return [
             tf.zeros_like(kernel.kernel.value)
             if gradient is None
-            else gradient / tf.cast(scale, gradient.dtype)
+            # Graphs lose the shape of some: of those in several products.
+            else tf.ensure_shape(
+                gradient / tf.cast(scale, gradient.dtype), kernel.kernel.shape
+            )
             for kernel, gradient in zip(self.kernels, found)
         ]
 

@@ -264,6 +264,8 @@ def _input_specs(model, input_shapes):
 
 def _own_inputs(model):
     """Return the inputs that a model tells of, or None."""
+    while getattr(model, "transparent_path", False):
+        model = model.layer
     try:
         if isinstance(model, keras.Sequential):
             return model.inputs[0]
