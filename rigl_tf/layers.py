@@ -7,18 +7,10 @@ import warnings
 import keras
 
 from rigl_tf import constraints
+from rigl_tf import kernels
 from rigl_tf import shapes
 from rigl_tf import structure
 
-# Weights of these are no kernels.
-_NO_KERNEL_LAYERS = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.UnitNormalization,
-    keras.layers.PReLU,
-)
-_NO_KERNEL_NAMES = ("bias", "gamma", "beta")
 # The last axes of these are not inputs and outputs: no mask shapes for them.
 OTHER_AXES = (
     keras.layers.EinsumDense,
@@ -28,13 +20,6 @@ OTHER_AXES = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
-# Kernels of these are masked only if somebody asks for it.
-_DENSE_LAYERS = (
-    keras.layers.Embedding,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-_DENSE_NAMES = ("depthwise", "embedding")
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
@@ -168,15 +153,20 @@ class Candidate:
         layer: the layer that holds it.
         around: `(structural path, layer)` of this layer and of those around
             it, such as the GRU around a cell, but not of the whole model.
-        by_default: whether it is masked unless somebody says otherwise; not so
-            are embeddings and depthwise kernels.
+        why_dense: why it is not masked unless somebody asks for it, or None:
+            embeddings, depthwise kernels, and what no product uses.
     """
 
     path: str
     kernel: keras.Variable
     layer: keras.layers.Layer
     around: tuple
-    by_default: bool
+    why_dense: str | None
+
+    @property
+    def by_default(self):
+        """Whether it is masked unless somebody says otherwise."""
+        return self.why_dense is None
 
 
 def candidates(layer):
@@ -195,26 +185,29 @@ def candidates(layer):
     for path, inner in walked:
         for variable in structure.own_variables(inner):
             owners.setdefault(id(variable), (path, inner))
-    found = []
-    for path, variable in structure.variables_by_path(layer).items():
-        owner_path, owner = owners[id(variable)]
-        if (
-            variable.trainable
-            and len(variable.shape) >= 2
-            and not isinstance(owner, _NO_KERNEL_LAYERS)
-            and not any(name in variable.name for name in _NO_KERNEL_NAMES)
-        ):
-            by_default = not isinstance(owner, _DENSE_LAYERS) and not any(
-                name in variable.name for name in _DENSE_NAMES
-            )
-            around = tuple(
+    possible = [
+        (path, variable, *owners[id(variable)])
+        for path, variable in structure.variables_by_path(layer).items()
+        if kernels.why_no_kernel(variable, owners[id(variable)][1]) is None
+    ]
+    why_dense = kernels.why_dense(
+        layer, [(variable, owner) for _, variable, _, owner in possible]
+    )
+    return [
+        Candidate(
+            path,
+            variable,
+            owner,
+            tuple(
                 (outer_path, outer)
                 for outer_path, outer in walked
                 if outer is owner
                 or (outer_path and owner_path.startswith(f"{outer_path}/"))
-            )
-            found.append(Candidate(path, variable, owner, around, by_default))
-    return found
+            ),
+            why_dense.get(id(variable)),
+        )
+        for path, variable, owner_path, owner in possible
+    ]
 
 
 def maskable_kernels(layer):
