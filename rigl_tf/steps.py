@@ -298,15 +298,13 @@ class SparseSteps:
             id(entry.variable): gradient
             for gradient, entry in zip(gradients, self._variables)
         }
-        found = [by_id[id(kernel.kernel)] for kernel in self.kernels]
+        weights = [kernel.kernel for kernel in self.kernels]
         return [
-            tf.zeros_like(kernel.kernel.value)
-            if gradient is None
-            # Graphs lose the shape of some: of those in several products.
-            else tf.ensure_shape(
-                gradient / tf.cast(scale, gradient.dtype), kernel.kernel.shape
-            )
-            for kernel, gradient in zip(self.kernels, found)
+            tf.zeros_like(w.value)
+            if g is None
+            # Graphs lose the shapes of some gradients.
+            else tf.ensure_shape(g / tf.cast(scale, g.dtype), w.shape)
+            for w, g in ((w, by_id[id(w)]) for w in weights)
         ]
 
     def _step_gradient(self, gradient, entry):
