@@ -57,14 +57,25 @@ def copy_layer(layer):
         ) from error
     finally:
         keras.config.set_dtype_policy(policy)
-    parts = dict(_parts(copy))
-    for path, part in _parts(layer):
-        # Configurations of models know nothing of this.
-        if getattr(part, "lora_enabled", False) and path in parts:
-            if not parts[path].lora_enabled:
-                parts[path].enable_lora(part.lora_rank)
-            parts[path].lora_alpha = part.lora_alpha
+    _copy_lora(layer, copy)
     return copy
+
+
+def _copy_lora(source, target):
+    """Enable low-rank factors: configurations of models know nothing of them.
+
+    The factor that they are scaled by is not even in that of a layer.
+    """
+    adapted = {
+        path: part
+        for path, part in _parts(source)
+        if getattr(part, "lora_enabled", False)
+    }
+    for path, part in _parts(target) if adapted else ():
+        if path in adapted:
+            if not part.lora_enabled:
+                part.enable_lora(adapted[path].lora_rank)
+            part.lora_alpha = adapted[path].lora_alpha
 
 
 def copy_state(source, target):

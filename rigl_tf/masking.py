@@ -306,12 +306,12 @@ def _draw_masks(model, seed):
     for item in masked_kernels(model):
         draw = masks.stateless_seed(seed, item.path, "first_mask")
         scores = masks.uniform_scores(tuple(item.kernel.shape), draw)
-        set_mask(item, item.fresh_mask(scores))
+        _assign(item, item.fresh_mask(scores))
 
 
 def _keep_largest(model):
     for item in masked_kernels(model):
-        set_mask(item, item.fresh_mask(tf.abs(item.kernel.value)))
+        _assign(item, item.fresh_mask(tf.abs(item.kernel.value)))
 
 
 def set_mask(item, mask):
@@ -322,5 +322,9 @@ def set_mask(item, mask):
         mask: array or tensor of zeros and ones, shaped like the kernel.
     """
     item.mask_shape.check_mask(item.path, mask, tuple(item.kernel.shape))
-    item.mask.assign(np.asarray(mask))
+    _assign(item, mask)
+
+
+def _assign(item, mask):
+    item.mask.assign(tf.cast(mask, item.mask.dtype))
     item.kernel.assign(item.kernel.value * item.mask.value)

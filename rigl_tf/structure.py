@@ -150,6 +150,8 @@ def _named_by_author(layers):
 def _named_by_attribute(layer):
     """Name sublayers by the attribute, and index, that holds them."""
     children = {id(child): child for child in layer._layers}
+    if not children:
+        return []
     named = []
 
     def collect(name, value):

@@ -198,7 +198,7 @@ EDGES = {
 }
 PURE = {
     "checks": set(),
-    "masks": {"tensorflow"},
+    "masks": {"numpy", "tensorflow"},
     "schedules": {"tensorflow"},
     "distributions": set(),
     "results": set(),
