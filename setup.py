@@ -61,6 +61,7 @@ setuptools.setup(
         "test": [
             *_PLOTS,
             "hypothesis>=6.100",
+            "keras-hub>=0.20",
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-xdist>=3.5",

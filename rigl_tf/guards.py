@@ -41,16 +41,20 @@ def require_masks(store, masks):
             `load_own_variables`.
         masks: list of the mask variables.
     """
-    arrays = [np.asarray(store[key]) for key in store.keys()]
-    are_masks = len(arrays) == len(masks) and all(
-        array.shape == tuple(mask.shape) and np.isin(array, (0, 1)).all()
-        for array, mask in zip(arrays, masks)
+    names = list(map(str, range(len(masks))))
+    are_masks = set(store.keys()) == set(names) and all(
+        _is_mask(np.asarray(store[name]), tuple(mask.shape))
+        for name, mask in zip(names, masks)
     )
     if not are_masks:
         raise ValueError(
             "A masked model must be given weights that were saved with masks. "
             f"Received: weights without them; {_CURE}"
         )
+
+
+def _is_mask(array, shape):
+    return array.shape == shape and np.isin(array, (0, 1)).all()
 
 
 def refuse_dense_weights(model):

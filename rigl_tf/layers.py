@@ -1,6 +1,5 @@
 """The wrapper that gives a layer's kernels their masks."""
 
-import dataclasses
 import inspect
 import warnings
 
@@ -9,19 +8,11 @@ import keras
 from rigl_tf import checks
 from rigl_tf import constraints
 from rigl_tf import guards
+from rigl_tf import kernels
 from rigl_tf import masks
 from rigl_tf import shapes
 from rigl_tf import structure
 
-# Weights of these are no kernels.
-_NO_KERNEL_LAYERS = (
-    keras.layers.BatchNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.UnitNormalization,
-    keras.layers.PReLU,
-)
-_NO_KERNEL_NAMES = ("bias", "gamma", "beta")
 # The last axes of these are not inputs and outputs: no mask shapes for them.
 OTHER_AXES = (
     keras.layers.EinsumDense,
@@ -31,13 +22,6 @@ OTHER_AXES = (
     keras.layers.DepthwiseConv1D,
     keras.layers.DepthwiseConv2D,
 )
-# Kernels of these are masked only if somebody asks for it.
-_DENSE_LAYERS = (
-    keras.layers.Embedding,
-    keras.layers.DepthwiseConv1D,
-    keras.layers.DepthwiseConv2D,
-)
-_DENSE_NAMES = ("depthwise", "embedding")
 
 
 class _Transparent:
@@ -112,16 +96,16 @@ class Masked(_Transparent, keras.layers.Wrapper):
         # A loaded layer may be frozen: its targets say which kernels it masks.
         found = structure.variables_by_path(self.layer)
         paths = [path for path in self.sparsities if path in found]
-        self._kernel_paths = paths or list(maskable_kernels(self.layer))
-        kernels = {path: found[path] for path in self._kernel_paths}
-        if not kernels:
+        self._kernel_paths = paths or list(kernels.maskable_kernels(self.layer))
+        if not self._kernel_paths:
             raise ValueError(
                 "`Masked` needs a layer with a kernel of rank 2 or more; and "
                 "with a `build` of its own, if it calls layers on several "
                 f"inputs. Received: {self.layer.name!r} "
                 f"({type(self.layer).__name__})"
             )
-        for path, kernel in kernels.items():
+        for path in self._kernel_paths:
+            kernel = found[path]
             mask = self.add_weight(
                 name=_mask_attribute(path),
                 shape=kernel.shape,
@@ -149,6 +133,15 @@ class Masked(_Transparent, keras.layers.Wrapper):
             scores = masks.uniform_scores(shape, draw)
             mask.assign(self.mask_shape.top(scores, n_units))
             kernel.assign(kernel.value * mask.value)
+
+    @property
+    def metrics(self):
+        """None: Keras finds those of a layer inside on its own.
+
+        Those that a compiled model inside keeps for its training are no
+        business of the training around it.
+        """
+        return []
 
     def call(self, *args, **kwargs):
         """Call the layer inside, unchanged."""
@@ -206,82 +199,6 @@ class Masked(_Transparent, keras.layers.Wrapper):
             (path, found[path], getattr(self, _mask_attribute(path)))
             for path in self._kernel_paths
         ]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Candidate:
-    """A kernel that a mask is possible for.
-
-    Attributes:
-        path: structural path of the kernel.
-        kernel: `keras.Variable`.
-        layer: the layer that holds it.
-        around: `(structural path, layer)` of this layer and of those around
-            it, such as the GRU around a cell, but not of the whole model.
-        by_default: whether it is masked unless somebody says otherwise; not so
-            are embeddings and depthwise kernels.
-    """
-
-    path: str
-    kernel: keras.Variable
-    layer: keras.layers.Layer
-    around: tuple
-    by_default: bool
-
-
-def candidates(layer):
-    """List the kernels of a built layer that masks are possible for.
-
-    Trainable variables of rank 2 or more, recurrent kernels too; not biases
-    (those of attention have rank 2) and normalisation.
-
-    Args:
-        layer: built Keras layer; sublayers are searched too.
-
-    Returns:
-        list of `Candidate`.
-    """
-    owners, walked = {}, list(structure.walk(layer))
-    for path, inner in walked:
-        for variable in structure.own_variables(inner):
-            owners.setdefault(id(variable), (path, inner))
-    found = []
-    for path, variable in structure.variables_by_path(layer).items():
-        owner_path, owner = owners[id(variable)]
-        if (
-            variable.trainable
-            and len(variable.shape) >= 2
-            and not isinstance(owner, _NO_KERNEL_LAYERS)
-            and not any(name in variable.name for name in _NO_KERNEL_NAMES)
-        ):
-            by_default = not isinstance(owner, _DENSE_LAYERS) and not any(
-                name in variable.name for name in _DENSE_NAMES
-            )
-            around = tuple(
-                (outer_path, outer)
-                for outer_path, outer in walked
-                if outer is owner
-                or (outer_path and owner_path.startswith(f"{outer_path}/"))
-            )
-            found.append(Candidate(path, variable, owner, around, by_default))
-    return found
-
-
-def maskable_kernels(layer):
-    """Map paths to the kernels that are masked by default.
-
-    Args:
-        layer: built Keras layer; sublayers are searched too.
-    """
-    return {c.path: c.kernel for c in candidates(layer) if c.by_default}
-
-
-def decays(variable):
-    """Say whether L2 regularisation covers a trainable variable.
-
-    It covers kernels of every kind: rank 2 or more and no bias.
-    """
-    return len(variable.shape) >= 2 and "bias" not in variable.name
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")

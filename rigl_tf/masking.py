@@ -284,7 +284,7 @@ def strip(model):
         plain = copies.clone(
             model, lambda layer: copies.copy_layer(_inside(layer))
         )
-    copies.copy_variables(model, plain)
+    copies.copy_state(model, plain)
     return plain
 
 
@@ -300,13 +300,13 @@ def _wrap(model, sparsities, mask_shape):
         copy = copies.copy_layer(layer)
         return layers.Masked(copy, held, mask_shape) if held else copy
 
-    if structure.is_graph(model):
+    if structure.is_assembled(model):
         masked = copies.clone(model, wrap)
     else:
         inside = wrap(model)
         inside.build()
         masked = layers.MaskedModel(inside)
-    copies.copy_variables(model, masked)
+    copies.copy_state(model, masked)
     guards.refuse_dense_weights(masked)
     return masked
 
@@ -319,12 +319,12 @@ def _draw_masks(model, seed):
     for item in masked_kernels(model):
         draw = masks.stateless_seed(seed, item.path, "first_mask")
         scores = masks.uniform_scores(tuple(item.kernel.shape), draw)
-        set_mask(item, item.fresh_mask(scores))
+        _assign(item, item.fresh_mask(scores))
 
 
 def _keep_largest(model):
     for item in masked_kernels(model):
-        set_mask(item, item.fresh_mask(tf.abs(item.kernel.value)))
+        _assign(item, item.fresh_mask(tf.abs(item.kernel.value)))
 
 
 def set_mask(item, mask):
@@ -335,5 +335,9 @@ def set_mask(item, mask):
         mask: array or tensor of zeros and ones, shaped like the kernel.
     """
     item.mask_shape.check_mask(item.path, mask, tuple(item.kernel.shape))
-    item.mask.assign(np.asarray(mask))
+    _assign(item, mask)
+
+
+def _assign(item, mask):
+    item.mask.assign(tf.cast(mask, item.mask.dtype))
     item.kernel.assign(item.kernel.value * item.mask.value)

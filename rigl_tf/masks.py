@@ -11,6 +11,7 @@ import functools
 import math
 import zlib
 
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
@@ -101,8 +102,13 @@ def largest(scores, k, eligible=None):
         boolean tensor shaped like `scores`, with exactly `min(k, size)` true
         ones. Of equal scores the lower flat index is marked.
     """
-    keys = tf.reshape(_order_keys(scores, eligible), [-1])
-    return tf.reshape(_select(keys, tf.cast(k, tf.int32)), tf.shape(scores))
+    flat = tf.reshape(scores, [-1])
+    if eligible is not None:
+        eligible = tf.reshape(eligible, [-1])
+    chosen = _choose(flat, tf.cast(k, tf.int32), eligible)
+    # A shape that is known stays so.
+    known = scores.shape.is_fully_defined()
+    return tf.reshape(chosen, scores.shape if known else tf.shape(scores))
 
 
 def largest_in_rows(scores, k, eligible=None):
@@ -119,7 +125,7 @@ def largest_in_rows(scores, k, eligible=None):
     if scores.shape[0] == 1:  # one ranking is faster than many
         return largest(scores, tf.reshape(k, []), eligible)
     k = tf.reshape(tf.cast(k, tf.int32), [-1, 1])
-    return _select(_order_keys(scores, eligible), k)
+    return tf.ensure_shape(_choose(scores, k, eligible), scores.shape)
 
 
 def global_top_k_masks(scores, k, eligible=None):
@@ -166,16 +172,63 @@ def _order_keys(scores, eligible):
     return keys
 
 
-def _select(keys, k):
-    """Call `_mark`, traced once for all kernels of a shape: tracing is slow."""
-    shapes = (tuple(keys.shape), tuple(k.shape))
-    return _marker(keys.dtype, *shapes)(keys, k)
+def _choose(scores, k, eligible):
+    """Mark the `k` largest scores of a vector, or of each row.
+
+    Eagerly with NumPy: once per kernel, tracing would not pay. In a graph by a
+    function of any length, which is traced, and optimized by TensorFlow, once
+    for all kernels: inlined, it would be so for each.
+
+    Args:
+        scores: [members] with a scalar `k`, or [rows, members] with `k` as
+            [rows, 1] or [1, 1].
+        k: int32 tensor.
+        eligible: boolean tensor like `scores`, or None.
+    """
+    if tf.executing_eagerly():
+        keys = _order_keys(scores, eligible).numpy()
+        return tf.constant(_mark_on_host(keys, k.numpy()))
+    chooser = _chooser(scores.dtype, scores.shape.rank, eligible is not None)
+    return chooser(scores, k, *([] if eligible is None else [eligible]))
 
 
 @functools.cache
-def _marker(*_):
-    """Return a function for one signature: several would warn of retracing."""
-    return tf.function(_mark, autograph=False)
+def _chooser(dtype, rank, some_eligible):
+    def choose(scores, k, eligible=None):
+        return _mark(_order_keys(scores, eligible), k)
+
+    specs = [
+        tf.TensorSpec([None] * rank, dtype),
+        tf.TensorSpec([] if rank == 1 else [None, 1], tf.int32),
+    ]
+    if some_eligible:
+        specs.append(tf.TensorSpec([None] * rank, tf.bool))
+    return tf.function(
+        choose,
+        specs,
+        autograph=False,
+        experimental_attributes={"_noinline": True},
+    )
+
+
+def _mark_on_host(keys, k):
+    """Do as `_mark`, with arrays."""
+    n_members = keys.shape[-1]
+    k = np.clip(k, 0, n_members)
+    # Where the k-th largest would stand; of no members, the largest.
+    place = np.minimum(n_members - k, n_members - 1)
+    if np.ptp(place) == 0:
+        place = place.flat[0]
+        threshold = np.partition(keys, place)[..., place : place + 1]
+    else:
+        threshold = np.take_along_axis(np.sort(keys), place, -1)
+    reached = keys >= threshold
+    if np.array_equal(reached.sum(-1, keepdims=reached.ndim > 1), k):
+        return reached
+    above = keys > threshold
+    tied = reached & ~above
+    room = k - above.sum(-1, keepdims=above.ndim > 1)
+    return above | (tied & (np.cumsum(tied, -1) <= room))
 
 
 def _mark(keys, k):
@@ -218,7 +271,7 @@ def _kth_largest(keys, k):
 
     lowest = tf.constant(keys.dtype.min, keys.dtype)
     if len(keys.shape) > 1:
-        lowest = tf.fill([keys.shape[0], 1], lowest)
+        lowest = tf.fill([tf.shape(keys)[0], 1], lowest)
     _, threshold, _ = tf.while_loop(
         lambda i, _, found: (i < n_bits) & ~tf.reduce_all(found),
         halve,

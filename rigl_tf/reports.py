@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from rigl_tf import kernels
 from rigl_tf import layers
 from rigl_tf import results
 from rigl_tf import structure
@@ -25,7 +26,7 @@ def summary(model):
         if isinstance(layer, layers.Masked)
         for _, kernel, mask in layer.masked()
     }
-    possible = {id(c.kernel): c for c in layers.candidates(model)}
+    possible = {id(c.kernel): c for c in kernels.candidates(model)}
     # States of random generators are no weights.
     seen = {id(state) for state in structure.seed_states(model).values()}
     rows, n_others = [], 0
@@ -40,6 +41,7 @@ def summary(model):
                 n_others += math.prod(variable.shape)
                 continue
             mask = masked.get(id(variable))
+            why = _why(variable, layer, mask, possible.get(id(variable)))
             rows.append(
                 {
                     "path": f"{path}/{variable.name}".lstrip("/"),
@@ -48,7 +50,7 @@ def summary(model):
                     "sparsity": None
                     if mask is None
                     else 1 - float(np.mean(mask.numpy())),
-                    "why": _why(variable, mask, possible.get(id(variable))),
+                    "why": why,
                 }
             )
     results.print_masks(rows)
@@ -56,14 +58,12 @@ def summary(model):
     return rows
 
 
-def _why(variable, mask, candidate):
+def _why(variable, layer, mask, candidate):
     """Say why a weight is masked, or not."""
     if mask is not None:
         return "masked"
-    if not variable.trainable:
-        return "not trainable"
     if candidate is None:
-        return "no kernel"
-    if not candidate.by_default:
-        return "dense unless named in masked_layers"
+        return kernels.why_no_kernel(variable, layer)
+    if candidate.why_dense is not None:
+        return f"dense unless named in masked_layers: {candidate.why_dense}"
     return "dense as asked for, or not masked yet"

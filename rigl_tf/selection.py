@@ -4,6 +4,7 @@ import inspect
 
 import keras
 
+from rigl_tf import kernels
 from rigl_tf import layers
 from rigl_tf import name_patterns
 from rigl_tf import shapes
@@ -11,7 +12,7 @@ from rigl_tf import structure
 
 
 def maskable(model):
-    """List the `layers.Candidate`s of a model: kernels that can be masked.
+    """List the `kernels.Candidate`s of a model: kernels that can be masked.
 
     Raises:
         TypeError: it is no Keras model.
@@ -23,15 +24,15 @@ def maskable(model):
             "`model` must not be masked already: call `rigl_tf.strip` first. "
             f"Received: {model.name!r}"
         )
-    kernels = layers.candidates(model)
-    if not kernels:
+    found = kernels.candidates(model)
+    if not found:
         raise ValueError(
             "`model` has no kernel to mask: masks are for trainable kernels of "
             "rank 2 or more (Dense, Conv, GRU, ...). Received: "
             f"{model.name!r} with the layers "
             f"{', '.join(layer.name for layer in model.layers)}"
         )
-    return kernels
+    return found
 
 
 def require_plain_axes(mask_shape, model, paths):
@@ -67,12 +68,12 @@ def select(candidates, masked=None, dense=()):
       layer that holds it.
 
     Args:
-        candidates: list of `layers.Candidate`.
+        candidates: list of `kernels.Candidate`.
         masked: selectors of kernels to mask, or None for the usual ones.
         dense: selectors of kernels to leave out again.
 
     Returns:
-        list of the chosen `layers.Candidate`s.
+        list of the chosen `kernels.Candidate`s.
 
     Raises:
         ValueError: a selector matches nothing, or nothing is left.
@@ -116,7 +117,7 @@ def by_kernel(custom, candidates):
 
     Args:
         custom: dictionary from selectors, see `select`, to values.
-        candidates: list of `layers.Candidate`.
+        candidates: list of `kernels.Candidate`.
 
     Returns:
         dictionary from kernel path to value.

@@ -142,8 +142,7 @@ class SparseSteps:
                 None if nobody knows.
 
         Returns:
-            whether the updater has changed: what was traced before must be
-            traced anew.
+            whether the updater has changed, so that tracing must begin anew.
         """
         trained_variables.require_current(self.model, self._variables)
         return self._plan.fix(n_steps, self.step, self.last_update_step)
@@ -316,12 +315,13 @@ class SparseSteps:
             id(entry.variable): gradient
             for gradient, entry in zip(gradients, self._variables)
         }
-        found = [by_id[id(kernel.kernel)] for kernel in self.kernels]
+        weights = [kernel.kernel for kernel in self.kernels]
         return [
-            tf.zeros_like(kernel.kernel.value)
-            if gradient is None
-            else gradient / tf.cast(scale, gradient.dtype)
-            for kernel, gradient in zip(self.kernels, found)
+            tf.zeros_like(w.value)
+            if g is None
+            # Graphs lose the shapes of some gradients.
+            else tf.ensure_shape(g / tf.cast(scale, g.dtype), w.shape)
+            for w, g in ((w, by_id[id(w)]) for w in weights)
         ]
 
     def _step_gradient(self, gradient, entry):

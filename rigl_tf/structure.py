@@ -8,6 +8,7 @@ class and position ("dense_1" is the second Dense); other sublayers go by the
 attribute that holds them ("forward_layer/cell/kernel").
 """
 
+import inspect
 import re
 
 import keras
@@ -96,9 +97,17 @@ def sublayers(layer):
     """List `(name, sublayer)` of the direct sublayers, in a fixed order."""
     if getattr(layer, "transparent_path", False):
         return [(None, layer.layer)]
-    if is_graph(layer):
-        return _named_by_author(layer.layers)
-    return _named_by_attribute(layer)
+    if not is_graph(layer):
+        return _named_by_attribute(layer)
+    named = _named_by_author(layer.layers)
+    inside = {id(child) for _, child in named}
+    taken = {name for name, _ in named}
+    # A class of its own may hold layers that the graph does not call.
+    return named + [
+        (_unused(name, taken), child)
+        for name, child in _named_by_attribute(layer)
+        if id(child) not in inside
+    ]
 
 
 def is_graph(layer):
@@ -106,6 +115,26 @@ def is_graph(layer):
     if isinstance(layer, keras.Sequential):
         return hasattr(layer, "_functional")
     return isinstance(layer, keras.Model) and hasattr(layer, "_nodes")
+
+
+def is_assembled(layer):
+    """Say whether a graph can be made again by calling layers of its own.
+
+    Not so if a class builds it in its constructor: a functional model would
+    remain, without the class and what else it holds.
+    """
+    if not is_graph(layer):
+        return False
+    if isinstance(layer, keras.Sequential):
+        return type(layer).get_config is keras.Sequential.get_config
+    arguments = inspect.getfullargspec(type(layer).__init__)
+    if arguments.args[1:3] == ["inputs", "outputs"] or arguments.varargs:
+        return True
+    try:
+        layer.get_config()
+    except NotImplementedError:  # all that is known of it is the graph
+        return True
+    return False
 
 
 def _named_by_author(layers):
@@ -126,6 +155,8 @@ def _named_by_author(layers):
 def _named_by_attribute(layer):
     """Name sublayers by the attribute, and index, that holds them."""
     children = {id(child): child for child in layer._layers}
+    if not children:
+        return []
     named = []
 
     def collect(name, value):

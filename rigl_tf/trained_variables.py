@@ -4,6 +4,7 @@ import dataclasses
 
 import keras
 
+from rigl_tf import kernels as kernels_
 from rigl_tf import layers
 from rigl_tf import masking
 from rigl_tf import structure
@@ -73,7 +74,7 @@ def list_all(model, kernels, dense, l2):
             variable,
             dense_by_id.get(id(variable), variable),
             by_id.get(id(variable)),
-            l2 if layers.decays(variable) else 0.0,
+            l2 if kernels_.decays(variable) else 0.0,
         )
         for variable in model.trainable_variables
     ]

@@ -6,6 +6,7 @@ second, identical dense model shows the noise floor.
 
     python scripts/bench_step.py --rounds 200
     python scripts/bench_step.py --rounds 20 --models wrn22_2 resnet50 gru
+    python scripts/bench_step.py --first_step --rounds 5
 """
 
 import argparse
@@ -75,9 +76,32 @@ def gru():
     return keras.Model(characters, logits), 32
 
 
+def gpt():
+    """Build a small GPT: four blocks of width 128; 16 texts of 64."""
+    kl = keras.layers
+    tokens = keras.Input((64,), dtype="int32")
+    x = kl.Embedding(256, 128)(tokens)
+    for _ in range(4):
+        y = kl.LayerNormalization()(x)
+        y = kl.MultiHeadAttention(4, 32)(y, y, use_causal_mask=True)
+        x = kl.Add()([x, y])
+        y = kl.Dense(512, "gelu")(kl.LayerNormalization()(x))
+        x = kl.Add()([x, kl.Dense(128)(y)])
+    logits = kl.Dense(256)(kl.LayerNormalization()(x))
+    return keras.Model(tokens, logits), 16
+
+
 MODELS = {
     build.__name__: build
-    for build in (digits_mlp, wide_mlp, residual_cnn, wrn22_2, resnet50, gru)
+    for build in (
+        digits_mlp,
+        wide_mlp,
+        residual_cnn,
+        wrn22_2,
+        resnet50,
+        gru,
+        gpt,
+    )
 }
 
 
@@ -220,6 +244,86 @@ def bench_update(n_rounds):
     return measure({"update": update}, n_rounds)["update"] / 1000
 
 
+def first_step(build, masked):
+    """Time the first step of `fit`, tracing included, of a fresh model."""
+    keras.utils.clear_session()
+    model, batch_size = build()
+    data = batches(model, batch_size)
+    if masked:
+        model = rigl_tf.SparseModel(rigl_tf.sparsify(model, 0.9), updater())
+    model.compile(optimizer(), _LOSS)
+    data = tf.data.Dataset.from_tensors(next(data))
+    began = time.perf_counter()
+    model.fit(data, epochs=1, verbose=0)
+    return time.perf_counter() - began
+
+
+def first_update(build):
+    """Time the first update of the masks by RigL: `(traced, again)`."""
+    keras.utils.clear_session()
+    model = rigl_tf.sparsify(build()[0], 0.9)
+    method = updaters.RigL(update_end_step=1000, drop_fraction=0.3)
+    pair = rigl_tf.steps.SparseSteps(model, method, optimizer())
+    gradients = [tf.random.normal(v.shape) for v in model.trainable_variables]
+    update = tf.function(lambda: pair.update_masks(gradients), autograph=False)
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        update().numpy()
+        times.append(time.perf_counter() - began)
+    return times
+
+
+def start(build, masked):
+    """Time a copy of a model: by `sparsify`, or by Keras, with its weights."""
+    keras.utils.clear_session()
+    model, _ = build()
+    began = time.perf_counter()
+    if masked:
+        rigl_tf.sparsify(model, 0.9)
+    else:
+        keras.models.clone_model(model).set_weights(model.get_weights())
+    return time.perf_counter() - began
+
+
+def bench_start(build, n_rounds):
+    """Compare what comes before the second step."""
+    steps, copies, again = ([], []), ([], []), []
+    updates = []
+    for _ in range(n_rounds):
+        for masked in (False, True):
+            steps[masked].append(first_step(build, masked))
+            copies[masked].append(start(build, masked))
+        again.append(first_step(build, False))
+        updates.append(first_update(build))
+    median = statistics.median
+    dense = median(steps[False])
+    traced, repeated = (median(t) for t in zip(*updates))
+    return {
+        "model": build.__name__,
+        "dense_first_step_s": dense,
+        "noise": median(again) / dense,
+        "masked_first_step": median(steps[True]) / dense,
+        "sparsify_over_clone": median(copies[True]) / median(copies[False]),
+        "first_update_s": traced,
+        "second_update_s": repeated,
+    }
+
+
+def print_start(rows):
+    """Print the table of `bench_start`."""
+    print(
+        "| model | dense first step, s | dense again | masked first step "
+        "| sparsify / clone | first update, s | second update, s |\n"
+        f"{'|---' * 7}|"
+    )
+    for row in rows:
+        _, dense, *ratios, first, second = row.values()
+        cells = [f"{dense:.2f}", *(f"{r:.3f}" for r in ratios)]
+        cells += [f"{first:.2f}", f"{second:.2f}"]
+        print(f"| {row['model']} | {' | '.join(cells)} |")
+
+
 def main():
     """Measure, print the table, write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -231,7 +335,19 @@ def main():
         default=("digits_mlp", "wide_mlp", "residual_cnn"),
     )
     parser.add_argument("--json", help="file for the figures")
+    parser.add_argument(
+        "--first_step",
+        action="store_true",
+        help="what precedes the second step, of ResNet-50 and a GPT, instead",
+    )
     arguments = parser.parse_args()
+    if arguments.first_step:
+        rows = [bench_start(b, arguments.rounds) for b in (gpt, resnet50)]
+        print_start(rows)
+        if arguments.json:
+            with open(arguments.json, "w", encoding="utf-8") as stream:
+                json.dump(rows, stream, indent=1)
+        return
     rows = []
     for name in arguments.models:
         keras.utils.clear_session()

@@ -112,3 +112,36 @@ def test_own_weights_are_taken(tmp_path):
     for a, b in zip(model.get_weights(), other.get_weights()):
         np.testing.assert_array_equal(a, b)
     other.set_weights(masked().get_weights())
+
+
+def test_many_masks_of_one_layer_come_back(tmp_path):
+    # Their names "0", "1", "10", ... do not sort as their order.
+    inner = keras.Sequential(
+        [keras.Input((6,)), *(keras.layers.Dense(n) for n in range(3, 15))]
+    )
+
+    @keras.saving.register_keras_serializable(package="test_guards")
+    class Outer(keras.Model):
+        def __init__(self, inner, **kwargs):
+            super().__init__(**kwargs)
+            self.inner = inner
+
+        def call(self, x):
+            return self.inner(x)
+
+        def get_config(self):
+            inner = keras.saving.serialize_keras_object(self.inner)
+            return {"name": self.name, "inner": inner}
+
+        @classmethod
+        def from_config(cls, config):
+            inner = keras.saving.deserialize_keras_object(config["inner"])
+            return cls(inner, name=config["name"])
+
+    outer = Outer(inner)
+    outer.build((None, 6))
+    model = rigl_tf.sparsify(outer, 0.5)
+    model.save(tmp_path / "a.keras")
+    loaded = keras.saving.load_model(tmp_path / "a.keras")
+    for a, b in zip(model.get_weights(), loaded.get_weights()):
+        np.testing.assert_array_equal(a, b)

@@ -5,6 +5,7 @@ import tiny
 
 import rigl_tf
 from rigl_tf import constraints
+from rigl_tf import kernels
 from rigl_tf import layers
 
 MASKED_LAYERS = [
@@ -80,7 +81,7 @@ def test_weights_only_files_keep_masks(tmp_path):
 
 def test_masks_have_rank_two_kernels_and_nothing_else():
     model = tiny.convolutional()
-    assert list(layers.maskable_kernels(model)) == [
+    assert list(kernels.maskable_kernels(model)) == [
         "conv/kernel",
         "separable/pointwise_kernel",
         "out/kernel",
@@ -96,7 +97,7 @@ def test_frozen_layers_and_embeddings_stay_dense():
             keras.layers.Dense(2, name="frozen", trainable=False),
         ]
     )
-    assert list(layers.maskable_kernels(model)) == [
+    assert list(kernels.maskable_kernels(model)) == [
         "gru/cell/kernel",
         "gru/cell/recurrent_kernel",
     ]

@@ -350,3 +350,26 @@ def test_fractions_above_one_move_every_connection_and_no_more():
     new, grown = drop_and_grow(mask, scores, scores, 1.5)
     assert new.numpy().tolist() == [0, 0, 0, 0, 1, 1]
     assert grown.numpy().tolist() == [False] * 4 + [True] * 2
+
+
+def test_a_graph_holds_the_selection_once_for_all_kernels():
+    shapes_of_kernels = ((3, 4), (5,), (2, 3, 4), (7, 7))
+
+    @tf.function(autograph=False)
+    def select():
+        return [
+            masks.largest(tf.ones(shape), tf.size(tf.ones(shape)) // 2)
+            for shape in shapes_of_kernels
+        ]
+
+    graph = select.get_concrete_function().graph
+    calls = {
+        op.get_attr("f").name
+        for op in graph.get_operations()
+        if op.type.endswith("PartitionedCall")
+    }
+    assert len(calls) == 1
+    for mask, shape in zip(graph.structured_outputs, shapes_of_kernels):
+        assert tuple(mask.shape) == shape
+    for mask in select():
+        assert np.count_nonzero(mask) == mask.shape.num_elements() // 2

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rigl_tf import layers
+from rigl_tf import kernels
 from rigl_tf import masking
 from rigl_tf import masks
 from rigl_tf import models
@@ -16,10 +16,10 @@ CIFAR = (32, 32, 3)
 
 def sizes(model):
     """Return the numbers of trainable and of maskable weights."""
-    kernels = layers.maskable_kernels(model).values()
+    found = kernels.maskable_kernels(model).values()
     return tuple(
         sum(math.prod(v.shape) for v in variables)
-        for variables in (model.trainable_variables, kernels)
+        for variables in (model.trainable_variables, found)
     )
 
 
@@ -52,10 +52,10 @@ def test_resnets_have_the_sizes_of_the_original(depth, n_parameters):
 
 def test_resnet50_has_the_kernels_of_the_original():
     model = models.resnet(IMAGE, 1000)
-    kernels = layers.maskable_kernels(model)
-    assert len(kernels) == 54
+    found = kernels.maskable_kernels(model)
+    assert len(found) == 54
     assert sizes(model)[1] == 25_502_912
-    assert kernels["group2_block1_conv2/kernel"].shape == (3, 3, 128, 128)
+    assert found["group2_block1_conv2/kernel"].shape == (3, 3, 128, 128)
     assert model.get_layer("group2_block1_conv1").strides == (1, 1)
     assert model.get_layer("group2_block1_conv2").strides == (2, 2)
 
@@ -134,9 +134,9 @@ def test_models_of_one_seed_are_equal_and_layers_are_not(variant):
     first, second = build(), build()
     for a, b in zip(first.weights, second.weights):
         np.testing.assert_array_equal(a, b)
-    kernels = layers.maskable_kernels(first)
-    a = kernels["group2_block1_conv2/kernel"].numpy()
-    b = kernels["group3_block1_conv1/kernel"].numpy()
+    found = kernels.maskable_kernels(first)
+    a = found["group2_block1_conv2/kernel"].numpy()
+    b = found["group3_block1_conv1/kernel"].numpy()
     assert not np.array_equal(a.ravel()[:100], b.ravel()[:100])
 
 
@@ -215,7 +215,7 @@ def test_bad_options_are_refused(build, text):
 
 
 def test_kernels_have_readable_names():
-    names = list(layers.maskable_kernels(models.lenet5((28, 28, 1), 10)))
+    names = list(kernels.maskable_kernels(models.lenet5((28, 28, 1), 10)))
     assert names == [
         "conv1/kernel",
         "conv2/kernel",
@@ -279,7 +279,7 @@ def test_budgets_are_those_of_the_original(
     model, dense_layers, sparsity, expected
 ):
     model = model()
-    kernels = layers.maskable_kernels(model)
+    found = kernels.maskable_kernels(model)
     for name, total in zip(
         ("uniform", "erdos_renyi", "erdos_renyi_kernel"), expected
     ):
@@ -287,7 +287,7 @@ def test_budgets_are_those_of_the_original(
             model, sparsity, name, dense_layers=dense_layers
         )
         n_active = sum(
-            masks.n_ones(math.prod(kernels[path].shape), s)
+            masks.n_ones(math.prod(found[path].shape), s)
             for path, s in targets.items()
         )
         assert n_active == total, name

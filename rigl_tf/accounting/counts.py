@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import kernels
 from rigl_tf import layers
 from rigl_tf import masking
 from rigl_tf import masks
@@ -269,7 +270,7 @@ def active_weights(model, sparsities, used):
             id(item.kernel): int(np.count_nonzero(item.mask.numpy()))
             for item in masking.masked_kernels(model)
         }
-    maskable = {id(v) for v in layers.maskable_kernels(model).values()}
+    maskable = {id(v) for v in kernels.maskable_kernels(model).values()}
     return {
         id(variable): _n_nonzero(variable)
         for variable in by_path.values()

@@ -17,7 +17,7 @@ import math
 
 import keras
 
-from rigl_tf import layers
+from rigl_tf import kernels
 from rigl_tf import structure
 from rigl_tf.accounting import counts
 from rigl_tf.accounting import trace
@@ -217,6 +217,6 @@ def _layer_count(shape, density):
 
 def _has_own_kernel(layer):
     return any(
-        len(variable.shape) >= 2 and layers.decays(variable)
+        len(variable.shape) >= 2 and kernels.decays(variable)
         for variable in structure.own_variables(layer)
     )

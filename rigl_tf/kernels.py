@@ -1,0 +1,319 @@
+"""What is a kernel: a weight that a product or convolution multiplies with.
+
+Of Keras' own layers it is known. What a layer of somebody else does with its
+weights is seen in the graph of the model: a weight is followed through
+whatever is made of weights and constants alone (a slice, a standardization, a
+sum with another weight) until an operation brings it together with the data.
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from rigl_tf import graphs
+from rigl_tf import structure
+
+# Weights of these are no kernels.
+_NO_KERNEL_LAYERS = (
+    keras.layers.BatchNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.UnitNormalization,
+    keras.layers.PReLU,
+)
+_NO_KERNEL_NAMES = ("bias", "gamma", "beta")
+# Kernels of these are masked only if somebody asks for it.
+_DENSE_LAYERS = (
+    keras.layers.Embedding,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+)
+_DENSE_NAMES = ("depthwise", "embedding")
+_PRODUCTS = frozenset(
+    "BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv Conv2D Conv2DBackpropInput"
+    " Conv3D Conv3DBackpropInputV2 DepthwiseConv2dNative Einsum MatMul"
+    " SparseTensorDenseMatMul".split()
+)
+# Their results depend on the shape of the data alone.
+_SHAPES = frozenset("OnesLike Rank Shape ShapeN Size ZerosLike".split())
+# Attributes that name the functions which an operation runs.
+_CALLS = {
+    "If": ("then_branch", "else_branch"),
+    "PartitionedCall": ("f",),
+    "StatefulPartitionedCall": ("f",),
+    "StatelessIf": ("then_branch", "else_branch"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Value:
+    """What a tensor is made of: weights (their ids), and data or not."""
+
+    weights: frozenset = frozenset()
+    varies: bool = False
+
+
+_CONSTANT, _DATA = _Value(), _Value(varies=True)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Candidate:
+    """A kernel that a mask is possible for.
+
+    Attributes:
+        path: structural path of the kernel.
+        kernel: `keras.Variable`.
+        layer: the layer that holds it.
+        around: `(structural path, layer)` of this layer and of those around
+            it, such as the GRU around a cell, but not of the whole model.
+        why_dense: why it is not masked unless somebody asks for it, or None:
+            embeddings, depthwise kernels, and what no product uses.
+    """
+
+    path: str
+    kernel: keras.Variable
+    layer: keras.layers.Layer
+    around: tuple
+    why_dense: str | None
+
+    @property
+    def by_default(self):
+        """Whether it is masked unless somebody says otherwise."""
+        return self.why_dense is None
+
+
+def candidates(layer):
+    """List the kernels of a built layer that masks are possible for.
+
+    Trainable variables of rank 2 or more, recurrent kernels too; not biases
+    (those of attention have rank 2) and normalisation.
+
+    Args:
+        layer: built Keras layer; sublayers are searched too.
+
+    Returns:
+        list of `Candidate`.
+    """
+    owners, walked = {}, list(structure.walk(layer))
+    for path, inner in walked:
+        for variable in structure.own_variables(inner):
+            owners.setdefault(id(variable), (path, inner))
+    possible = [
+        (path, variable, *owners[id(variable)])
+        for path, variable in structure.variables_by_path(layer).items()
+        if why_no_kernel(variable, owners[id(variable)][1]) is None
+    ]
+    reasons = why_dense(
+        layer, [(variable, owner) for _, variable, _, owner in possible]
+    )
+    return [
+        Candidate(
+            path,
+            variable,
+            owner,
+            tuple(
+                (outer_path, outer)
+                for outer_path, outer in walked
+                if outer is owner
+                or (outer_path and owner_path.startswith(f"{outer_path}/"))
+            ),
+            reasons.get(id(variable)),
+        )
+        for path, variable, owner_path, owner in possible
+    ]
+
+
+def maskable_kernels(layer):
+    """Map paths to the kernels that are masked by default.
+
+    Args:
+        layer: built Keras layer; sublayers are searched too.
+    """
+    return {c.path: c.kernel for c in candidates(layer) if c.by_default}
+
+
+def decays(variable):
+    """Say whether L2 regularisation covers a trainable variable.
+
+    It covers kernels of every kind: rank 2 or more and no bias.
+    """
+    return len(variable.shape) >= 2 and "bias" not in variable.name
+
+
+def why_no_kernel(variable, owner):
+    """Say why no mask is possible for a variable of a layer; None if one is.
+
+    Masks are for trainable variables of rank 2 or more, recurrent kernels too;
+    not for biases (those of attention have rank 2) and normalisation.
+    """
+    if not variable.trainable:
+        return "not trainable"
+    if "lora_" in variable.name and getattr(owner, "lora_enabled", False):
+        return "low-rank factor, merged into the kernel when saved"
+    if (
+        len(variable.shape) < 2
+        or isinstance(owner, _NO_KERNEL_LAYERS)
+        or any(name in variable.name for name in _NO_KERNEL_NAMES)
+    ):
+        return "no kernel"
+    return None
+
+
+def why_dense(root, weights):
+    """Map ids of weights to why they are not masked by default.
+
+    Args:
+        root: built Keras model, or layer.
+        weights: list of `(variable, layer that holds it)`.
+    """
+    found, unknown = {}, []
+    for variable, owner in weights:
+        if isinstance(owner, _DENSE_LAYERS) or any(
+            name in variable.name for name in _DENSE_NAMES
+        ):
+            found[id(variable)] = "embedding or depthwise kernel"
+        elif type(owner).__module__.split(".")[0] != "keras":
+            unknown.append(variable)
+    if unknown:
+        found |= _without_product(root, unknown)
+    return found
+
+
+def _without_product(root, variables):
+    """Say which weights no product or convolution multiplies with, and why.
+
+    Where the model cannot be traced, those with a leading dimension of 1 count
+    as such: they are broadcast, as positions and class tokens are.
+
+    Args:
+        root: built Keras model, or layer.
+        variables: weights of rank 2 or more in it, of layers that are not
+            Keras' own.
+
+    Returns:
+        dictionary from the id of a variable to the reason.
+    """
+    recorded, reason = _record(root)
+    if recorded is None:
+        return {
+            id(variable): f"leading dimension 1, and not traced ({reason})"
+            for variable in variables
+            if variable.shape[0] == 1
+        }
+    holders = {
+        id(variable): layer
+        for _, layer in structure.walk(root)
+        for variable in structure.own_variables(layer)
+    }
+    values = {id(tensor): _DATA for tensor in recorded.graph.inputs}
+    for _, tensor in recorded.graph.captures:
+        variable = recorded.variables.get(id(tensor))
+        weights = () if variable is None else (id(variable),)
+        values[id(tensor)] = _Value(frozenset(weights))
+    found = set()
+    _follow(recorded, recorded.graph, root, values, holders, found)
+    return {
+        id(variable): "no product or convolution uses it"
+        for variable in variables
+        if id(variable) not in found
+    }
+
+
+def _record(root):
+    """Trace a model; return `(graphs.Recorded, None)` or `(None, reason)`."""
+    inputs = graphs.own_inputs(root)
+    if inputs is None:
+        return None, "the shapes of its inputs are unknown"
+    # A model that was built by shapes tells no types: perhaps it takes tokens.
+    for integers in (False, True):
+        specs = keras.tree.map_structure(
+            lambda x: tf.TensorSpec(x.shape, "int32" if integers else x.dtype),
+            inputs,
+        )
+        try:
+            return graphs.record(root, specs), None
+        except Exception as error:  # whatever somebody's `call` may raise
+            reason = f"{type(error).__name__} in its call"
+    return None, reason
+
+
+def _follow(recorded, graph, layer, values, holders, found):
+    """Add to `found` the ids of the weights that products multiply with.
+
+    Args:
+        recorded: `graphs.Recorded`.
+        graph: the model's graph, or one that it runs.
+        layer: whose operations they are, unless a layer noted them.
+        values: dictionary from the ids of the graph's inputs to `_Value`;
+            the other tensors are added.
+        holders: dictionary from the ids of variables to their layers.
+        found: set.
+    """
+    owners = recorded.owners(graph, layer)
+    for owner, operation in zip(owners, graph.get_operations()):
+        given = [values.get(id(t), _CONSTANT) for t in operation.inputs]
+        results = None
+        if operation.type in _PRODUCTS:
+            found |= _multiplied(given, owner, holders)
+            made = _Value(varies=any(value.varies for value in given))
+        elif operation.type in _SHAPES:
+            made = _CONSTANT
+        elif operation.type in graphs.LOOPS or operation.type in _CALLS:
+            made = _DATA
+            results = _follow_inside(
+                recorded, operation, owner, given, holders, found
+            )
+        elif any(value.varies for value in given):
+            made = _DATA
+        else:
+            made = _Value(frozenset().union(*(v.weights for v in given)))
+        for index, tensor in enumerate(operation.outputs):
+            if id(tensor) not in values:
+                values[id(tensor)] = results[index] if results else made
+
+
+def _multiplied(given, owner, holders):
+    """Return the weights that a product multiplies with.
+
+    Both operands may be made of weights: the layer that multiplies its own
+    weights has kernels; a token that another layer projects is none.
+    """
+    found = set()
+    for index, value in enumerate(given):
+        others = given[:index] + given[index + 1 :]
+        by_data = any(other.varies for other in others)
+        found |= {
+            weight
+            for weight in value.weights
+            if not value.varies and (by_data or holders.get(weight) is owner)
+        }
+    return found
+
+
+def _follow_inside(recorded, operation, owner, given, holders, found):
+    """Follow weights into a loop or call; return the values of its results."""
+    if operation.type in graphs.LOOPS:
+        body = graphs.inner(operation, "body")
+        kept = [
+            _origin(after) is before
+            for before, after in zip(body.inputs, body.outputs)
+        ]
+        # What a loop changes, such as a state, only begins as a weight.
+        given = [v if same else _DATA for v, same in zip(given, kept)]
+        values = {id(t): v for t, v in zip(body.inputs, given)}
+        _follow(recorded, body, owner, values, holders, found)
+        return given
+    for name in _CALLS[operation.type]:
+        graph = graphs.inner(operation, name)
+        # The first operand of a branch is its condition.
+        operands = given[len(given) - len(graph.inputs) :]
+        values = {id(t): v for t, v in zip(graph.inputs, operands)}
+        _follow(recorded, graph, owner, values, holders, found)
+    return [values.get(id(t), _CONSTANT) for t in graph.outputs]
+
+
+def _origin(tensor):
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
