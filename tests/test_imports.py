@@ -189,7 +189,7 @@ EDGES = {
     },
     "launch": {"config", "failures", "results", "workdirs"},
     "outputs": set(),
-    "cli": {"commands", "failures", "outputs"},
+    "cli": {"commands", "failures", "launch", "outputs"},
     "models": set(),
     "datasets": {"checks", "files"},
 }
