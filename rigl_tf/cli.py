@@ -9,6 +9,7 @@ import argparse
 import rigl_tf
 from rigl_tf import commands
 from rigl_tf import failures
+from rigl_tf import launch
 from rigl_tf import outputs
 
 
@@ -24,6 +25,8 @@ def main(argv=None):
             arguments = _parse(argv)
         with failures.mistakes():
             rigl_tf._require_tensorflow_backend()
+            if "://" in str(vars(arguments)):
+                launch.load_file_systems()
         with outputs.unread(goes_on=arguments.run in _LONG):
             return arguments.run(arguments)
     except outputs.Unread:  # `rigl_tf table erk | head`

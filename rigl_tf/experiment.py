@@ -5,6 +5,7 @@ import dataclasses
 import functools
 
 import keras
+import tensorflow as tf
 
 from rigl_tf import accounting
 from rigl_tf import callbacks
@@ -157,6 +158,15 @@ class Experiment:
         shapes.get(self.mask_shape)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
+        for name, kind in (
+            ("hardware", distribute.Hardware),
+            ("start", starts.Start),
+        ):
+            if not isinstance(getattr(self, name), kind):
+                raise TypeError(
+                    f"`{name}` must be a `{kind.__name__}`. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
         for name in ("record_masks", "tensorboard", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
@@ -203,8 +213,10 @@ class Experiment:
             net = networks.build(self, data)
             optimizer = self.optimizer()
             _require_rate(optimizer)
+            _require_drop_fraction(self.mask_updater)
             rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
+        _require_step(optimizer)
         trainer = trainers.SparseTrainer(
             net,
             self.mask_updater,
@@ -303,3 +315,36 @@ def _require_rate(optimizer):
             f"Received: {optimizer.get_config()['learning_rate']}"
         ) from error
     checks.at_least("learning_rate", rate, 0)
+
+
+def _require_step(optimizer):
+    """Let a copy of an optimizer make a step: it may be built of anything."""
+    try:
+        copy = type(optimizer).from_config(optimizer.get_config())
+        weight = keras.Variable([[0.0]])
+        copy.build([weight])
+
+        def step():
+            copy.scale_loss(tf.constant(0.0))
+            copy.apply([tf.constant([[0.0]])])
+
+        tf.function(step, autograph=False)()
+    except Exception as error:
+        raise ValueError(
+            "`optimizer` must be able to make a step. Received: one that "
+            f"raises {type(error).__name__}: {error}"
+        ) from error
+
+
+def _require_drop_fraction(updater):
+    """Ask a schedule of drop fractions for its first value."""
+    schedule = getattr(updater, "drop_fraction", None)
+    if not callable(schedule):
+        return
+    try:
+        float(schedule(tf.constant(0, tf.int64)))
+    except Exception as error:
+        raise ValueError(
+            "`drop_fraction` must be a number or a function of the step. "
+            f"Received: {schedule} ({type(error).__name__}: {error})"
+        ) from error

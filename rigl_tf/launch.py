@@ -66,6 +66,14 @@ def run(settings, workdir, n_workers=1):
     return should_stop()
 
 
+def load_file_systems():
+    """Import TensorFlow, which reads URLs, before a path asks for it aloud."""
+    with quiet_start():
+        import tensorflow as tf
+
+        tf.io.gfile.get_registered_schemes()
+
+
 @contextlib.contextmanager
 def quiet_start():
     """Keep the start-up lines of TensorFlow's C++ off stderr."""

@@ -150,12 +150,16 @@ def _macros():
 
 def _sound_words(rng):
     """Return the words of a command that would take seconds at most."""
-    words = [_TASK, rng.choice(_METHODS), "SPARSITY=0.9", *_SHORT]
+    method = rng.choice(_METHODS)
+    sparsity = "SPARSITY=0" if method == "methods/dense" else "SPARSITY=0.9"
+    words = [_TASK, method, sparsity, *_SHORT]
+    kind = rng.randrange(10)
+    if kind <= 3:
+        return ["train", *words, "--workdir=new"]
+    if kind <= 6:
+        return ["count", *words]
     return rng.choice(
         [
-            ["train", *words, "--workdir=new"],
-            ["train", *words, "--workdir=new"],
-            ["count", *words],
             ["count", "--model=run/model.keras"],
             ["evaluate", "--workdir=run"],
             ["report", "."],
@@ -177,8 +181,9 @@ def _mutated(rng, words, macros):
     if place == 0 and rng.random() < 0.8:
         place = len(words)
     value = _value(rng)
-    kind = rng.randrange(9)
-    if kind <= 2:
+    takes_settings = {"train", "count", "evaluate", "sweep"} & {*words}
+    kind = rng.randrange(14) if takes_settings else rng.randrange(3, 8)
+    if kind <= 2 or kind > 10:
         words.append(f"{rng.choice(macros)}={value}")
     elif kind == 3:
         words.append(rng.choice(_FLAGS))
@@ -214,14 +219,10 @@ def _mutated(rng, words, macros):
             ]
         )
         words.append(f"{parameter}={value}")
-    if not _ends_soon(words):
+    # Nothing that would take hours.
+    if "sweep" in words and "--dry_run" not in words:
         words.append("--dry_run")
     return words
-
-
-def _ends_soon(words):
-    """Say whether no command of many hours can come of the words."""
-    return "sweep" not in words or "--dry_run" in words
 
 
 def _value(rng):

@@ -265,7 +265,7 @@ EDGES = {
     },
     "launch": {"config", "failures", "results", "run_files", "workdirs"},
     "outputs": set(),
-    "cli": {"commands", "failures", "outputs"},
+    "cli": {"commands", "failures", "launch", "outputs"},
     "models": set(),
     "datasets": {"checks", "files"},
 }

@@ -32,6 +32,14 @@ METHODS = [m for m in config.shipped("methods") if m != "methods/lottery"]
         (["hardware/cpu", "DEVICES=1000000"], "`devices`"),
         (["LEARNING_RATE=1e300"], "learning_rate"),
         (["LEARNING_RATE=1e38"], "not finite at step 1"),
+        (["updaters.RigL.counts_update_steps=()"], "counts_update_steps"),
+        (["updaters.RigL.drop_fraction=@models.mlp"], "drop_fraction"),
+        (["experiment.Experiment.hardware=[1]"], "must be a `Hardware`"),
+        (["experiment.Experiment.start=1"], "must be a `Start`"),
+        (["keras.optimizers.SGD.clipnorm=[None]"], "`optimizer`"),
+        (["keras.optimizers.SGD.name=2:4"], "`optimizer`"),
+        (["keras.optimizers.SGD.loss_scale_factor=x"], "`optimizer`"),
+        (["keras.optimizers.SGD.weight_decay=1" + "0" * 30], "`optimizer`"),
         (
             ["methods/acdc", "TRAIN_STEPS=900000000", "PRUNE_INTERVAL=1"]
             + ["PRUNE_END_STEP=900000000"],

@@ -46,6 +46,16 @@ def test_closed_streams_stop_nothing(line, tmp_path):
     assert run.stderr == ""
 
 
+@pytest.mark.parametrize(
+    "words", ["sweep sweeps/digits_mlp --jobs=2 --workdir=", "report "]
+)
+def test_unknown_kinds_of_urls_are_told_on_one_line(words, tmp_path):
+    run = shell(f"$R {words}foo://x", tmp_path)
+    assert run.returncode == 2
+    assert "A URL must be of a file system" in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("end", [">&-", "| head -c 1", "2>&1 | true"])
 def test_training_goes_on_when_nobody_reads(end, tmp_path):
     words = " ".join([*tiny.WORDS, "--workdir=w"])

@@ -45,6 +45,9 @@ class RigL(drop_and_grow.DropAndGrow):
 
     def __post_init__(self):
         super().__post_init__()
+        checks.one_of(
+            "counts_update_steps", self.counts_update_steps, (True, False)
+        )
         checks.at_least(
             "gradient_batches", self.gradient_batches, 1, integer=True
         )
