@@ -32,7 +32,10 @@ def variables_by_path(model):
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            name = f"{path}/{variable.name}" if path else variable.name
+            # Without a name, Keras counts those of the whole process.
+            unnamed = re.fullmatch(r"variable(_\d+)?", variable.name)
+            name = "variable" if unnamed else variable.name
+            name = f"{path}/{name}" if path else name
             found[_unused(name, found)] = variable
     return found
 

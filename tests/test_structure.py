@@ -82,3 +82,21 @@ def test_names_of_the_author_are_kept(name, automatic):
         [keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3, name=name)]
     )
     assert f"{automatic}/kernel" in structure.variables_by_path(model)
+
+
+class _Unnamed(keras.layers.Layer):
+    def build(self, shape):
+        self.first = self.add_weight(shape=(shape[-1], 2))
+        self.second = self.add_weight(shape=(2,))
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.first) + self.second
+
+
+def test_weights_without_a_name_go_by_their_order():
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, _Unnamed(name="own")(inputs))
+    expected = ["own/variable", "own/variable_1"]
+    assert list(structure.variables_by_path(model)) == expected
+    (item,) = rigl_tf.masked_kernels(rigl_tf.sparsify(model, 0.5))
+    assert item.path == "own/variable"

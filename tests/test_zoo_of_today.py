@@ -23,7 +23,7 @@ SOME = {
     "MobileNet": ["conv_pw_1.*", "conv_preds"],
     "MobileNetV2": ["block_16_.*", "Conv_1", "predictions"],
     "MobileNetV3Small": ["expanded_conv_10_.*", "conv_1", "logits"],
-    "ConvNeXtTiny": ["convnext_tiny_stage_3_block_2.*", "head.*"],
+    "ConvNeXtTiny": [".*stage_3_block_2_pointwise.*", ".*head_dense"],
     "DenseNet121": ["conv5_block16.*", "predictions"],
     "EfficientNetB0": ["block7a.*", "predictions"],
     "ResNet50V2": ["conv5_block3.*", "predictions"],
