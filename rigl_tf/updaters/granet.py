@@ -19,8 +19,9 @@ class GraNet(pruning.Gradual, rigl.RigL):
     Hyper-parameters: Delta T 1,000 to 4,000, alpha 0.5, initial sparsity 0 or
         0.5, from the start to half of the run (paper, section 4).
     Deviations: pruning is per kernel by default; the paper's is
-        `scope="global"`. With an initial sparsity the first masks hold the largest
-        initial weights of a dense network, where the paper draws ERK masks.
+        `scope="global"`. With an initial sparsity the first masks hold the
+        largest initial weights of a dense network, where the paper draws ERK
+        masks.
     Reference: Liu et al. 2021, "Sparse Training via Boosting Pruning Plasticity
         with Neuroregeneration", section 4, algorithm 1.
     """
