@@ -16,7 +16,6 @@ class HostClock:
         self.last_tried = trainer.last_update_step
         self.last_done = trainer.last_done_step
         self._trainer = trainer
-        self._updater = trainer.updater
 
     def due(self, before_step):
         """Say whether an update is due now.
@@ -25,7 +24,7 @@ class HostClock:
             before_step: whether a step is to come (updates that look at a
                 batch, and the very first ones) or has just been made.
         """
-        updater = self._updater
+        updater = self._trainer.updater
         if updater is None or self.last_tried == self.step:
             return False
         if not before_step and updater.updates_on_batch:
@@ -36,7 +35,7 @@ class HostClock:
         """Count an update; ask the device whether it was skipped."""
         self.last_tried = self.step
         self.last_done = self._trainer.last_done_step
-        self.step += int(self._updater.counts_update_steps)
+        self.step += int(self._trainer.updater.counts_update_steps)
 
     def next_stop(self, stops):
         """Return the step until which there is nothing but steps to do.
@@ -45,7 +44,9 @@ class HostClock:
             stops: steps to come at which others have something to do.
         """
         stops = list(stops)
-        if self._updater is not None:
-            due = self._updater.next_update(self.step + 1, self.last_done)
+        if self._trainer.updater is not None:
+            due = self._trainer.updater.next_update(
+                self.step + 1, self.last_done
+            )
             stops += [due] if due is not None else []
         return min(stops)

@@ -23,13 +23,19 @@ class FitFunction:
     def __init__(self, model, train_step, update_step):
         self._model = model
         self._strategy = model.distribute_strategy
-        self._train_step = self._compiled(train_step)
-        self._update_step = self._compiled(update_step)
+        self._replica_functions = train_step, update_step
         self._clock = None
         self._iterator = None
         self._steps_of_epoch = 0
+        self._build()
+
+    def _build(self):
+        """Compile the functions for the updater as it is now."""
+        self._updater = self._model.steps.updater
+        replica_functions = map(self._compiled, self._replica_functions)
+        self._train_step, self._update_step = replica_functions
         functions = (self._run_steps, self._run_step_on, self._run_update)
-        if not model.run_eagerly:
+        if not self._model.run_eagerly:
             functions = [tf.function(f, autograph=False) for f in functions]
         self._steps, self._step_on, self._update = functions
 
@@ -41,6 +47,9 @@ class FitFunction:
         """Make `steps_per_execution` steps, or as many as there are batches."""
         if isinstance(iterator, types.GeneratorType):  # of `train_on_batch`
             iterator = _repeated(next(iterator))
+        if self._updater is not self._model.steps.updater:  # was planned
+            self._build()
+            self._clock = None
         if self._clock is None:
             self._clock = clocks.HostClock(self._model.steps)
         if iterator is not self._iterator:
@@ -49,7 +58,13 @@ class FitFunction:
         end = clock.step + self._model.steps_per_execution
         while clock.step < end:
             if clock.due(before_step=True):
-                batch = self._update(iterator)
+                # Taken on the host: within the update, the end of the data
+                # would let those of its assignments pass that need no batch.
+                batch = self._next_batch(iterator)
+                if batch is not None and not batch.has_value():
+                    batch = None
+                    break
+                self._update(batch)
                 clock.note_update()
                 continue
             n_steps = clock.next_stop([end]) - clock.step
@@ -60,7 +75,7 @@ class FitFunction:
             if n_done < n_steps:
                 break
             if clock.due(before_step=False):
-                self._update(iterator)
+                self._update(None)
                 clock.note_update()
         if batch is not None and self._steps_of_epoch == 0:
             # The update took the only batch of the epoch.
@@ -93,19 +108,21 @@ class FitFunction:
         )
         return n_done, self._logs()
 
+    def _next_batch(self, iterator):
+        """Return an optional batch; None if updates need none."""
+        if not self._updater.updates_on_batch:
+            return None
+        return iterator.get_next_as_optional()
+
     def _run_step_on(self, batch):
-        """Run a step on a batch of an update; return the metrics."""
-        self._strategy.run(self._train_step, (batch,))
+        """Run a step on the batch of an update; return the metrics."""
+        self._strategy.run(self._train_step, (batch.get_value(),))
         return self._logs()
 
-    def _run_update(self, iterator):
-        """Run a mask update; return its batch, or None if it needs none."""
-        if not self._model.updater.updates_on_batch:
-            self._strategy.run(self._update_step)
-            return None
-        batch = next(iterator)
-        self._strategy.run(self._update_step, (batch,))
-        return batch
+    def _run_update(self, batch):
+        """Run a mask update on a batch, or without one."""
+        given = () if batch is None else (batch.get_value(),)
+        self._strategy.run(self._update_step, given)
 
     def _logs(self):
         logs = self._strategy.run(self._model.get_metrics_result)

@@ -4,25 +4,32 @@ import functools
 
 import numpy as np
 
+from rigl_tf import structure
+
 _CURE = (
     "load dense weights into the dense model, then mask it by "
     '`rigl_tf.sparsify(model, sparsity, first_mask="magnitude")`'
 )
 
 
-def refuse_changes_of_kernels(layer):
-    """Let a masked layer refuse what replaces its kernel by another.
+def refuse_changes_of_kernels(layer, kernels):
+    """Let the layers of masked kernels refuse what replaces these by others.
 
     The methods of Keras would leave masks that mask nothing: `quantize` puts
     integers in place of the kernel (and `Model.quantize` calls it for every
     layer), `enable_lora` adds a dense product to it.
 
     Args:
-        layer: Keras layer; changed in place.
+        layer: Keras layer that holds them; changed in place.
+        kernels: list of its masked kernels.
     """
-    for name in ("quantize", "enable_lora"):
-        if hasattr(layer, name):
-            setattr(layer, name, functools.partial(refuse, layer.name, name))
+    masked = {id(kernel) for kernel in kernels}
+    for _, part in structure.walk(layer):
+        own = {id(variable) for variable in structure.own_variables(part)}
+        for name in ("quantize", "enable_lora") if own & masked else ():
+            if hasattr(part, name):
+                refusal = functools.partial(refuse, part.name, name)
+                setattr(part, name, refusal)
 
 
 def refuse(layer_name, method, *args, **kwargs):

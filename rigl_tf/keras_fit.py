@@ -214,9 +214,8 @@ class SparseModel(keras.Model):
         callbacks = given.arguments.get("callbacks") or []
         planning = _PlanUpdates(given.arguments.get("initial_epoch", 0))
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(planning)
-        else:
-            callbacks = [*keras.tree.flatten(callbacks), planning]
+            callbacks = callbacks.callbacks
+        callbacks = [*keras.tree.flatten(callbacks), planning]
         given.arguments["callbacks"] = callbacks
         with warnings.catch_warnings():
             if self.updater is not None and self.updater.updates_on_batch:
@@ -226,8 +225,7 @@ class SparseModel(keras.Model):
 
     def _plan(self, n_steps):
         """Fix the window of mask updates; see `steps.SparseSteps.plan`."""
-        if self._steps.plan(n_steps):
-            self.make_train_function(force=True)
+        self._steps.plan(n_steps)
 
     def save(self, *args, **kwargs):
         """Refuse: what is worth keeping is the model inside.

@@ -78,11 +78,20 @@ class Masked(_Transparent, keras.layers.Wrapper):
         self.sparsities = dict(sparsities or {})
         self.mask_shape = shapes.get(mask_shape)
         self.first_mask = first_mask
-        guards.refuse_changes_of_kernels(layer)
         # Keras reads from signatures which shapes to build with, and whether
         # to pass `training`, `mask` or `initial_state` on.
         self.build.__signature__ = inspect.signature(layer.build)
         _call_alike(self, layer)
+
+    def __setattr__(self, name, value):
+        inside = self.__dict__.get("layer")
+        is_own = name in self.__dict__ or hasattr(type(self), name)
+        if inside is None or is_own or name.startswith("_"):
+            super().__setattr__(name, value)
+        elif hasattr(inside, name):
+            setattr(inside, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def build(self, *args, **kwargs):
         """Build the layer inside, if needed, and one mask of ones per kernel.
@@ -104,6 +113,9 @@ class Masked(_Transparent, keras.layers.Wrapper):
                 f"inputs. Received: {self.layer.name!r} "
                 f"({type(self.layer).__name__})"
             )
+        guards.refuse_changes_of_kernels(
+            self.layer, [found[path] for path in self._kernel_paths]
+        )
         for path in self._kernel_paths:
             kernel = found[path]
             mask = self.add_weight(
@@ -222,6 +234,10 @@ class MaskedModel(_Transparent, keras.Model):
     def layer(self):
         """The wrapper, which holds the masks."""
         return self.masked
+
+    def quantize(self, *args, **kwargs):
+        """Refuse: masks are for floats."""
+        guards.refuse(self.name, "quantize")
 
     def call(self, *args, **kwargs):
         """Call the model inside."""

@@ -255,7 +255,7 @@ def require_dense(kernels, method):
     for item in kernels:
         shape = tuple(item.kernel.shape)
         target = item.mask_shape.n_active(shape, item.sparsity)
-        n_active = np.count_nonzero(keras.ops.convert_to_numpy(item.mask))
+        n_active = np.count_nonzero(item.mask.numpy())
         if target < item.size:
             sparse.append(n_active <= target)
     if sparse and all(sparse):

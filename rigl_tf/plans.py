@@ -41,11 +41,15 @@ class Plan:
         """
         if self._given is None:
             return False
-        planned = self._resolve(n_steps) if self._given.has_fractions else None
+        planned = None
+        if self._given.has_fractions:
+            has_begun = step > 0 or last_update_step is not None
+            planned = self._length(n_steps, has_begun)
         changed = planned is not None and planned != self._planned_for
         if changed:
             self.updater = self._given.resolved(planned)
             self._planned_for = planned
+            self.n_steps.assign(planned)
         if n_steps is not None and not self._warned:
             never = last_update_step is None and self._never(step, n_steps)
             problem = self._problem(n_steps, planned, never)
@@ -55,14 +59,15 @@ class Plan:
                 warnings.warn(f"{name}: {problem}", stacklevel=2)
         return changed
 
-    def _resolve(self, n_steps):
-        """Return the length that counts, the first one; None if unknown."""
+    def _length(self, n_steps, has_begun):
+        """Return the length that counts; None if unknown.
+
+        That is the first one that training began with.
+        """
         value = self.n_steps.value
         planned = int(getattr(value, "values", [value])[0])  # of one replica
-        if planned >= 0:
+        if planned >= 0 and (has_begun or n_steps is None):
             return planned
-        if n_steps is not None:
-            self.n_steps.assign(n_steps)
         return n_steps
 
     def _never(self, step, n_steps):
@@ -77,9 +82,13 @@ class Plan:
         """Say why the window does not fit the run; None if it does."""
         end = getattr(self.updater, "update_end_step", None)
         if never:
+            cure = "a smaller `update_interval`, or another window"
+            if hasattr(self.updater, "prune_step"):
+                cure = "an earlier `prune_step`"
+            dense = ", and the network stays dense"
             return (
-                f"no mask update happens in a run of {n_steps} steps; set a "
-                "smaller `update_interval`, or another window"
+                f"no mask update happens in a run of {n_steps} steps"
+                f"{dense * self.updater.starts_dense}; set {cure}"
             )
         if planned is not None and n_steps > planned:
             return (
@@ -87,10 +96,12 @@ class Plan:
                 f"when training began; this run ends after {n_steps}. To train "
                 "in several parts, set `update_end_step` in steps"
             )
-        if isinstance(end, int) and end > n_steps:
+        if end is not None and end > n_steps:
+            loss = "masks move until the end, a decaying drop fraction too"
+            if self.updater.sparsity_varies:
+                loss = "the target sparsity may not be reached"
             return (
                 f"`update_end_step={end}` lies after the last step, {n_steps}; "
-                "masks move until the end, and a decaying drop fraction is cut "
-                "off"
+                f"{loss}"
             )
         return None

@@ -222,7 +222,7 @@ class UnknownWindow:
             "(`update_end_step=0.75`, the default) needs the length of the "
             "run. `SparseModel.fit` and `SparseTrainer.train` know it; in a "
             "loop of your own set `update_end_step` in steps, or call "
-            "`steps.plan(n_steps)` first. Received: neither"
+            "`steps.plan(n_steps)` first. Received: no length"
         )
 
 

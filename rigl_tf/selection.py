@@ -84,7 +84,7 @@ def select(candidates, masked=None, dense=()):
     else:
         named = _selected(candidates, masked, "masked_layers")
         chosen = [c for c in candidates if c.path in named]
-    left_out = _selected(chosen, dense, "dense_layers")
+    left_out = _selected(candidates, dense, "dense_layers")
     kept = [c for c in chosen if c.path not in left_out]
     if not kept:
         raise ValueError(

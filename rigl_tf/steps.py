@@ -53,7 +53,7 @@ class SparseSteps:
         self.kernels = []
         self._slots = []
         with self.strategy.scope():
-            self._plan = plans.Plan(updater)
+            self._plan = plans.Plan(updater and updater.for_model(model))
             self._build_state()
 
     def _build_state(self):
@@ -138,12 +138,12 @@ class SparseSteps:
         resumed run has the same window. Warns, once, of one that does not fit.
 
         Args:
-            n_steps: optimizer steps of the whole run, those before included;
-                None if nobody knows.
+            n_steps: steps of the whole run; None if nobody knows.
 
-        Returns:
-            whether the updater has changed, so that tracing must begin anew.
+        Returns: whether the updater has changed: trace anew.
         """
+        if n_steps is not None:
+            checks.at_least("n_steps", n_steps, 0, integer=True)
         trained_variables.require_current(self.model, self._variables)
         return self._plan.fix(n_steps, self.step, self.last_update_step)
 

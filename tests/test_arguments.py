@@ -241,3 +241,52 @@ def test_an_epoch_ends_with_its_data_after_the_step_that_it_must_make():
     # Of each two of the four batches an update takes one, a step the other.
     fit(sparse, epochs=1)
     assert sparse.steps.step == 2
+
+
+def test_an_update_without_a_batch_leaves_no_trace():
+    # Six batches: an update, and five steps. At 5 another update would be due.
+    updater = updaters.RigL(update_interval=5, update_end_step=1000)
+    sparse = compiled(masked(), updater)
+    sparse.fit(*tiny.arrays(48), batch_size=8, verbose=0)
+    assert sparse.steps.step == 5
+    assert sparse.steps.last_update_step == 0
+
+
+def test_one_fit_equals_several():
+    def run(parts):
+        keras.utils.set_random_seed(0)
+        updater = updaters.RigL(update_interval=5, update_end_step=1000)
+        sparse = compiled(masked(), updater)
+        for first, last in parts:
+            sparse.fit(
+                *tiny.arrays(48),
+                batch_size=8,
+                shuffle=False,
+                initial_epoch=first,
+                epochs=last,
+                verbose=0,
+            )
+        return sparse.model.get_weights()
+
+    for a, b in zip(run([(0, 4)]), run([(0, 1), (1, 3), (3, 4)])):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_callback_lists_are_taken():
+    sparse = compiled(masked(), updaters.Static())
+    history = keras.callbacks.History()
+    given = keras.callbacks.CallbackList([history], model=sparse)
+    fit(sparse, callbacks=given)
+    assert len(history.history["loss"]) == 1
+    fit(sparse, callbacks=keras.callbacks.CSVLogger("/dev/null"))
+
+
+def test_two_models_share_no_state_of_an_updater():
+    updater = updaters.SNFS(update_interval=2)
+    first = compiled(masked(), updater)
+    second = compiled(rigl_tf.sparsify(tiny.nested(), 0.5), updater, "adam")
+    fit(first)
+    assert second.steps.updater is not first.steps.updater
+    assert not set(map(id, first.steps.state().values())) & set(
+        map(id, second.steps.state().values())
+    )

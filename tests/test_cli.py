@@ -188,7 +188,7 @@ def test_reports_have_mean_and_deviation(tmp_path):
         (["train", *RIGL, "UPDATE_END_STEP=None"], "needs an end"),
         (["train", *RIGL, "TRAIN_STEPS=0"], "train_steps"),
         (["train", *RIGL, "BATCH_SIZE=5000"], "at most 1437"),
-        (["train", *RIGL, "DISTRIBUTION=erk"], "erdos_renyi_kernel"),
+        (["train", *RIGL, "DISTRIBUTION=ekr"], "erdos_renyi_kernel"),
         (["train", *RIGL, "DENSE_LAYERS=['nope']"], "names no kernel"),
         (
             ["train", "tasks/digits_mlp", "methods/dense", "SPARSITY=0.5"],

@@ -145,3 +145,37 @@ def test_many_masks_of_one_layer_come_back(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "a.keras")
     for a, b in zip(model.get_weights(), loaded.get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+def attention():
+    inputs = keras.Input((4, 8))
+    layer = keras.layers.MultiHeadAttention(2, 4, name="mha")
+    x = keras.layers.TimeDistributed(keras.layers.Dense(8), name="time")(
+        layer(inputs, inputs)
+    )
+    return keras.Model(inputs, x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.get_layer("mha").query_dense.enable_lora(2),
+        lambda model: model.get_layer("mha").query_dense.quantize("int8"),
+        lambda model: model.get_layer("time").layer.layer.enable_lora(2),
+        lambda model: model.quantize("int8"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have")
+def test_masked_layers_inside_others_are_guarded(change):
+    model = rigl_tf.sparsify(attention(), 0.5)
+    with pytest.raises(ValueError, match="would replace a masked kernel"):
+        change(model)
+
+
+def test_attributes_are_set_on_the_layer_inside():
+    model = masked()
+    layer = model.get_layer("fc1")
+    layer.activation = keras.activations.tanh
+    assert layer.layer.activation is keras.activations.tanh
+    layer.note = "mine"
+    assert "note" not in vars(layer.layer)

@@ -48,7 +48,7 @@ EDGES = {
     "shapes": {"checks", "masks"},
     "initializers": {"checks", "masks"},
     "constraints": set(),
-    "guards": set(),
+    "guards": {"structure"},
     "graphs": {"structure"},
     "kernels": {"graphs", "structure"},
     "layers": {

@@ -378,3 +378,5 @@ def test_each_kernel_begins_at_its_share():
         updater.sparsity_progress(0)
     assert updater.resolved(100, 0.6).sparsity_progress(0) == pytest.approx(0.5)
     assert updater.resolved(100, 0.6).sparsity_progress(100) == 1.0
+    with pytest.raises(ValueError, match="at most the overall target"):
+        decide(updaters.Pruning(initial_sparsity=0.7), items, 0)

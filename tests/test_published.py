@@ -299,7 +299,9 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
     assert training.run_flops(sets, 0.2, 1, 50) == pytest.approx(30)
     assert training.n_updates(sets, 50) == 5
     never_ends = updaters.SET(
-        update_interval=10, drop_fraction=lambda step: 0.1
+        update_interval=10,
+        update_end_step=None,
+        drop_fraction=lambda step: 0.1,
     )
     assert training.n_updates(never_ends, 50) == 5
     # RigL updates before a step: there is none after the last.

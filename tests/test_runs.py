@@ -184,7 +184,8 @@ def test_missing_tensorboard_is_named(tmp_path, capsys, monkeypatch):
 
 def test_a_model_without_room_is_a_mistake(capsys):
     words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
-    assert cli.main(["count", *words, "WIDTH=1e9"]) == 2
+    words.append(f"models.mlp.hidden=({10**15},100)")
+    assert cli.main(["count", *words]) == 2
     error = capsys.readouterr().err
     assert "out of memory" in error and "BATCH_SIZE" in error
     assert error.count("\n") == 1

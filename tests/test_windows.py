@@ -1,5 +1,6 @@
 """Windows of mask updates that are fractions of the run."""
 
+import dataclasses
 import warnings
 
 import keras
@@ -40,7 +41,7 @@ def assert_equal_weights(a, b):
 )
 def test_updates_end_at_three_quarters_unless_told_otherwise(method):
     model = compiled(method(update_interval=3))
-    model.fit(data(), epochs=2, verbose=0)
+    model.fit(data().repeat(), epochs=2, steps_per_epoch=8, verbose=0)
     assert model.steps.updater.update_end_step == 12
     assert model.steps.last_update_step == 12
 
@@ -168,7 +169,7 @@ def test_methods_without_updates_are_not_warned_of():
         (updaters.RigL, {"update_end_step": -0.5}, "a fraction of the run"),
         (updaters.RigL, {"update_end_step": float("nan")}, "a fraction"),
         (updaters.SET, {"update_interval": 0}, "update_interval"),
-        (updaters.SET, {"update_begin_step": 0.8}, "must not lie before"),
+        (updaters.SET, {"update_begin_step": 0.8}, "must lie after"),
         (updaters.SET, {"update_begin_step": -1}, "update_begin_step"),
         (updaters.OneShot, {"prune_step": 2.0}, "a fraction of the run"),
     ],
@@ -200,3 +201,79 @@ def test_one_shot_pruning_at_a_fraction():
     model = compiled(updaters.OneShot(prune_step=0.5))
     model.fit(data(), epochs=2, verbose=0)
     assert model.steps.last_update_step == 8
+
+
+@pytest.mark.parametrize("method", [updaters.RigL, updaters.SET])
+@pytest.mark.filterwarnings("ignore:SET")
+def test_the_shortest_runs_have_a_window(method):
+    model = compiled(method())
+    model.fit(data(1), epochs=0, verbose=0)
+    model.fit(data(1), verbose=0)
+    assert model.steps.step == 1
+
+
+def test_runs_shorter_than_an_interval_cannot_prune():
+    for method in (updaters.Pruning, updaters.GraNet):
+        with pytest.raises(ValueError, match="a window of one interval"):
+            compiled(method()).fit(data(), verbose=0)
+
+
+def test_what_failed_before_the_first_step_fixes_no_window():
+    model = compiled(updaters.Pruning(update_interval=10))
+    with pytest.raises(ValueError, match="a window of one interval"):
+        model.fit(data(), verbose=0)
+    model.fit(data(), epochs=4, verbose=0)
+    assert model.steps.updater.update_end_step == 20
+    model = compiled(updaters.RigL(update_interval=2))
+    assert model.steps.plan(4)
+    model.fit(data(), epochs=2, verbose=0)
+    assert model.steps.updater.update_end_step == 12
+
+
+def test_listed_steps_need_no_end():
+    updater = updaters.RigL(
+        update_steps=[3, 14], drop_fraction=schedules.Constant(0.3)
+    )
+    model = compiled(updater)
+    model.fit(data(), epochs=2, verbose=0)
+    assert model.steps.last_update_step == 14
+
+
+def test_single_batches_can_be_planned_after_the_error():
+    model = compiled(updaters.RigL(update_interval=2))
+    x, y = tiny.arrays(8)
+    with pytest.raises(ValueError, match="needs the length of the run"):
+        model.train_on_batch(x, y)
+    model.steps.plan(8)
+    for _ in range(8):
+        model.train_on_batch(x, y)
+    assert model.steps.step == 8
+    assert model.steps.last_update_step == 6
+
+
+def test_numbers_of_numpy_are_steps_and_fractions():
+    trainer = tiny.trainer(updaters.SET(update_end_step=np.float32(0.5)))
+    trainer.plan(20)
+    assert trainer.updater.update_end_step == 10
+    trainer = tiny.trainer(updaters.SET(update_end_step=np.int64(500)))
+    with pytest.warns(UserWarning, match="no mask update happens"):
+        trainer.train(tiny.batches(), 4)
+
+
+def test_other_fields_are_no_steps():
+    @dataclasses.dataclass(kw_only=True)
+    class Noisy(updaters.SET):
+        noise_per_step: float = 0.1
+
+    assert Noisy().resolved(24).noise_per_step == 0.1
+
+
+def test_warnings_say_what_is_lost():
+    trainer = tiny.trainer(updaters.OneShot(prune_step=50))
+    with pytest.warns(UserWarning, match="stays dense; set an earlier"):
+        trainer.train(tiny.batches(), 4)
+    trainer = tiny.trainer(
+        updaters.Pruning(update_end_step=50, update_interval=2)
+    )
+    with pytest.warns(UserWarning, match="may not be reached"):
+        trainer.train(tiny.batches(), 4)

@@ -13,8 +13,6 @@ import keras
 from rigl_tf.updaters.acdc import ACDC
 from rigl_tf.updaters.base import MaskChange
 from rigl_tf.updaters.base import MaskUpdater
-from rigl_tf.updaters.base import all_finite
-from rigl_tf.updaters.base import state_variable
 from rigl_tf.updaters.drop_and_grow import DropAndGrow
 from rigl_tf.updaters.granet import GraNet
 from rigl_tf.updaters.mest import MEST
@@ -27,6 +25,8 @@ from rigl_tf.updaters.rigl import RigLInverted
 from rigl_tf.updaters.set import SET
 from rigl_tf.updaters.snfs import SNFS
 from rigl_tf.updaters.srigl import SRigL
+from rigl_tf.updaters.state import all_finite
+from rigl_tf.updaters.state import state_variable
 from rigl_tf.updaters.static import Static
 from rigl_tf.updaters.static import StaticReinit
 from rigl_tf.updaters.straight_through import DNW
@@ -115,7 +115,7 @@ def _by_name(name):
         and not inspect.isabstract(cls)
         and cls is not MaskUpdater
     }
-    found = classes.get(name.lower().replace("_", ""))
+    found = classes.get(str(name).lower().replace("_", ""))
     if found is None:
         raise ValueError(
             "`updater` must name a method: "

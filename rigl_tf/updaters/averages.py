@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from rigl_tf.updaters import base
+from rigl_tf.updaters import state
 
 
 class GradientAverages:
@@ -23,7 +23,7 @@ class GradientAverages:
     def build(self, kernels):
         """Create one average of zeros per kernel."""
         self._averages = {
-            kernel.path: base.state_variable(
+            kernel.path: state.state_variable(
                 tf.zeros_like(kernel.kernel.value), self._name
             )
             for kernel in kernels
@@ -35,7 +35,7 @@ class GradientAverages:
 
     def update(self, kernels, gradients):
         """Take in the gradients of a step."""
-        finite = base.all_finite(gradients)
+        finite = state.all_finite(gradients)
         for kernel, gradient in zip(kernels, gradients):
             average = self._averages[kernel.path]
             old = average.value
@@ -62,12 +62,12 @@ class GradientSums:
     def build(self, kernels):
         """Create one sum of zeros per kernel, and their count."""
         self._sums = {
-            kernel.path: base.state_variable(
+            kernel.path: state.state_variable(
                 tf.zeros_like(kernel.kernel.value), "gradient_sum"
             )
             for kernel in kernels
         }
-        self._count = base.state_variable(0.0, "gradient_count")
+        self._count = state.state_variable(0.0, "gradient_count")
 
     def variables(self):
         """Map names to the sums and their count."""
@@ -82,7 +82,7 @@ class GradientSums:
             gradients: list of dense gradients, one per kernel.
             steps_to_go: steps to the next update, scalar int64 tensor.
         """
-        near = (steps_to_go < self._n_batches) & base.all_finite(gradients)
+        near = (steps_to_go < self._n_batches) & state.all_finite(gradients)
 
         def add():
             for kernel, gradient in zip(kernels, gradients):

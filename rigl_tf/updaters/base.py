@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import numbers
 
 import keras
 import tensorflow as tf
@@ -9,7 +10,6 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf import schedules
 from rigl_tf import serialization
-from rigl_tf import shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,23 @@ class MaskChange:
     slot_values: tf.Tensor | None = None
 
 
+# Fields that may be fractions of the run.
+_STEPS = ("update_begin_step", "update_end_step", "prune_step")
+
+
+def _is_fraction(value):
+    is_real = isinstance(value, numbers.Real)
+    return is_real and not isinstance(value, numbers.Integral)
+
+
+@keras.saving.register_keras_serializable(package="rigl_tf")
 @dataclasses.dataclass(kw_only=True)
 class MaskUpdater:
     """Base of all methods; by itself it never changes a mask.
 
-    Fields whose names end in `_step` are optimizer steps (int), or fractions
-    of the run (float, in [0, 1]) that become steps when its length is known.
+    The fields `update_begin_step`, `update_end_step` and `prune_step` are
+    optimizer steps (int), or fractions of the run (float, in [0, 1]) that
+    become steps when its length is known.
 
     Attributes:
         seed: seed of all random choices of the method.
@@ -94,9 +105,9 @@ class MaskUpdater:
         begin = getattr(self, "update_begin_step", 0)
         checks.at_least("update_begin_step", begin, 0)
         end = fractions.get("update_end_step", 1.0)
-        if fractions.get("update_begin_step", 0.0) > end:
+        if end == 0 or fractions.get("update_begin_step", -1.0) >= end:
             raise ValueError(
-                "`update_end_step` must not lie before `update_begin_step`. "
+                "`update_end_step` must lie after `update_begin_step`. "
                 f"Received: {begin} and {end}"
             )
         interval = getattr(self, "update_interval", 1)
@@ -109,19 +120,20 @@ class MaskUpdater:
 
     def _fractions(self):
         """Map the fields that are fractions of the run to their values."""
-        values = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name.endswith("_step")
-        }
-        return {n: v for n, v in values.items() if isinstance(v, float)}
+        values = {name: getattr(self, name, None) for name in _STEPS}
+        return {n: float(v) for n, v in values.items() if _is_fraction(v)}
 
     def _plan(self):
         """Override: set up window and schedules; all steps are known."""
 
     def _steps_of(self, fractions, n_steps):
         """Return the steps that fractions of a run of `n_steps` stand for."""
-        return {name: int(value * n_steps) for name, value in fractions.items()}
+        steps = {name: int(f * n_steps) for name, f in fractions.items()}
+        if "update_end_step" in steps:  # the shortest window has two steps
+            begin = getattr(self, "update_begin_step", 0)
+            begin = steps.get("update_begin_step", begin)
+            steps["update_end_step"] = max(steps["update_end_step"], begin + 1)
+        return steps
 
     def resolved(self, n_steps, sparsity=None):
         """Return the same method, state shared, for a run of known length.
@@ -144,6 +156,17 @@ class MaskUpdater:
             setattr(clone, name, step)
         clone._plan()
         return clone
+
+    def for_model(self, model):
+        """Return this updater, or one like it if another model has its state.
+
+        Args:
+            model: Keras model that is to be trained.
+        """
+        if getattr(self, "_owner", None) not in (None, id(model)):
+            return dataclasses.replace(self).for_model(model)
+        self._owner = id(model)
+        return self
 
     def get_config(self):
         """Return the fields, as Keras' objects do; the state is left out."""
@@ -199,11 +222,11 @@ class MaskUpdater:
 
     def stretched_fields(self, multiplier):
         """Map the fields that `stretched` changes to their new values."""
+        values = {name: getattr(self, name, None) for name in _STEPS}
         changed = {
-            field.name: int(getattr(self, field.name) * multiplier)
-            for field in dataclasses.fields(self)
-            if field.name.endswith("_step")
-            and isinstance(getattr(self, field.name), int)
+            name: int(value * multiplier)
+            for name, value in values.items()
+            if value is not None and not _is_fraction(value)
         }
         steps = getattr(self, "update_steps", None)
         if steps is not None:
@@ -315,36 +338,3 @@ class MaskUpdater:
             list of `MaskChange`, one per kernel.
         """
         raise TypeError(f"{type(self).__name__} never updates masks")
-
-
-def state_variable(value, name):
-    """Create a state variable that each replica keeps for itself.
-
-    Updates are computed from reduced gradients and stateless randomness alone,
-    so that the copies agree.
-
-    Args:
-        value: first value, tensor or array.
-        name: name of the variable.
-    """
-    return keras.Variable(
-        value, trainable=False, autocast=False, aggregation="none", name=name
-    )
-
-
-def require_unstructured(mask_shape, what):
-    """Raise ValueError unless masks are made of single weights."""
-    if mask_shape != shapes.UNSTRUCTURED:
-        raise ValueError(
-            f"{what} counts single weights over all kernels: the mask shape "
-            'must be "unstructured" (MASK_SHAPE). Received: '
-            f'mask_shape="{mask_shape}"'
-        )
-
-
-def all_finite(tensors):
-    """Return a scalar boolean tensor: no infinity or NaN anywhere."""
-    sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
-    # A sum of magnitudes overflows or is NaN if any element is; the rare
-    # finite overflow only skips an update.
-    return tf.reduce_all([tf.math.is_finite(total) for total in sums])

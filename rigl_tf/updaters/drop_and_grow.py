@@ -11,6 +11,7 @@ from rigl_tf import masks
 from rigl_tf import schedules
 from rigl_tf.updaters import base
 from rigl_tf.updaters import redistribution
+from rigl_tf.updaters import state
 
 _GROW_INITS = (
     "zeros",
@@ -32,7 +33,8 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             the run.
         update_end_step: last such step, inclusive (T_end), or fraction of the
             run, by default the paper's 0.75 (4.1); None never stops.
-        update_steps: the steps at which masks change, instead of an interval.
+        update_steps: the steps at which masks change, instead of an interval;
+            by default, T_end is then the step after the last of them.
         drop_fraction: share of active connections that an update moves: alpha
             in [0, 1], annealed by a cosine from begin to end, or a schedule
             (see `rigl_tf.schedules`).
@@ -63,6 +65,8 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     momentum: float = 0.9
 
     def __post_init__(self):
+        if self.update_steps and isinstance(self.update_end_step, float):
+            self.update_end_step = self.update_steps[-1] + 1
         super().__post_init__()
         if callable(self.drop_fraction):
             self._drop_fraction = self.drop_fraction
@@ -100,7 +104,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         """Require single weights, if they move from kernel to kernel."""
         if self.redistribution is not None:
             what = f"`redistribution={self.redistribution!r}`"
-            base.require_unstructured(mask_shape, what)
+            state.require_unstructured(mask_shape, what)
 
     def build(self, kernels):
         """Create the state that growing needs."""
@@ -108,7 +112,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             self._redistribution.build(kernels)
         if self.grow_init == "initial_dist":
             self._initial = {
-                kernel.path: base.state_variable(
+                kernel.path: state.state_variable(
                     tf.boolean_mask(kernel.kernel, kernel.mask), "initial"
                 )
                 for kernel in kernels

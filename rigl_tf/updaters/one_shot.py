@@ -27,7 +27,7 @@ class ChooseOnce(ranking.Ranking, abc.ABC):
         """Return the step at which the mask is chosen, until it has been."""
         if last_update_step is not None:
             return None
-        if isinstance(self.prune_step, float):
+        if self.has_fractions:
             return self._window.next_due(step)  # not known yet: an error
         # After a skipped update it is due again, after one more step.
         return max(step, self.prune_step)

@@ -53,8 +53,26 @@ class Gradual(ranking.Ranking):
         if "update_end_step" in steps:
             begin = steps.get("update_begin_step", self.update_begin_step)
             past = steps["update_end_step"] - begin
+            if past < self.update_interval:
+                raise ValueError(
+                    "Gradual pruning needs a window of one interval or more: "
+                    "train longer, or set a smaller `update_interval` "
+                    f"(PRUNE_INTERVAL). Received: {past} steps of a run of "
+                    f"{n_steps}, update_interval={self.update_interval}"
+                )
             steps["update_end_step"] -= past % self.update_interval
         return steps
+
+    def build(self, kernels):
+        """Require that the first sparsity is not above the last."""
+        super().build(kernels)
+        last = target_sparsity(kernels)
+        if self.initial_sparsity > last:
+            raise ValueError(
+                "`initial_sparsity` must be at most the overall target. "
+                f"Received: initial_sparsity={self.initial_sparsity}, target "
+                f"{last:.4f}"
+            )
 
     def _share(self, step, sparsity):
         """Return the share of the final zeros after the pruning at `step`.
@@ -65,7 +83,7 @@ class Gradual(ranking.Ranking):
         """
         if not self.initial_sparsity:
             return self._progress(step)
-        first = min(self.initial_sparsity / sparsity, 1.0) if sparsity else 1.0
+        first = self.initial_sparsity / sparsity
         return first + (1 - first) * self._progress(step)
 
     def stretched_fields(self, multiplier):

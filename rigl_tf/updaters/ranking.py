@@ -5,6 +5,7 @@ import dataclasses
 from rigl_tf import checks
 from rigl_tf import masks
 from rigl_tf.updaters import base
+from rigl_tf.updaters import state
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -28,7 +29,7 @@ class Ranking(base.MaskUpdater):
         """Require single weights, if they are ranked over all kernels."""
         super().check_mask_shape(mask_shape)
         if self.scope == "global":
-            base.require_unstructured(mask_shape, '`scope="global"`')
+            state.require_unstructured(mask_shape, '`scope="global"`')
 
     def fresh_masks(self, kernels, scores):
         """Keep the largest scores, as many as fresh masks have ones.

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.updaters import averages
-from rigl_tf.updaters import base
+from rigl_tf.updaters import state
 
 _CRITERIA = ("momentum", "gradient", "nonzero")
 
@@ -126,7 +126,7 @@ class ByGradient(Redistribution):
         """Create the means, if updates bring no gradients."""
         if self.observes_gradients:
             self._means = {
-                kernel.path: base.state_variable(0.0, "gradient_mean")
+                kernel.path: state.state_variable(0.0, "gradient_mean")
                 for kernel in kernels
             }
 

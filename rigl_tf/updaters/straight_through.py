@@ -8,6 +8,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf import schedules
 from rigl_tf.updaters import base
+from rigl_tf.updaters import state
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -171,7 +172,7 @@ class TopKAST(StraightThrough):
         """Create the dense weights and the sets B."""
         super().build(kernels)
         self._backward = {
-            kernel.path: base.state_variable(
+            kernel.path: state.state_variable(
                 tf.ones_like(kernel.mask.value), "backward_mask"
             )
             for kernel in kernels

@@ -1,0 +1,39 @@
+"""What updaters share: state variables, and checks of masks and numbers."""
+
+import keras
+import tensorflow as tf
+
+from rigl_tf import shapes
+
+
+def state_variable(value, name):
+    """Create a state variable that each replica keeps for itself.
+
+    Updates are computed from reduced gradients and stateless randomness alone,
+    so that the copies agree.
+
+    Args:
+        value: first value, tensor or array.
+        name: name of the variable.
+    """
+    return keras.Variable(
+        value, trainable=False, autocast=False, aggregation="none", name=name
+    )
+
+
+def require_unstructured(mask_shape, what):
+    """Raise ValueError unless masks are made of single weights."""
+    if mask_shape != shapes.UNSTRUCTURED:
+        raise ValueError(
+            f"{what} counts single weights over all kernels: the mask shape "
+            'must be "unstructured" (MASK_SHAPE). Received: '
+            f'mask_shape="{mask_shape}"'
+        )
+
+
+def all_finite(tensors):
+    """Return a scalar boolean tensor: no infinity or NaN anywhere."""
+    sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
+    # A sum of magnitudes overflows or is NaN if any element is; the rare
+    # finite overflow only skips an update.
+    return tf.reduce_all([tf.math.is_finite(total) for total in sums])
