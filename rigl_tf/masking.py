@@ -159,7 +159,6 @@ def with_masks(model, masks_by_path, mask_shape="unstructured"):
     """
     mask_shape = shapes.get(mask_shape)
     kernels = {c.path: c.kernel for c in selection.maskable(model)}
-    selection.require_plain_axes(mask_shape, model, masks_by_path)
     unknown = masks_by_path.keys() - kernels.keys()
     if unknown or not masks_by_path:
         raise ValueError(
@@ -167,6 +166,7 @@ def with_masks(model, masks_by_path, mask_shape="unstructured"):
             f"{min(unknown, default='none at all')!r}; the kernels are: "
             f"{', '.join(kernels)}"
         )
+    selection.require_plain_axes(mask_shape, model, masks_by_path)
     targets = {}
     for path, mask in masks_by_path.items():
         mask_shape.check_mask(path, mask, tuple(kernels[path].shape))
@@ -222,8 +222,10 @@ def masked_kernels(model):
         list of `MaskedKernel`.
 
     Raises:
+        TypeError: it is no Keras model.
         ValueError: the model has none.
     """
+    structure.require_kind(model, keras.layers.Layer)
     found = [
         MaskedKernel(
             f"{path}/{inner}".lstrip("/"),

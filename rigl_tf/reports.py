@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 
 from rigl_tf import kernels
@@ -20,6 +21,7 @@ def summary(model):
         list with a dictionary per weight of rank 2 or more: "path", "type" of
         its layer, "shape", "sparsity" (None without a mask) and "why".
     """
+    structure.require_kind(model, keras.layers.Layer)
     masked = {
         id(kernel): mask
         for _, layer in structure.walk(model)

@@ -45,15 +45,19 @@ def require_plain_axes(mask_shape, model, paths):
     """
     if mask_shape == shapes.UNSTRUCTURED:
         return
-    for candidate in maskable(model):
-        if candidate.path in paths and isinstance(
-            candidate.layer, layers.OTHER_AXES
-        ):
+    variables = structure.variables_by_path(model)
+    owners = {
+        id(variable): layer
+        for _, layer in structure.walk(model)
+        for variable in structure.own_variables(layer)
+    }
+    for path in paths:
+        owner = owners[id(variables[path])]
+        if isinstance(owner, layers.OTHER_AXES):
             raise ValueError(
                 f"Masks of the shape {mask_shape} need kernels whose last axes "
-                f"are inputs and outputs. Received: {candidate.path!r} of a "
-                f"{type(candidate.layer).__name__}; leave it out with "
-                "`dense_layers`"
+                f"are inputs and outputs. Received: {path!r} of a "
+                f"{type(owner).__name__}; leave it out with `dense_layers`"
             )
 
 

@@ -40,13 +40,18 @@ def variables_by_path(model):
     return found
 
 
-def require_built(model, kind):
-    """Raise TypeError or ValueError unless `model` is a built `kind`."""
+def require_kind(model, kind):
+    """Raise TypeError unless `model` is a `kind`, layer or model, of Keras."""
     if not isinstance(model, kind):
         raise TypeError(
             "`model` must be a Keras 3 model (`import keras`). Received: "
             f"{model!r} of type {type(model)}"
         )
+
+
+def require_built(model, kind):
+    """Raise TypeError or ValueError unless `model` is a built `kind`."""
+    require_kind(model, kind)
     if not model.built:
         raise ValueError(
             "`model` must be built: call it once, or begin it with "

@@ -81,6 +81,14 @@ def test_wrong_arguments_are_told_at_once(arguments, error, message):
         rigl_tf.SparseModel(*arguments())
 
 
+@pytest.mark.parametrize(
+    "function", [rigl_tf.strip, rigl_tf.summary, rigl_tf.masked_kernels]
+)
+def test_what_is_no_model_is_told(function):
+    with pytest.raises(TypeError, match="must be a Keras 3 model"):
+        function(None)
+
+
 def test_names_train():
     by_name = rigl_tf.SparseModel(masked(), "rigl")
     by_name.compile("sgd", tiny.LOSS)
