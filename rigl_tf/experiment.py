@@ -328,7 +328,9 @@ def _require_step(optimizer):
             copy.scale_loss(tf.constant(0.0))
             copy.apply([tf.constant([[0.0]])])
 
-        tf.function(step, autograph=False)()
+        # As a concrete function: TensorFlow warns of functions made in a loop,
+        # as in a sweep, if they are called.
+        tf.function(step, autograph=False).get_concrete_function()()
     except Exception as error:
         raise ValueError(
             "`optimizer` must be able to make a step. Received: one that "
