@@ -4,9 +4,6 @@ import collections.abc
 import dataclasses
 import functools
 
-import keras
-import tensorflow as tf
-
 from rigl_tf import accounting
 from rigl_tf import callbacks
 from rigl_tf import checks
@@ -25,6 +22,7 @@ from rigl_tf import shapes
 from rigl_tf import sizing
 from rigl_tf import starts
 from rigl_tf import trainer as trainers
+from rigl_tf import trials
 from rigl_tf import updaters
 
 _TEST_BATCH = 256
@@ -212,11 +210,11 @@ class Experiment:
         with self.hardware.scope(strategy):
             net = networks.build(self, data)
             optimizer = self.optimizer()
-            _require_rate(optimizer)
-            _require_drop_fraction(self.mask_updater)
+            trials.require_rate(optimizer)
+            trials.require_drop_fraction(self.mask_updater)
             rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
-        _require_step(optimizer)
+        trials.require_step(optimizer)
         trainer = trainers.SparseTrainer(
             net,
             self.mask_updater,
@@ -303,50 +301,3 @@ class Experiment:
                 reference,
             ),
         }
-
-
-def _require_rate(optimizer):
-    """Ask for the first learning rate: a schedule may be built of anything."""
-    try:
-        rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-    except Exception as error:
-        raise ValueError(
-            "`learning_rate` must be a number or a schedule of numbers. "
-            f"Received: {optimizer.get_config()['learning_rate']}"
-        ) from error
-    checks.at_least("learning_rate", rate, 0)
-
-
-def _require_step(optimizer):
-    """Let a copy of an optimizer make a step: it may be built of anything."""
-    try:
-        copy = type(optimizer).from_config(optimizer.get_config())
-        weight = keras.Variable([[0.0]])
-        copy.build([weight])
-
-        def step():
-            copy.scale_loss(tf.constant(0.0))
-            copy.apply([tf.constant([[0.0]])])
-
-        # As a concrete function: TensorFlow warns of functions made in a loop,
-        # as in a sweep, if they are called.
-        tf.function(step, autograph=False).get_concrete_function()()
-    except Exception as error:
-        raise ValueError(
-            "`optimizer` must be able to make a step. Received: one that "
-            f"raises {type(error).__name__}: {error}"
-        ) from error
-
-
-def _require_drop_fraction(updater):
-    """Ask a schedule of drop fractions for its first value."""
-    schedule = getattr(updater, "drop_fraction", None)
-    if not callable(schedule):
-        return
-    try:
-        float(schedule(tf.constant(0, tf.int64)))
-    except Exception as error:
-        raise ValueError(
-            "`drop_fraction` must be a number or a function of the step. "
-            f"Received: {schedule} ({type(error).__name__}: {error})"
-        ) from error

@@ -164,7 +164,7 @@ class SparseModel(keras.Model):
         for name, variable in own.items():
             variable.assign(store[name])
         if own:
-            self._plan(None)
+            self._steps.plan(None)
         if self.train_function is not None:
             self.train_function.forget_steps()
 
@@ -222,10 +222,6 @@ class SparseModel(keras.Model):
                 # Epochs are shorter, see above.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             return super().fit(*given.args[1:], **given.kwargs)
-
-    def _plan(self, n_steps):
-        """Fix the window of mask updates; see `steps.SparseSteps.plan`."""
-        self._steps.plan(n_steps)
 
     def save(self, *args, **kwargs):
         """Refuse: what is worth keeping is the model inside.
@@ -292,7 +288,7 @@ class _PlanUpdates(keras.callbacks.Callback):
             first = model._initial_epoch or self._initial_epoch
             n_epochs = self.params["epochs"] - first
             n_steps = model.steps.step + n_epochs * steps_per_epoch
-        model._plan(n_steps)
+        model.steps.plan(n_steps)
         updater = model.steps.updater
         if updater is not None and updater.has_fractions:
             raise ValueError(

@@ -35,7 +35,8 @@ class MaskChange:
 _STEPS = ("update_begin_step", "update_end_step", "prune_step")
 
 
-def _is_fraction(value):
+def is_fraction(value):
+    """Say whether a field is a fraction of the run, not a step or None."""
     is_real = isinstance(value, numbers.Real)
     return is_real and not isinstance(value, numbers.Integral)
 
@@ -121,7 +122,7 @@ class MaskUpdater:
     def _fractions(self):
         """Map the fields that are fractions of the run to their values."""
         values = {name: getattr(self, name, None) for name in _STEPS}
-        return {n: float(v) for n, v in values.items() if _is_fraction(v)}
+        return {n: float(v) for n, v in values.items() if is_fraction(v)}
 
     def _plan(self):
         """Override: set up window and schedules; all steps are known."""
@@ -226,7 +227,7 @@ class MaskUpdater:
         changed = {
             name: int(value * multiplier)
             for name, value in values.items()
-            if value is not None and not _is_fraction(value)
+            if value is not None and not is_fraction(value)
         }
         steps = getattr(self, "update_steps", None)
         if steps is not None:

@@ -65,7 +65,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     momentum: float = 0.9
 
     def __post_init__(self):
-        if self.update_steps and isinstance(self.update_end_step, float):
+        if self.update_steps and base.is_fraction(self.update_end_step):
             self.update_end_step = self.update_steps[-1] + 1
         super().__post_init__()
         if callable(self.drop_fraction):

@@ -91,8 +91,8 @@ class Gradual(ranking.Ranking):
         changed = super().stretched_fields(multiplier)
         if "update_end_step" in changed:
             begin = changed.get("update_begin_step", self.update_begin_step)
-            past = changed["update_end_step"] - begin
-            if isinstance(begin, int):
+            if not base.is_fraction(begin):
+                past = changed["update_end_step"] - begin
                 changed["update_end_step"] -= past % self.update_interval
         return changed
 
