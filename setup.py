@@ -39,7 +39,7 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["rigl_tf", "rigl_tf.*"]),
-    package_data={"rigl_tf": ["*.pyi", "data/*.csv"]},
+    package_data={"": ["data/*.csv", "*.pyi", "py.typed"]},
     cmdclass={"build_py": BuildWithConfigs},
     entry_points={"console_scripts": ["rigl_tf=rigl_tf.cli:main"]},
     install_requires=[

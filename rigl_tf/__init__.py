@@ -18,42 +18,43 @@ import sys as _sys
 
 __version__ = "0.1.0"
 
+# Public names -> the modules that define them.
 _HOMES = {
     "count": "accounting",
-    "sparsify": "masking",
-    "strip": "masking",
-    "summary": "reports",
-    "masked_kernels": "masking",
+    "sparsify": "layers.masking",
+    "strip": "layers.masking",
+    "summary": "layers.summary",
+    "masked_kernels": "layers.kernel_masks",
+    "Masked": "layers.masked",
+    "MaskedModel": "layers.masked",
     "SparseModel": "keras_fit",
+    "SparseSteps": "steps",
     "SparseTrainer": "trainer",
-    "Masked": "layers",
-    "MaskedModel": "layers",
 }
-_MODULES = (
-    "accounting",
-    "callbacks",
-    "datasets",
-    "distribute",
-    "distributions",
-    "experiment",
-    "initializers",
-    "layers",
-    "losses",
-    "masking",
-    "masks",
-    "metrics",
-    "models",
-    "packed",
-    "rates",
-    "schedules",
-    "shapes",
-    "steps",
-    "trainer",
-    "updaters",
-)
+# Public modules -> where they are; the short name is what users write.
+_MODULES = {
+    "accounting": "accounting",
+    "callbacks": "callbacks",
+    "datasets": "datasets",
+    "distributions": "masks.distributions",
+    "experiment": "experiment",
+    "hardware": "distribute",
+    "initializers": "layers.initializers",
+    "layers": "layers",
+    "learning_rates": "rates",
+    "losses": "losses",
+    "masking": "layers.masking",
+    "masks": "masks",
+    "metrics": "metrics",
+    "models": "models",
+    "packed": "packed",
+    "patterns": "masks.patterns",
+    "schedules": "schedules",
+    "updaters": "updaters",
+}
 # Modules of the classes that saved models name. What they import must be usable
 # while it is being imported: importing a module of ours may import Keras.
-_SERIALIZABLE = ("layers", "losses", "rates")
+_SERIALIZABLE = ("layers.masked", "losses", "rates")
 __all__ = [*_HOMES, *_MODULES]
 
 
@@ -135,7 +136,9 @@ def __getattr__(name):
         # another backend on one line.
         _require_tensorflow_backend()
     if name in _MODULES:
-        return _importlib.import_module(f"rigl_tf.{name}")
+        module = _importlib.import_module(f"rigl_tf.{_MODULES[name]}")
+        globals()[name] = module
+        return module
     if name in _HOMES:
         home = _importlib.import_module(f"rigl_tf.{_HOMES[name]}")
         globals()[name] = getattr(home, name)

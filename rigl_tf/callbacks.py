@@ -12,9 +12,9 @@ import tensorflow as tf
 from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
-from rigl_tf import mask_files
 from rigl_tf import metrics
 from rigl_tf import run_files
+from rigl_tf.masks import storage
 
 
 class Callback:
@@ -194,7 +194,7 @@ class RecordMasks(Callback):
         """Save the masks."""
         masks = {item.path: item.mask.numpy() for item in trainer.kernels}
         self._directory.mkdir(parents=True, exist_ok=True)
-        mask_files.save(run_files.numbered(self._directory, step), masks)
+        storage.save(run_files.numbered(self._directory, step), masks)
 
 
 class SaveCheckpoints(Callback):

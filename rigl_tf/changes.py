@@ -28,7 +28,7 @@ def apply(kernel, kernel_slots, change, finite):
     """Assign mask, weights and slots of one kernel, if all is finite.
 
     Args:
-        kernel: `masking.MaskedKernel`.
+        kernel: `kernel_masks.MaskedKernel`.
         kernel_slots: its list of `slots.Slot`.
         change: its `updaters.MaskChange`.
         finite: as in `report`.

@@ -15,7 +15,7 @@ import tensorflow as tf
 from rigl_tf import archives
 from rigl_tf import files
 from rigl_tf import run_files
-from rigl_tf import structure
+from rigl_tf.layers import model_paths
 
 
 class CheckpointError(ValueError):
@@ -157,7 +157,9 @@ def variables_of(trainer):
     """
     named = {
         f"model/{path}": variable
-        for path, variable in structure.variables_by_path(trainer.model).items()
+        for path, variable in model_paths.variables_by_path(
+            trainer.model
+        ).items()
     }
     # Keras names optimizer variables after automatic names: count them.
     for index, variable in enumerate(trainer.optimizer.variables):

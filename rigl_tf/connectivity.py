@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from rigl_tf import files
-from rigl_tf import mask_files
 from rigl_tf import run_files
+from rigl_tf.masks import storage
 
 _BACKGROUND = "#0b0b14"
 _TEXT = "#e8e6e3"
@@ -127,7 +127,7 @@ def _load(workdir):
 
 def _first_mask(path, name, shape):
     """Read the mask of a kernel of a known shape."""
-    mask = mask_files.load(path).get(name)
+    mask = storage.load(path).get(name)
     if mask is None or list(mask.shape) != shape:
         raise files.DamagedFile(
             path, f"must hold a mask of {name!r} of shape {shape}, has none"

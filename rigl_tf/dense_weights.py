@@ -11,7 +11,7 @@ class DenseWeights:
 
     Args:
         updater: `updaters.MaskUpdater`, built; or None.
-        kernels: list of `masking.MaskedKernel`.
+        kernels: list of `kernel_masks.MaskedKernel`.
     """
 
     def __init__(self, updater, kernels):

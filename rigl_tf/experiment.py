@@ -18,12 +18,12 @@ from rigl_tf import profiles
 from rigl_tf import published
 from rigl_tf import rates
 from rigl_tf import runs
-from rigl_tf import shapes
 from rigl_tf import sizing
 from rigl_tf import starts
 from rigl_tf import trainer as trainers
 from rigl_tf import trials
 from rigl_tf import updaters
+from rigl_tf.masks import patterns
 
 _TEST_BATCH = 256
 # More would take years, and counting them hours.
@@ -49,14 +49,14 @@ class Experiment:
         optimizer: function that returns a Keras optimizer.
         sparsity: overall fraction of zeros S, in [0, 1); 0 for dense training;
             None for that of the masks to begin with.
-        distribution: name or function, see `rigl_tf.distributions`.
+        distribution: name or function, see `rigl_tf.masks.distributions`.
         train_steps: optimizer steps, at least 1; 10^9 after
             `training_multiplier` at most.
         batch_size: examples in a global batch.
         custom_sparsities: fixed sparsities, see `masking.sparsify`.
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
-        mask_shape: see `masking.sparsify`.
+        pattern: see `masking.sparsify`.
         width: width multiplier of the network, above 0 and at most 64, if
             `model` takes one;
             "small_dense" for a dense network of the sparse one's size,
@@ -100,7 +100,7 @@ class Experiment:
     custom_sparsities: dict | None = None
     masked_layers: collections.abc.Sequence | None = None
     dense_layers: collections.abc.Sequence = ()
-    mask_shape: str | shapes.MaskShape = "unstructured"
+    pattern: str | patterns.Pattern = "unstructured"
     width: float | str = 1.0
     start: starts.Start = starts.Start()
     l2: float = 0.0
@@ -153,7 +153,7 @@ class Experiment:
         if self.width not in sizing.RULES:
             checks.above("width", self.width, 0)
             checks.between("width", self.width, 0, _WIDEST)
-        shapes.get(self.mask_shape)
+        patterns.get(self.pattern)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
         for name, kind in (

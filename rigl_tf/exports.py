@@ -11,15 +11,15 @@ import tensorflow as tf
 
 from rigl_tf import accounting
 from rigl_tf import files
-from rigl_tf import layers
-from rigl_tf import mask_files
-from rigl_tf import masking
-from rigl_tf import masks
 from rigl_tf import packed
 from rigl_tf import run_files
-from rigl_tf import structure
 from rigl_tf.accounting import sizes
 from rigl_tf.accounting import training
+from rigl_tf.layers import masked
+from rigl_tf.layers import masking
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import counts
+from rigl_tf.masks import storage
 
 _BETWEEN_DENSE = (
     keras.layers.Activation,
@@ -63,11 +63,11 @@ def planned_layers(model, targets):
     Returns:
         list of dictionaries.
     """
-    kernels = structure.variables_by_path(model)
+    kernels = model_paths.variables_by_path(model)
     planned = []
     for name, target in targets.items():
         size = math.prod(kernels[name].shape)
-        n_active = masks.n_ones(size, target)
+        n_active = counts.n_ones(size, target)
         planned.append(
             {
                 "name": name,
@@ -246,7 +246,7 @@ def _perceptron(trainer):
     found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
     matrices = []
     for layer in trainer.model.layers:
-        layer = layer.layer if isinstance(layer, layers.Masked) else layer
+        layer = layer.layer if isinstance(layer, masked.Masked) else layer
         if type(layer) is keras.layers.Dense:
             ones = np.ones(layer.kernel.shape)
             matrices.append(found.get(id(layer.kernel), ones))
@@ -275,7 +275,7 @@ def export(trainer, workdir):
     if not trainer.kernels:
         return {"file_bytes": files.size(path)}
     arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
-    mask_files.save(workdir / run_files.MASKS, arrays)
+    storage.save(workdir / run_files.MASKS, arrays)
     packed.save(workdir / run_files.PACKED, model)
     return {
         "file_bytes": files.size(path),

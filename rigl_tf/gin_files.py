@@ -5,7 +5,6 @@ or called here, and TensorFlow is not needed.
 """
 
 import dataclasses
-import importlib.util  # noqa: F401 (gin forgets to import it)
 import io
 import tokenize
 

@@ -7,11 +7,11 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import fit_function
-from rigl_tf import masking
 from rigl_tf import steps
-from rigl_tf import structure
 from rigl_tf import trained_variables
 from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import model_paths
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
@@ -66,7 +66,7 @@ class SparseModel(keras.Model):
         if self.updater is None:
             trained_variables.require_plain(model)
         else:
-            masking.masked_kernels(model)
+            kernel_masks.masked_kernels(model)
         self.built = True
         self._steps = None
 
@@ -171,7 +171,7 @@ class SparseModel(keras.Model):
     def _own_state(self):
         if self._steps is None:
             return {}
-        seeds = structure.seed_states(self.model)
+        seeds = model_paths.seed_states(self.model)
         return {**self._steps.state(), **seeds}
 
     def get_config(self):

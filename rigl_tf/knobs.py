@@ -30,7 +30,7 @@ _OF_METHODS = re.compile(
 _COLUMNS = {
     "SPARSITY": "sparsity",
     "DISTRIBUTION": "distribution",
-    "MASK_SHAPE": "mask_shape",
+    "PATTERN": "pattern",
     "TRAINING_MULTIPLIER": "training_multiplier",
 }
 
@@ -107,7 +107,7 @@ def differing(rows):
 
     Args:
         rows: dictionaries with "settings", "task", "method", "distribution",
-            "sparsity", "mask_shape" and "training_multiplier".
+            "sparsity", "pattern" and "training_multiplier".
     """
     rows = [row for row in rows if row["settings"]]
     names = sorted({name for row in rows for name in row["settings"]})

@@ -15,7 +15,7 @@ class MaskStatistics(callbacks.Callback):
     et al. 2021).
 
     Args:
-        kernels: list of `masking.MaskedKernel`, with their first masks.
+        kernels: list of `kernel_masks.MaskedKernel`, with their first masks.
     """
 
     def __init__(self, kernels):

@@ -5,14 +5,15 @@ import math
 import keras
 
 from rigl_tf import accounting
-from rigl_tf import initializers
-from rigl_tf import masking
-from rigl_tf import masks
-from rigl_tf import shapes
 from rigl_tf import sizing
-from rigl_tf import structure
 from rigl_tf import updaters
 from rigl_tf.accounting import training
+from rigl_tf.layers import initializers
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import masking
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import counts
+from rigl_tf.masks import patterns
 
 # How far the density of masks may be from the one that was asked for beside
 # them, relative to it: structured masks round.
@@ -48,7 +49,7 @@ def check(job):
             f"@module.Method(). Received: updater={updater!r}"
         )
     job.start.check(updater, job.sparsity)
-    updater.check_mask_shape(shapes.get(job.mask_shape))
+    updater.check_pattern(patterns.get(job.pattern))
     _check_window(updater, job.total_steps)
 
 
@@ -97,19 +98,19 @@ def build(job, data):
     if job.updater is None:
         return net
     given = _given_masks(job)
-    mask_shape = shapes.get(job.mask_shape)
+    pattern = patterns.get(job.pattern)
     if given is None:
         net = masking.sparsify(
             net,
             **_targets(job),
-            mask_shape=mask_shape,
+            pattern=pattern,
             first_mask="dense" if job.updater.starts_dense else "random",
             seed=job.seed,
         )
     else:
-        net = masking.with_masks(net, given, mask_shape)
+        net = masking.with_masks(net, given, pattern)
     if job.start.sparse_init is not None:
-        kernels = masking.masked_kernels(net)
+        kernels = kernel_masks.masked_kernels(net)
         initializers.initialize(kernels, job.start.sparse_init, job.seed)
     return net
 
@@ -140,7 +141,7 @@ def find_width(job, data):
         targets = masking.target_sparsities(net, **_targets(job))
         return sum(
             math.prod(shape) - n_active
-            for shape, n_active in _planned(net, targets, job.mask_shape)
+            for shape, n_active in _planned(net, targets, job.pattern)
         )
 
     return sizing.find_width(
@@ -170,28 +171,28 @@ def planned_sparsities(job, net):
     given = _given_masks(job)
     if given is not None:
         return {
-            path: masks.sparsity_of(max(mask.sum(), 1), mask.size)
+            path: counts.sparsity_of(max(mask.sum(), 1), mask.size)
             for path, mask in given.items()
         }
     targets = masking.target_sparsities(net, **_targets(job))
-    mask_shape = shapes.get(job.mask_shape)
-    if mask_shape == shapes.UNSTRUCTURED:
+    pattern = patterns.get(job.pattern)
+    if pattern == patterns.UNSTRUCTURED:
         return targets
-    planned = _planned(net, targets, mask_shape)
+    planned = _planned(net, targets, pattern)
     return {
-        path: masks.sparsity_of(n_active, math.prod(shape))
+        path: counts.sparsity_of(n_active, math.prod(shape))
         for path, (shape, n_active) in zip(targets, planned)
     }
 
 
-def _planned(net, targets, mask_shape):
+def _planned(net, targets, pattern):
     """List `(kernel shape, active weights)` of each target."""
-    mask_shape = shapes.get(mask_shape)
-    variables = structure.variables_by_path(net)
+    pattern = patterns.get(pattern)
+    variables = model_paths.variables_by_path(net)
     kernel_shapes = {path: tuple(variables[path].shape) for path in targets}
-    mask_shape.check_sparsities(kernel_shapes, targets)
+    pattern.check_sparsities(kernel_shapes, targets)
     return [
-        (shape, mask_shape.n_active(shape, targets[path]))
+        (shape, pattern.n_active(shape, targets[path]))
         for path, shape in kernel_shapes.items()
     ]
 
@@ -200,7 +201,7 @@ def _given_masks(job):
     """Return the masks to begin with, or None for fresh ones."""
     if not job.start.gives_masks(job.updater):
         return None
-    given = job.start.read_masks(shapes.get(job.mask_shape), job.seed)
+    given = job.start.read_masks(patterns.get(job.pattern), job.seed)
     if job.sparsity is None:
         return given
     size = sum(mask.size for mask in given.values())

@@ -9,8 +9,8 @@ import numpy as np
 
 from rigl_tf import archives
 from rigl_tf import files
-from rigl_tf import mask_files
-from rigl_tf import structure
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import storage
 
 _BITS, _SHAPE, _VALUES, _ARRAY = "bits:", "shape:", "values:", "array:"
 
@@ -23,7 +23,7 @@ def save(path, model):
         model: built Keras model, as `rigl_tf.strip` returns it.
     """
     entries = {}
-    for name, variable in structure.variables_by_path(model).items():
+    for name, variable in model_paths.variables_by_path(model).items():
         array = _as_numbers(variable.numpy())
         flat = array.ravel()
         values = flat[flat != 0]
@@ -49,7 +49,7 @@ def load(path, model):
         FileNotFoundError: it does not exist.
     """
     path = files.path(path)
-    variables = structure.variables_by_path(model)
+    variables = model_paths.variables_by_path(model)
     with archives.reading(path) as archive:
         held = {name.partition(":")[2] for name in archive.names}
         _require_same(path, held, variables.keys())
@@ -78,7 +78,7 @@ def _read(path, archive, name, variable):
     numbers = _as_numbers(np.empty(0, dtype)).dtype
     if _ARRAY + name in archive.names:
         return archive.read(_ARRAY + name, shape, numbers).view(dtype)
-    active = mask_files.read_mask(path, archive, name)
+    active = storage.read_mask(path, archive, name)
     if active.shape != shape:
         raise files.DamagedFile(
             path,

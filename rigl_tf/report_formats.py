@@ -74,14 +74,14 @@ FORMATS = {"md": markdown, "csv": comma_separated, "html": web_page}
 
 def _cells(rows):
     """Return the header and the cells of each row."""
-    structured = any(r["mask_shape"] != "unstructured" for r in rows)
+    structured = any(r["pattern"] != "unstructured" for r in rows)
     stretched = any(r["training_multiplier"] != 1 for r in rows)
     compared = any("published_accuracy" in r for r in rows)
     edges = any("edge" in r for r in rows)
     bits = any("bits_per_character" in r for r in rows)
     shown = knobs.differing(rows)
     header = ["task", "method", "distribution", "sparsity"]
-    header += ["mask shape"] * structured + ["training"] * stretched + shown
+    header += ["pattern"] * structured + ["training"] * stretched + shown
     header += ["bits per character"] * bits + ["test accuracy, %", "runs"]
     header += ["published, %"] * compared
     header += ["inference FLOPs", "training FLOPs"]
@@ -92,7 +92,7 @@ def _cells(rows):
         distribution = row["distribution"] if row["sparsity"] else "–"
         cells = [row["task"], row["method"], distribution]
         cells.append(f"{row['sparsity']:g}")
-        cells += [row["mask_shape"]] * structured
+        cells += [row["pattern"]] * structured
         cells += [f"{row['training_multiplier']:g}x"] * stretched
         cells += [knobs.text(row, name) for name in shown]
         cells += [_mean(row, "bits_per_character", 1, 4)] * bits
@@ -196,7 +196,7 @@ def _lines(rows):
         names = [name for name in names if name not in _ALONG_A_LINE]
         fields = [
             name
-            for name in ("distribution", "mask_shape")
+            for name in ("distribution", "pattern")
             if len({row[name] for row in alike}) > 1
         ]
         for row in alike:

@@ -14,12 +14,12 @@ _GROUP = (
     "method",
     "distribution",
     "sparsity",
-    "mask_shape",
+    "pattern",
     "training_multiplier",
     "published",
 )
 _DEFAULTS = {
-    "mask_shape": "unstructured",
+    "pattern": "unstructured",
     "training_multiplier": 1,
     "published": None,
 }
@@ -60,7 +60,7 @@ def rows(directory):
         directory: directory above work directories.
 
     Returns:
-        list of dictionaries: task, method, distribution, sparsity, mask_shape,
+        list of dictionaries: task, method, distribution, sparsity, pattern,
         training_multiplier, published (the row that it reproduces, or None),
         settings (see `knobs.settings`), n (number of runs), mean and standard
         deviation of the test accuracy and, of language models, of bits per
@@ -155,7 +155,7 @@ def _not_run(wanted):
         "method": wanted["as_published"],
         "distribution": wanted["distribution"],
         "sparsity": float(wanted["sparsity"]),
-        "mask_shape": "unstructured",
+        "pattern": "unstructured",
         "training_multiplier": float(wanted["training_multiplier"] or 1),
         "settings": {},
         "n": 0,

@@ -178,7 +178,7 @@ _RESULT = {
     "updater": _or_none(_TEXT),
     "distribution": _TEXT,
     "sparsity": _FRACTION,
-    "mask_shape": _TEXT,
+    "pattern": _TEXT,
     "training_multiplier": _POSITIVE,
     "published": _or_none(_TEXT),
     "accuracy": _FRACTION,

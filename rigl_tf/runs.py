@@ -10,14 +10,14 @@ import time
 from rigl_tf import batch_norms
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
-from rigl_tf import distributions
 from rigl_tf import exports
 from rigl_tf import mask_statistics
 from rigl_tf import metrics
 from rigl_tf import networks
 from rigl_tf import profiles
 from rigl_tf import run_files
-from rigl_tf import shapes
+from rigl_tf.masks import distributions
+from rigl_tf.masks import patterns
 
 
 class Interrupted(Exception):
@@ -192,7 +192,7 @@ def _result(job, data, trainer, statistics, means):
         "sparsity": job.sparsity
         if job.sparsity is not None
         else round(report["sparsity_achieved"], 4),
-        "mask_shape": str(shapes.get(job.mask_shape)),
+        "pattern": str(patterns.get(job.pattern)),
         "width": width,
         "input_shape": list(data.input_shape),
         **report,

@@ -8,12 +8,12 @@ from rigl_tf import archives
 from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
-from rigl_tf import initializers
 from rigl_tf import knobs
-from rigl_tf import mask_files
-from rigl_tf import masks as masks_
 from rigl_tf import run_files
-from rigl_tf import structure
+from rigl_tf.layers import initializers
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import draws
+from rigl_tf.masks import storage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Start:
         shuffle_masks: whether to permute each mask, within each kernel.
         sparse_init: draws the first weights anew, to suit the masks:
             "unit_scaled", "layer_scaled" or a function, see
-            `rigl_tf.initializers`.
+            `rigl_tf.layers.initializers`.
     """
 
     run: str | None = None
@@ -135,11 +135,11 @@ class Start:
             )
         return file
 
-    def read_masks(self, mask_shape, seed):
+    def read_masks(self, pattern, seed):
         """Read the masks, and shuffle them if they are to be.
 
         Args:
-            mask_shape: `shapes.MaskShape`, which shuffling keeps.
+            pattern: `shapes.Pattern`, which shuffling keeps.
             seed: seed of the permutations.
 
         Returns:
@@ -152,13 +152,13 @@ class Start:
         file = self.mask_file()
         if file is None:
             return None
-        masks = mask_files.load(file)
+        masks = storage.load(file)
         if self.shuffle_masks:
             for path, mask in masks.items():
-                draw = masks_.stateless_seed(seed, path, "shuffle")
-                scores = masks_.uniform_scores(mask.shape, draw)
-                counts = mask_shape.counts(tf.constant(mask))
-                masks[path] = mask_shape.top(scores, counts).numpy() > 0
+                draw = draws.stateless_seed(seed, path, "shuffle")
+                scores = draws.uniform_scores(mask.shape, draw)
+                counts = pattern.counts(tf.constant(mask))
+                masks[path] = pattern.top(scores, counts).numpy() > 0
         return masks
 
     def weights_seed(self, seed):
@@ -223,10 +223,10 @@ class Start:
             return
         if self.step is None:
             _require_finished(self.run)
-        seeds = structure.seed_states(model)
+        seeds = model_paths.seed_states(model)
         variables = {
             f"model/{path}": variable
-            for path, variable in structure.variables_by_path(model).items()
+            for path, variable in model_paths.variables_by_path(model).items()
             if path not in seeds
         }
         store = checkpoints.Checkpoints(

@@ -11,14 +11,14 @@ from rigl_tf import batch_norms
 from rigl_tf import changes
 from rigl_tf import checks
 from rigl_tf import clocks
-from rigl_tf import constraints
 from rigl_tf import dense_weights
-from rigl_tf import masking
 from rigl_tf import plans
 from rigl_tf import second_order
 from rigl_tf import slots
+from rigl_tf import suspension
 from rigl_tf import trained_variables
 from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
 
 
 class SparseSteps:
@@ -75,9 +75,9 @@ class SparseSteps:
             self.kernels = trained_variables.kernels_of(self.model)
             if self.updater.starts_dense:
                 name = type(self.updater).__name__
-                masking.require_dense(self.kernels, name)
+                kernel_masks.require_dense(self.kernels, name)
             for item in self.kernels:
-                self.updater.check_mask_shape(item.mask_shape)
+                self.updater.check_pattern(item.pattern)
             self.updater.build(self.kernels)
         self._dense = dense_weights.DenseWeights(self.updater, self.kernels)
         self._variables = trained_variables.list_all(
@@ -116,7 +116,7 @@ class SparseSteps:
         optimizers = slots.elementary(self.optimizer)
         kernels = [item.kernel for item in self.kernels]
         reduced_here = self.strategy.num_replicas_in_sync > 1
-        return constraints.Suspension(
+        return suspension.Suspension(
             kernels if slots.are_elementwise(optimizers) else [],
             optimizers if reduced_here else [],
         )

@@ -4,10 +4,10 @@ import dataclasses
 
 import keras
 
-from rigl_tf import kernels as kernels_
-from rigl_tf import layers
-from rigl_tf import masking
-from rigl_tf import structure
+from rigl_tf.layers import candidates
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import masked
+from rigl_tf.layers import model_paths
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,7 +23,7 @@ class Trained:
 
     variable: keras.Variable
     trained: keras.Variable
-    kernel: masking.MaskedKernel | None
+    kernel: kernel_masks.MaskedKernel | None
     l2: float
 
 
@@ -34,7 +34,7 @@ def kernels_of(model):
         ValueError: there are none.
     """
     trainable = {id(variable) for variable in model.trainable_variables}
-    found = masking.masked_kernels(model)
+    found = kernel_masks.masked_kernels(model)
     trained = [item for item in found if id(item.kernel) in trainable]
     if not trained:
         raise ValueError(
@@ -47,7 +47,7 @@ def kernels_of(model):
 
 def require_plain(model):
     """Raise ValueError if a model that shall be trained densely has masks."""
-    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+    if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
         raise ValueError(
             "`updater=None` trains densely, and `model` has masks: name a "
             "method, such as `updaters.Static()` for fixed masks, or train "
@@ -60,7 +60,7 @@ def list_all(model, kernels, dense, l2):
 
     Args:
         model: Keras model.
-        kernels: list of its `masking.MaskedKernel`s that are trained.
+        kernels: list of its `kernel_masks.MaskedKernel`s that are trained.
         dense: `dense_weights.DenseWeights` of these.
         l2: weight decay wd of kernels, masked or not.
 
@@ -74,7 +74,7 @@ def list_all(model, kernels, dense, l2):
             variable,
             dense_by_id.get(id(variable), variable),
             by_id.get(id(variable)),
-            l2 if kernels_.decays(variable) else 0.0,
+            l2 if candidates.decays(variable) else 0.0,
         )
         for variable in model.trainable_variables
     ]

@@ -13,13 +13,13 @@ import os
 import statistics
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from rigl_tf import datasets
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _SIZE = (375, 500)
 

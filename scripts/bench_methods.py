@@ -45,7 +45,7 @@ def candidates(build, name):
             model,
             0.9,
             "uniform",
-            mask_shape=shape,
+            pattern=shape,
             first_mask="dense" if updater.starts_dense else "random",
         )
     trainer = rigl_tf.SparseTrainer(

@@ -17,8 +17,6 @@ import platform
 import statistics
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras
 import numpy as np
 import tensorflow as tf
@@ -26,6 +24,8 @@ import tensorflow as tf
 import rigl_tf
 from rigl_tf import models
 from rigl_tf import updaters
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 _STEPS_PER_CALL = 20

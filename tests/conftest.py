@@ -3,15 +3,15 @@
 import os
 import pathlib
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Tensors are tiny here: more threads per operation get in each other's way.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
 import keras
 import pytest
 import tensorflow as tf
 
 from rigl_tf import distribute
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Tensors are tiny here: more threads per operation get in each other's way.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],

@@ -38,7 +38,7 @@ class Method:
         counts: what has, at the end, as many ones as a fresh mask: "kernel"
             (each of them), "total", "pruned" (each, by the rule of pruning),
             "pruned_total", or "fan_in" (all inputs of all living neurons).
-        shapes: mask shapes that apply.
+        shapes: patterns that apply.
     """
 
     name: str

@@ -8,26 +8,26 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rigl_tf import masking
-from rigl_tf import masks
-from rigl_tf import shapes
+from rigl_tf.layers import kernel_masks
+from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
 
 
-def scene(method, mask_shape, dtype="float32"):
+def scene(method, pattern, dtype="float32"):
     """Build an updater, two kernels in mid-training, and their gradients."""
-    updater, shape = method.build(), shapes.get(mask_shape)
+    updater, shape = method.build(), patterns.get(pattern)
     kernels, gradients = [], []
     for number, size in enumerate([(12, 8), (2, 4, 6)]):
         rng = np.random.default_rng(number)
         path = f"layer{number}/kernel"
         mask = np.ones(size, "float32")
         if not updater.starts_dense:
-            draw = masks.stateless_seed(0, path, "first_mask")
-            scores = masks.uniform_scores(size, draw)
+            draw = draws.stateless_seed(0, path, "first_mask")
+            scores = draws.uniform_scores(size, draw)
             mask = shape.top(scores, shape.n_units(size, 0.5)).numpy()
         weights = (rng.normal(size=size) * mask).astype(dtype)
         kernels.append(
-            masking.MaskedKernel(
+            kernel_masks.MaskedKernel(
                 path,
                 keras.Variable(weights),
                 keras.Variable(mask, trainable=False),
@@ -42,18 +42,18 @@ def scene(method, mask_shape, dtype="float32"):
 
 
 def digests():
-    """Map method and mask shape to a digest of the new masks."""
+    """Map method and pattern to a digest of the new masks."""
     found = {}
-    for method, mask_shape in contracts.EACH_SHAPE:
-        # What a method draws depends on paths, not on the mask shape.
+    for method, pattern in contracts.EACH_SHAPE:
+        # What a method draws depends on paths, not on the pattern.
         others = method.name not in ("set", "rigl")
-        if not method.updates or (others and mask_shape != method.shapes[0]):
+        if not method.updates or (others and pattern != method.shapes[0]):
             continue
-        updater, kernels, gradients = scene(method, mask_shape)
+        updater, kernels, gradients = scene(method, pattern)
         step = tf.constant(5, tf.int64)
         changes = updater.changes(kernels, gradients, step)
         data = b"".join(change.mask.numpy().tobytes() for change in changes)
-        key = f"{method.name} {mask_shape}"
+        key = f"{method.name} {pattern}"
         found[key] = hashlib.sha256(data).hexdigest()
     return found
 

@@ -5,8 +5,8 @@ import types
 
 import tensorflow as tf
 
-from rigl_tf import shapes
 from rigl_tf import updaters
+from rigl_tf.masks import patterns
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,22 +22,22 @@ class _Given(updaters.DropAndGrow):
         return gradient[1]
 
 
-def drop_and_grow(mask, drop, grow, fraction, mask_shape=shapes.UNSTRUCTURED):
+def drop_and_grow(mask, drop, grow, fraction, pattern=patterns.UNSTRUCTURED):
     """Return `(new mask, grown)` of an update with given scores.
 
     Args:
-        mask: tensor of zeros and ones, of the mask shape; any dtype.
+        mask: tensor of zeros and ones, of the shape of the kernel; any dtype.
         drop: tensor like `mask`; large keeps.
         grow: tensor like `mask`; large grows.
         fraction: drop fraction, float or scalar tensor.
-        mask_shape: `shapes.MaskShape`.
+        pattern: `shapes.Pattern`.
     """
     mask = tf.convert_to_tensor(mask)
     kernel = types.SimpleNamespace(
         path="kernel",
         kernel=types.SimpleNamespace(shape=mask.shape),
         mask=types.SimpleNamespace(value=mask),
-        mask_shape=mask_shape,
+        pattern=pattern,
     )
     updater = _Given(drop_fraction=lambda step: fraction)
     (change,) = updater.changes([kernel], [(drop, grow)], tf.constant(0))

@@ -20,18 +20,18 @@ _POINTS = (4, 5, 6)
 # every other method.
 POINTS = [(contracts.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
 POINTS += [
-    (method, mask_shape, _POINTS[index % 3])
-    for index, (method, mask_shape) in enumerate(contracts.SOME_SHAPE)
+    (method, pattern, _POINTS[index % 3])
+    for index, (method, pattern) in enumerate(contracts.SOME_SHAPE)
 ]
 
 
-def with_dropout(method, optimizer=tiny.sgd, mask_shape=None):
+def with_dropout(method, optimizer=tiny.sgd, pattern=None):
     keras.utils.set_random_seed(0)
     trainer = tiny.trainer(
         method.build(),
         optimizer,
         build=tiny.dropout_mlp,
-        mask_shape=mask_shape,
+        pattern=pattern,
     )
     actions = [
         callbacks.Callback(7),
@@ -54,23 +54,23 @@ def assert_same_state(a, b):
 
 
 @pytest.mark.parametrize(
-    "method, mask_shape, at",
+    "method, pattern, at",
     POINTS,
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
-    method, mask_shape, at, tmp_path
+    method, pattern, at, tmp_path
 ):
-    whole, actions = with_dropout(method, mask_shape=mask_shape)
+    whole, actions = with_dropout(method, pattern=pattern)
     train(whole, actions, 12)
     expected = checkpoints.arrays_of(whole, actions)
     store = checkpoints.Checkpoints(tmp_path)
-    first, actions = with_dropout(method, mask_shape=mask_shape)
+    first, actions = with_dropout(method, pattern=pattern)
     train(first, actions, at)
     assert first.step == at
     store.save(at, checkpoints.arrays_of(first, actions))
     keras.utils.set_random_seed(99)  # what a new process would differ in
-    second, actions = with_dropout(method, mask_shape=mask_shape)
+    second, actions = with_dropout(method, pattern=pattern)
     assert checkpoints.resume(second, store, actions) == at
     train(second, actions, 12)
     assert_same_state(expected, checkpoints.arrays_of(second, actions))

@@ -12,9 +12,9 @@ import tiny
 
 from rigl_tf import cli
 from rigl_tf import connectivity
-from rigl_tf import mask_files
 from rigl_tf import report_formats
 from rigl_tf import results
+from rigl_tf.masks import storage
 
 ROOT = str(pathlib.Path(__file__).parent.parent)
 SHORT = ["TRAIN_STEPS=60", "UPDATE_END_STEP=40", "LOG_INTERVAL=20"]
@@ -78,7 +78,7 @@ def test_the_exported_model_is_plain_and_has_the_masks(finished):
     )
     nonzero = json.loads(run.stdout.strip().splitlines()[-1])
     active = [layer["n_active"] for layer in read_result(finished)["layers"]]
-    masks = mask_files.load(finished / "masks.npz")
+    masks = storage.load(finished / "masks.npz")
     assert [int(mask.sum()) for mask in masks.values()] == active
     model = keras.models.load_model(finished / "model.keras")
     for name, mask in masks.items():

@@ -300,12 +300,12 @@ HOST = re.compile(r"outfeed|infeed|\bsend\(|\brecv\(|callback|HostCompute")
 
 
 @pytest.mark.parametrize(
-    "method, mask_shape",
+    "method, pattern",
     contracts.SOME_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
-def test_steps_compile_without_host_calls_or_dynamic_shapes(method, mask_shape):
-    trainer = tiny.trainer(method.build(), mask_shape=mask_shape)
+def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):
+    trainer = tiny.trainer(method.build(), pattern=pattern)
     batch = next(iter(tiny.batches()))
     text = hlo(trainer._replica_step, batch)
     assert not HOST.search(text)

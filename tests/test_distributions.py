@@ -9,8 +9,8 @@ import numpy as np
 import oracle
 import pytest
 
-from rigl_tf import distributions
-from rigl_tf import masks
+from rigl_tf.masks import counts
+from rigl_tf.masks import distributions
 
 LENET = {
     "conv1": (5, 5, 1, 6),
@@ -318,14 +318,14 @@ def test_get_rejects_an_unknown_name():
     ],
 )
 def test_n_ones_counts_in_float64(size, sparsity, floor, ceil):
-    assert masks.n_ones(size, sparsity) == floor
-    assert masks.n_ones(size, sparsity, rounding="ceil") == ceil
+    assert counts.n_ones(size, sparsity) == floor
+    assert counts.n_ones(size, sparsity, rounding="ceil") == ceil
 
 
 @_settings
 @hypothesis.given(st.integers(1, 10**8), st.floats(0, 1, exclude_max=True))
 def test_n_ones_leaves_a_connection(size, sparsity):
-    count = masks.n_ones(size, sparsity)
+    count = counts.n_ones(size, sparsity)
     assert count == oracle.n_ones(size, sparsity)
     assert 1 <= count <= size
 
@@ -333,12 +333,12 @@ def test_n_ones_leaves_a_connection(size, sparsity):
 @pytest.mark.parametrize("sparsity", [1.0, -0.1, 98, float("nan")])
 def test_n_ones_rejects_a_sparsity_outside_its_range(sparsity):
     with pytest.raises(ValueError, match=r"`sparsity` must lie in \[0, 1\)"):
-        masks.n_ones(10, sparsity)
+        counts.n_ones(10, sparsity)
 
 
 def test_n_ones_rejects_an_unknown_rounding():
     with pytest.raises(ValueError, match="one of floor, ceil.*rounding='up'"):
-        masks.n_ones(10, 0.5, rounding="up")
+        counts.n_ones(10, 0.5, rounding="up")
 
 
 def test_patterns_that_decide_nothing_are_errors():

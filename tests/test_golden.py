@@ -17,12 +17,12 @@ import pytest
 import tensorflow as tf
 
 from rigl_tf import changes
-from rigl_tf import distributions
-from rigl_tf import masking
-from rigl_tf import masks
 from rigl_tf import schedules
 from rigl_tf import slots
 from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
+from rigl_tf.masks import counts
+from rigl_tf.masks import distributions
 
 _DIRECTORY = pathlib.Path(__file__).parent / "golden"
 
@@ -51,7 +51,7 @@ each_window = pytest.mark.parametrize(
 
 def test_fresh_masks_have_the_original_number_of_ones():
     cases = golden("mask_counts")["cases"]
-    ours = [masks.n_ones(math.prod(c["shape"]), c["sparsity"]) for c in cases]
+    ours = [counts.n_ones(math.prod(c["shape"]), c["sparsity"]) for c in cases]
     assert ours == [case["rigl_n_ones"] for case in cases]
     assert len(ours) == 72
 
@@ -59,7 +59,7 @@ def test_fresh_masks_have_the_original_number_of_ones():
 def test_counts_do_not_fall_into_the_float32_trap():
     cases = golden("mask_counts")["cerebras_float32_truncation"]["cases"]
     whole = [case for case in cases if case["exact"] == int(case["exact"])]
-    ours = [masks.n_ones(c["numel"], c["sparsity"]) for c in whole]
+    ours = [counts.n_ones(c["numel"], c["sparsity"]) for c in whole]
     assert ours == [case["exact"] for case in whole]
     assert any(case["ones"] != case["exact"] for case in whole)
 
@@ -81,7 +81,7 @@ def test_distributions_equal_the_original_ones(arch):
     assert cases
     for case in cases:
         ours = sparsities(case, shapes)
-        zeros = {n: sizes[n] - masks.n_ones(sizes[n], ours[n]) for n in ours}
+        zeros = {n: sizes[n] - counts.n_ones(sizes[n], ours[n]) for n in ours}
         dense = [name for name, sparsity in ours.items() if sparsity == 0]
         assert ours == pytest.approx(case["expected_sparsity"], abs=1e-9)
         assert zeros == case["expected_n_zeros_floor"]
@@ -176,7 +176,7 @@ def test_masks_move_as_the_original_ones(name):
 
 def fake_kernel(weights, mask, sparsity=0.5):
     mask = np.float32(mask)
-    return masking.MaskedKernel(
+    return kernel_masks.MaskedKernel(
         "layers/0/kernel",
         keras.Variable(np.float32(weights) * mask),
         keras.Variable(mask),

@@ -356,7 +356,7 @@ def test_the_graph_has_no_cycle():
     "use",
     [
         "rigl_tf.sparsify",
-        "rigl_tf.masks",
+        "rigl_tf.masks.selection",
         "from rigl_tf import slots",
     ],
 )

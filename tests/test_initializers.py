@@ -7,8 +7,8 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import initializers
-from rigl_tf import masks
+from rigl_tf.layers import initializers
+from rigl_tf.masks import draws
 
 MODES = ("fan_in", "fan_out", "fan_avg")
 
@@ -47,7 +47,7 @@ def test_each_unit_has_the_variance_of_its_own_inputs(
     }[mode]
     standard = []
     for seed in range(4):
-        draw = masks.stateless_seed(seed, "a", "init")
+        draw = draws.stateless_seed(seed, "a", "init")
         weights = init(tf.constant(mask), draw).numpy()
         assert not weights[mask == 0].any()
         active = mask > 0
@@ -63,7 +63,7 @@ def test_each_unit_has_the_variance_of_its_own_inputs(
 def test_layers_have_the_variance_of_their_density(mode):
     mask = uneven_mask((50, 80))
     init = initializers.LayerScaled(mode=mode, scale=1.0)
-    weights = init(tf.constant(mask), masks.stateless_seed(0, "a", "init"))
+    weights = init(tf.constant(mask), draws.stateless_seed(0, "a", "init"))
     fan = {"fan_in": 50, "fan_out": 80, "fan_avg": 65}[mode] * mask.mean()
     spread = np.std(weights.numpy()[mask > 0])
     assert spread == pytest.approx(np.sqrt(1 / fan), rel=0.05)
@@ -72,7 +72,7 @@ def test_layers_have_the_variance_of_their_density(mode):
 def test_signals_keep_their_size_through_sparse_layers():
     mask = uneven_mask((400, 300))
     init = initializers.UnitScaled(scale=1.0)
-    weights = init(tf.constant(mask), masks.stateless_seed(0, "a", "init"))
+    weights = init(tf.constant(mask), draws.stateless_seed(0, "a", "init"))
     x = np.random.default_rng(0).normal(size=(500, 400))
     spread = np.std(x @ weights.numpy(), axis=0)
     assert np.abs(np.mean(spread) - 1) < 0.05
@@ -102,6 +102,6 @@ def test_bad_arguments_are_refused(arguments):
 
 def test_units_without_inputs_are_no_division_by_zero():
     weights = initializers.UnitScaled()(
-        tf.zeros([4, 3]), masks.stateless_seed(0, "a", "init")
+        tf.zeros([4, 3]), draws.stateless_seed(0, "a", "init")
     )
     assert not keras.ops.any(weights)

@@ -4,9 +4,9 @@ import pytest
 import tiny
 
 import rigl_tf
-from rigl_tf import constraints
-from rigl_tf import kernels
-from rigl_tf import layers
+from rigl_tf.layers import candidates
+from rigl_tf.layers import constraint
+from rigl_tf.layers import masked
 
 MASKED_LAYERS = [
     (lambda: keras.layers.Dense(3), (4,), 1),
@@ -34,7 +34,7 @@ def test_the_wrapper_computes_what_the_layer_does(
     keras.config.set_dtype_policy(policy)
     try:
         plain = build()
-        wrapped = layers.Masked(plain)
+        wrapped = masked.Masked(plain)
     finally:
         keras.config.set_dtype_policy("float32")
     x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
@@ -63,7 +63,7 @@ def test_saved_models_keep_masks_and_targets(build, shape, n_masks, tmp_path):
         assert (a.path, a.sparsity) == (b.path, b.sparsity) == (a.path, 0.5)
         np.testing.assert_array_equal(a.mask.numpy(), b.mask.numpy())
         np.testing.assert_array_equal(a.kernel.numpy(), b.kernel.numpy())
-        assert isinstance(b.kernel.constraint, constraints.MaskConstraint)
+        assert isinstance(b.kernel.constraint, constraint.MaskConstraint)
     x = np.random.default_rng(0).normal(size=(2, *shape))
     np.testing.assert_array_equal(model(x), loaded(x))
 
@@ -81,7 +81,7 @@ def test_weights_only_files_keep_masks(tmp_path):
 
 def test_masks_have_rank_two_kernels_and_nothing_else():
     model = tiny.convolutional()
-    assert list(kernels.maskable_kernels(model)) == [
+    assert list(candidates.maskable_kernels(model)) == [
         "conv/kernel",
         "separable/pointwise_kernel",
         "out/kernel",
@@ -97,20 +97,20 @@ def test_frozen_layers_and_embeddings_stay_dense():
             keras.layers.Dense(2, name="frozen", trainable=False),
         ]
     )
-    assert list(kernels.maskable_kernels(model)) == [
+    assert list(candidates.maskable_kernels(model)) == [
         "gru/cell/kernel",
         "gru/cell/recurrent_kernel",
     ]
 
 
 def test_a_layer_without_kernels_is_refused():
-    wrapped = layers.Masked(keras.layers.BatchNormalization(name="norm"))
+    wrapped = masked.Masked(keras.layers.BatchNormalization(name="norm"))
     with pytest.raises(ValueError, match="kernel of rank 2 or more.*'norm'"):
         wrapped(np.ones((2, 3), "float32"))
 
 
 def test_training_and_dropout_pass_through():
-    layer = layers.Masked(keras.layers.GRU(2, dropout=0.9))
+    layer = masked.Masked(keras.layers.GRU(2, dropout=0.9))
     x = np.ones((8, 3, 4), "float32")
     assert not np.array_equal(layer(x, training=True), layer(x))
     np.testing.assert_array_equal(layer(x), layer(x, training=False))

@@ -4,8 +4,8 @@ import pytest
 import tiny
 
 import rigl_tf
-from rigl_tf import masking
-from rigl_tf import structure
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import model_paths
 
 
 def ones(model):
@@ -22,7 +22,7 @@ def test_weights_are_copied_and_the_model_given_is_left_alone():
     for a, b in zip(before, model.get_weights()):
         np.testing.assert_array_equal(a, b)
     for item in rigl_tf.masked_kernels(masked):
-        original = structure.variables_by_path(model)[item.path].numpy()
+        original = model_paths.variables_by_path(model)[item.path].numpy()
         np.testing.assert_array_equal(
             item.kernel.numpy(), original * item.mask.numpy()
         )
@@ -114,7 +114,7 @@ EXPECTED = {
 def test_set_mask_checks_the_shape():
     (item, _) = rigl_tf.masked_kernels(rigl_tf.sparsify(tiny.mlp(), 0.5))
     with pytest.raises(ValueError, match=r"shape \(6, 8\).*\(3, 3\)"):
-        masking.set_mask(item, np.ones((3, 3)))
+        kernel_masks.set_mask(item, np.ones((3, 3)))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ import oracle
 import pytest
 import tensorflow as tf
 
-from rigl_tf import masks
-from rigl_tf import shapes
+from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
+from rigl_tf.masks import selection
 
 # Compiled once per shape and dtype; eager cases have drawn shapes.
 _COMPILED = (
@@ -46,7 +47,9 @@ drop_and_grow = moving.drop_and_grow
 
 def random_mask(shape, n_active, seed):
     """Draw a mask as `sparsify` does."""
-    return shapes.UNSTRUCTURED.top(masks.uniform_scores(shape, seed), n_active)
+    return patterns.UNSTRUCTURED.top(
+        draws.uniform_scores(shape, seed), n_active
+    )
 
 
 @functools.cache
@@ -113,7 +116,7 @@ def test_the_largest_are_what_a_stable_sort_finds(mode, limited, data):
         eligible = data.draw(_masks(shape)).astype(bool)
         args.append(tf.constant(eligible))
 
-    mask = _call(masks.largest, mode, *args)
+    mask = _call(selection.largest, mode, *args)
 
     assert mask.dtype == tf.bool
     np.testing.assert_array_equal(mask, oracle.top_k(scores, k, eligible))
@@ -150,7 +153,7 @@ def test_global_top_k_ranks_all_kernels_together(mode, data):
     k = data.draw(st.integers(0, 29))
 
     chosen = _call(
-        masks.global_top_k_masks,
+        selection.global_top_k_masks,
         mode,
         [tf.constant(s) for s in scores],
         tf.constant(k),
@@ -164,15 +167,15 @@ def test_global_top_k_ranks_all_kernels_together(mode, data):
 
 def test_the_lower_index_of_equals_is_marked():
     scores = tf.constant([[1.0, 3.0], [3.0, 3.0]])
-    assert masks.largest(scores, 2).numpy().tolist() == [[0, 1], [1, 0]]
+    assert selection.largest(scores, 2).numpy().tolist() == [[0, 1], [1, 0]]
     zeros = tf.constant([-0.0, 0.0, -0.0])
-    assert masks.largest(zeros, 1).numpy().tolist() == [1, 0, 0]
+    assert selection.largest(zeros, 1).numpy().tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("mode", _MODES)
 def test_float64_scores_that_tie_in_float32_are_ranked(mode):
     scores = tf.constant([1.0, 1.0 + 1e-12, 1.0 - 1e-12], tf.float64)
-    best = _call(masks.largest, mode, scores, tf.constant(1))
+    best = _call(selection.largest, mode, scores, tf.constant(1))
     kept, _ = _call(
         drop_and_grow,
         mode,
@@ -243,7 +246,7 @@ def test_the_number_of_moves_is_a_truncated_float32_product():
 
 
 def test_random_mask_has_exactly_n_active_ones():
-    seed = masks.stateless_seed(1, "dense/kernel", "first_mask")
+    seed = draws.stateless_seed(1, "dense/kernel", "first_mask")
     for n_active in (0, 1, 37, 104, 105):
         mask = random_mask((3, 5, 7), n_active, seed).numpy()
         assert mask.shape == (3, 5, 7)
@@ -253,7 +256,7 @@ def test_random_mask_has_exactly_n_active_ones():
 
 def test_random_mask_depends_on_the_seed_alone():
     def draw(seed):
-        seed = masks.stateless_seed(seed, "dense/kernel", "first_mask")
+        seed = draws.stateless_seed(seed, "dense/kernel", "first_mask")
         return random_mask((8, 8), 32, seed).numpy()
 
     np.testing.assert_array_equal(draw(1), draw(1))
@@ -269,20 +272,20 @@ def test_random_masks_favour_no_position():
 
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_draws_do_not_depend_on_the_compiler(mode):
-    seed = masks.stateless_seed(0, "dense/kernel", "grow", 100)
-    for function in (masks.uniform_scores, masks.normal_values):
+    seed = draws.stateless_seed(0, "dense/kernel", "grow", 100)
+    for function in (draws.uniform_scores, draws.normal_values):
         draw = functools.partial(function, (50, 40))
         compiled = _call(draw, mode, seed)
         np.testing.assert_allclose(compiled, draw(seed), rtol=1e-5, atol=1e-6)
-    scores = masks.uniform_scores((50, 40), seed)
-    draw = functools.partial(masks.uniform_scores, (50, 40))
+    scores = draws.uniform_scores((50, 40), seed)
+    draw = functools.partial(draws.uniform_scores, (50, 40))
     np.testing.assert_array_equal(_call(draw, mode, seed), scores)
 
 
 def test_draws_have_the_distribution_they_are_named_after():
-    seed = masks.stateless_seed(0, "dense/kernel", "grow")
-    uniform = masks.uniform_scores((100_000,), seed).numpy()
-    normal = masks.normal_values((100_000,), seed).numpy()
+    seed = draws.stateless_seed(0, "dense/kernel", "grow")
+    uniform = draws.uniform_scores((100_000,), seed).numpy()
+    normal = draws.normal_values((100_000,), seed).numpy()
     assert 0 <= uniform.min() and uniform.max() < 1
     for bound in (0.1, 0.5, 0.9):
         assert np.mean(uniform < bound) == pytest.approx(bound, abs=0.006)
@@ -292,7 +295,7 @@ def test_draws_have_the_distribution_they_are_named_after():
 
 def test_seeds_are_the_checksum_of_their_labels():
     # Pinned: a run that is resumed by a later version must draw the same.
-    seed = masks.stateless_seed(3, "dense/kernel", "grow", 7)
+    seed = draws.stateless_seed(3, "dense/kernel", "grow", 7)
     assert seed.dtype == tf.int32
     assert seed.numpy().tolist() == [63482699, 7]
 
@@ -305,27 +308,27 @@ def test_runs_paths_purposes_and_steps_have_seeds_of_their_own():
         for purpose in ("first_mask", "drop", "grow")
         for step in (0, 1, 100)
     ]
-    seeds = {tuple(masks.stateless_seed(*label).numpy()) for label in labels}
+    seeds = {tuple(draws.stateless_seed(*label).numpy()) for label in labels}
     assert len(seeds) == len(labels)
 
 
 def test_a_traced_step_gives_the_same_seed():
     traced = tf.function(
-        lambda step: masks.stateless_seed(3, "k", "grow", step)
+        lambda step: draws.stateless_seed(3, "k", "grow", step)
     )
     np.testing.assert_array_equal(
         traced(tf.constant(250, tf.int64)),
-        masks.stateless_seed(3, "k", "grow", 250),
+        draws.stateless_seed(3, "k", "grow", 250),
     )
 
 
 _DRAW = """
 from rigl_tf import masks
 from rigl_tf import shapes
-seed = masks.stateless_seed(3, "layers/0/kernel", "grow", 7)
+seed = masks.draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
 print(seed.numpy().tolist())
-scores = masks.uniform_scores((6, 7), seed)
-mask = shapes.UNSTRUCTURED.top(scores, 11)
+scores = masks.draws.uniform_scores((6, 7), seed)
+mask = masks.patterns.UNSTRUCTURED.top(scores, 11)
 print(mask.numpy().reshape(-1).tolist())
 """
 
@@ -334,12 +337,12 @@ def test_another_process_draws_the_same_mask():
     process = subprocess.run(
         [sys.executable, "-c", _DRAW],
         env={**os.environ, "PYTHONHASHSEED": "12345"},
-        cwd=pathlib.Path(masks.__file__).parents[1],
+        cwd=pathlib.Path(selection.__file__).parents[1],
         capture_output=True,
         check=True,
         text=True,
     )
-    seed = masks.stateless_seed(3, "layers/0/kernel", "grow", 7)
+    seed = draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
     mask = random_mask((6, 7), 11, seed).numpy().reshape(-1)
     theirs = process.stdout.splitlines()[-2:]
     assert theirs == [str(seed.numpy().tolist()), str(mask.tolist())]
@@ -358,7 +361,7 @@ def test_a_graph_holds_the_selection_once_for_all_kernels():
     @tf.function(autograph=False)
     def select():
         return [
-            masks.largest(tf.ones(shape), tf.size(tf.ones(shape)) // 2)
+            selection.largest(tf.ones(shape), tf.size(tf.ones(shape)) // 2)
             for shape in shapes_of_kernels
         ]
 

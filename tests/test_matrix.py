@@ -18,8 +18,8 @@ import zoo
 
 import rigl_tf
 from rigl_tf import steps
-from rigl_tf import structure
 from rigl_tf import updaters
+from rigl_tf.layers import model_paths
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
@@ -211,7 +211,7 @@ def test_at_sparsity_zero_predictions_keep_their_bits(kind):
 def test_magnitude_keeps_the_largest_weights(kind):
     dense = zoo.KINDS[kind]()
     model = rigl_tf.sparsify(dense, 0.5, "uniform", first_mask="magnitude")
-    before = structure.variables_by_path(dense)
+    before = model_paths.variables_by_path(dense)
     for item in rigl_tf.masked_kernels(model):
         weights = np.abs(before[item.path].numpy())
         kept = item.mask.numpy() > 0

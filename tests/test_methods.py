@@ -1,4 +1,4 @@
-"""One battery for all methods and mask shapes."""
+"""One battery for all methods and patterns."""
 
 import json
 import os
@@ -14,20 +14,20 @@ import tensorflow as tf
 import tiny
 
 from rigl_tf import config
-from rigl_tf import masks
 from rigl_tf import updaters
 from rigl_tf.accounting import training
+from rigl_tf.masks import counts as mask_counts
 
 ALL = pytest.mark.parametrize(
     "method", contracts.METHODS, ids=lambda method: method.name
 )
 EACH_SHAPE = pytest.mark.parametrize(
-    "method, mask_shape",
+    "method, pattern",
     contracts.EACH_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
 SOME_SHAPE = pytest.mark.parametrize(
-    "method, mask_shape",
+    "method, pattern",
     contracts.SOME_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
@@ -37,26 +37,26 @@ N_STEPS = 22
 def assert_counts(method, kernels):
     """Compare the counts of ones with what the method promises."""
     found = [int(np.count_nonzero(k.mask.numpy())) for k in kernels]
-    fresh = [masks.n_ones(k.size, k.sparsity) for k in kernels]
+    fresh = [mask_counts.n_ones(k.size, k.sparsity) for k in kernels]
     if method.counts == "kernel":
         fresh = [
-            k.mask_shape.n_active(tuple(k.kernel.shape), k.sparsity)
+            k.pattern.n_active(tuple(k.kernel.shape), k.sparsity)
             for k in kernels
         ]
         for kernel, n_active, expected in zip(kernels, found, fresh):
             shape = tuple(kernel.kernel.shape)
-            per_group = kernel.mask_shape.n_units(shape, kernel.sparsity)
-            counts = kernel.mask_shape.counts(kernel.mask.value).numpy()
+            per_group = kernel.pattern.n_units(shape, kernel.sparsity)
+            counts = kernel.pattern.counts(kernel.mask.value).numpy()
             assert (counts == per_group).all()
-            ragged = "block_4x3" in str(kernel.mask_shape)
+            ragged = "block_4x3" in str(kernel.pattern)
             assert ragged or n_active == expected
     elif method.counts == "pruned":
         for kernel, n_active in zip(kernels, found):
-            members = kernel.mask_shape.n_members(tuple(kernel.kernel.shape))
-            left = masks.n_ones(members, kernel.sparsity)
-            if str(kernel.mask_shape) == "unstructured":
+            members = kernel.pattern.n_members(tuple(kernel.kernel.shape))
+            left = mask_counts.n_ones(members, kernel.sparsity)
+            if str(kernel.pattern) == "unstructured":
                 left = max(1, round(members * (1 - kernel.sparsity)))
-            counts = kernel.mask_shape.counts(kernel.mask.value).numpy()
+            counts = kernel.pattern.counts(kernel.mask.value).numpy()
             np.testing.assert_array_equal(counts, left)
     elif method.counts == "fan_in":
         for kernel, expected in zip(kernels, fresh):
@@ -104,9 +104,9 @@ def test_a_run_keeps_the_promises_of_the_method(method):
 
 
 @EACH_SHAPE
-def test_every_mask_shape_is_kept(method, mask_shape):
+def test_every_pattern_is_kept(method, pattern):
     trainer = tiny.trainer(
-        method.build(), optimizer=keras.optimizers.Adam, mask_shape=mask_shape
+        method.build(), optimizer=keras.optimizers.Adam, pattern=pattern
     )
     first = [item.mask.numpy() for item in trainer.kernels]
     trainer.train(tiny.batches(), N_STEPS)
@@ -114,7 +114,7 @@ def test_every_mask_shape_is_kept(method, mask_shape):
     assert_clean(trainer)
     for item in trainer.kernels:
         shape = tuple(item.kernel.shape)
-        item.mask_shape.check_mask(item.path, item.mask.numpy(), shape)
+        item.pattern.check_mask(item.path, item.mask.numpy(), shape)
     moved = any(
         not np.array_equal(a, item.mask.numpy())
         for a, item in zip(first, trainer.kernels)
@@ -122,13 +122,13 @@ def test_every_mask_shape_is_kept(method, mask_shape):
     static = (updaters.Static, updaters.StaticReinit)
     if isinstance(trainer.updater, static):
         assert not moved
-    elif mask_shape not in ("channel", "channel_in", "block_4x3_max"):
+    elif pattern not in ("channel", "channel_in", "block_4x3_max"):
         assert moved  # of a few units, the same may return
 
 
 @SOME_SHAPE
-def test_two_replicas_train_like_one(method, mask_shape, mirrored):
-    options = {"dtype": "float64", "mask_shape": mask_shape}
+def test_two_replicas_train_like_one(method, pattern, mirrored):
+    options = {"dtype": "float64", "pattern": pattern}
     alone = tiny.trainer(method.build(), **options)
     alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
     keras.utils.set_random_seed(0)
@@ -156,14 +156,14 @@ def test_replicas_in_float32_agree_bit_for_bit(mirrored):
 
 
 @pytest.mark.parametrize(
-    "method, mask_shape",
+    "method, pattern",
     [(m, shape) for m, shape in contracts.SOME_SHAPE if m.updates],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_eager_graph_and_xla_decide_alike(method, mask_shape):
+def test_eager_graph_and_xla_decide_alike(method, pattern):
     decided = {}
     for mode in ("eager", "graph", "xla"):
-        updater, kernels, gradients = digests.scene(method, mask_shape)
+        updater, kernels, gradients = digests.scene(method, pattern)
 
         def decide(step):
             changes = updater.changes(kernels, gradients, step)
@@ -181,7 +181,7 @@ def test_eager_graph_and_xla_decide_alike(method, mask_shape):
 
 
 def test_another_process_decides_alike():
-    """Every method and mask shape, with another salt of `hash`."""
+    """Every method and pattern, with another salt of `hash`."""
     environment = {**os.environ, "PYTHONHASHSEED": "77"}
     finished = subprocess.run(
         [sys.executable, digests.__file__],

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rigl_tf import kernels
-from rigl_tf import masking
-from rigl_tf import masks
 from rigl_tf import models
+from rigl_tf.layers import candidates
+from rigl_tf.layers import masking
+from rigl_tf.masks import counts
 
 IMAGE = (224, 224, 3)
 CIFAR = (32, 32, 3)
@@ -16,7 +16,7 @@ CIFAR = (32, 32, 3)
 
 def sizes(model):
     """Return the numbers of trainable and of maskable weights."""
-    found = kernels.maskable_kernels(model).values()
+    found = candidates.maskable_kernels(model).values()
     return tuple(
         sum(math.prod(v.shape) for v in variables)
         for variables in (model.trainable_variables, found)
@@ -52,7 +52,7 @@ def test_resnets_have_the_sizes_of_the_original(depth, n_parameters):
 
 def test_resnet50_has_the_kernels_of_the_original():
     model = models.resnet(IMAGE, 1000)
-    found = kernels.maskable_kernels(model)
+    found = candidates.maskable_kernels(model)
     assert len(found) == 54
     assert sizes(model)[1] == 25_502_912
     assert found["group2_block1_conv2/kernel"].shape == (3, 3, 128, 128)
@@ -134,7 +134,7 @@ def test_models_of_one_seed_are_equal_and_layers_are_not(variant):
     first, second = build(), build()
     for a, b in zip(first.weights, second.weights):
         np.testing.assert_array_equal(a, b)
-    found = kernels.maskable_kernels(first)
+    found = candidates.maskable_kernels(first)
     a = found["group2_block1_conv2/kernel"].numpy()
     b = found["group3_block1_conv1/kernel"].numpy()
     assert not np.array_equal(a.ravel()[:100], b.ravel()[:100])
@@ -215,7 +215,7 @@ def test_bad_options_are_refused(build, text):
 
 
 def test_kernels_have_readable_names():
-    names = list(kernels.maskable_kernels(models.lenet5((28, 28, 1), 10)))
+    names = list(candidates.maskable_kernels(models.lenet5((28, 28, 1), 10)))
     assert names == [
         "conv1/kernel",
         "conv2/kernel",
@@ -279,7 +279,7 @@ def test_budgets_are_those_of_the_original(
     model, dense_layers, sparsity, expected
 ):
     model = model()
-    found = kernels.maskable_kernels(model)
+    found = candidates.maskable_kernels(model)
     for name, total in zip(
         ("uniform", "erdos_renyi", "erdos_renyi_kernel"), expected
     ):
@@ -287,7 +287,7 @@ def test_budgets_are_those_of_the_original(
             model, sparsity, name, dense_layers=dense_layers
         )
         n_active = sum(
-            masks.n_ones(math.prod(found[path].shape), s)
+            counts.n_ones(math.prod(found[path].shape), s)
             for path, s in targets.items()
         )
         assert n_active == total, name

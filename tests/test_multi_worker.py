@@ -82,12 +82,10 @@ def test_two_processes_train_like_one(tmp_path):
         return first
 
     assert load_equal("wide_resnet")
-    for method, mask_shape in contracts.SOME_SHAPE:
+    for method, pattern in contracts.SOME_SHAPE:
         trained = load_equal(method.name)
         keras.utils.set_random_seed(0)
-        alone = tiny.trainer(
-            method.build(), dtype="float64", mask_shape=mask_shape
-        )
+        alone = tiny.trainer(method.build(), dtype="float64", pattern=pattern)
         alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
         expected = two_workers.states(alone)
         assert trained.keys() == expected.keys()

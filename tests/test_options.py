@@ -8,16 +8,16 @@ import tensorflow as tf
 
 from rigl_tf import changes
 from rigl_tf import config
-from rigl_tf import masking
 from rigl_tf import schedules
 from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
 
 
 def kernel(shape=(40, 50), density=0.5, sparsity=0.5, seed=0):
     rng = np.random.default_rng(seed)
     mask = (rng.random(shape) < density).astype("float32")
     weights = (rng.normal(size=shape) * mask).astype("float32")
-    return masking.MaskedKernel(
+    return kernel_masks.MaskedKernel(
         "fc/kernel",
         keras.Variable(weights),
         keras.Variable(mask, trainable=False),

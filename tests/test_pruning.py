@@ -14,10 +14,11 @@ import tensorflow as tf
 import tiny
 
 from rigl_tf import config
-from rigl_tf import masking
-from rigl_tf import masks
 from rigl_tf import updaters
 from rigl_tf.accounting import training
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import masking
+from rigl_tf.masks import draws
 
 GOLDEN = json.loads(
     (pathlib.Path(__file__).parent / "golden/gmp.json").read_text(
@@ -29,7 +30,7 @@ GOLDEN = json.loads(
 def kernel(weights, sparsity, mask=None, path="a/kernel"):
     weights = np.asarray(weights, "float32")
     mask = np.ones_like(weights) if mask is None else mask.astype("float32")
-    return masking.MaskedKernel(
+    return kernel_masks.MaskedKernel(
         path,
         keras.Variable(weights * mask),
         keras.Variable(mask, trainable=False),
@@ -111,7 +112,7 @@ def test_global_ranking_needs_single_weights(method):
     window = window if method != "SNIP" else {}
     updater = getattr(updaters, method)(scope="global", **window)
     with pytest.raises(ValueError, match='"unstructured".*channel_sum'):
-        tiny.trainer(updater, mask_shape="channel")
+        tiny.trainer(updater, pattern="channel")
 
 
 def test_importing_the_schedules_leaves_keras_alone():
@@ -263,11 +264,11 @@ def test_one_shot_pruning_keeps_the_best(score):
         3,
         [tf.constant(gradient)] if updater.updates_on_batch else None,
     )
-    draw = masks.stateless_seed(5, "a/kernel", "one_shot", 3)
+    draw = draws.stateless_seed(5, "a/kernel", "one_shot", 3)
     scores = {
         "magnitude": np.abs(weights),
         "saliency": np.abs(weights * gradient),
-        "random": masks.uniform_scores((8, 6), draw).numpy(),
+        "random": draws.uniform_scores((8, 6), draw).numpy(),
     }[score]
     np.testing.assert_array_equal(found[0], oracle.top_k(scores, 48 - 33))
 

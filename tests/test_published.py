@@ -13,14 +13,15 @@ import pytest
 from rigl_tf import accounting
 from rigl_tf import cli
 from rigl_tf import commands
-from rigl_tf import distributions
-from rigl_tf import masking
 from rigl_tf import models
 from rigl_tf import tables
 from rigl_tf import updaters
 from rigl_tf.accounting import published
 from rigl_tf.accounting import training
 from rigl_tf.accounting import widths
+from rigl_tf.layers import masking
+from rigl_tf.masks import distribution_tables
+from rigl_tf.masks import distributions
 from rigl_tf.tables import cells
 
 _FILE = pathlib.Path(__file__).parent / "golden" / "flops.json"
@@ -382,13 +383,13 @@ def test_a_file_without_the_column_is_no_table(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("layer,0.5\nfc,0.5\n", encoding="utf-8")
     with pytest.raises(ValueError, match='a column "kernel"'):
-        distributions.from_table(path)
+        distribution_tables.from_table(path)
     path.write_text("# mine\nkernel,0.5\nfc,0.25\n", encoding="utf-8")
     for cell, message in (("x", "must hold numbers"), ("1.5", r"\[0, 1\)")):
         path.write_text(f"kernel,0.5\nfc,{cell}\n", encoding="utf-8")
         with pytest.raises(ValueError, match=message):
-            distributions.from_table(path)
+            distribution_tables.from_table(path)
     path.write_text("# mine\nkernel,0.5\nfc,0.25\n", encoding="utf-8")
-    mine = distributions.from_table(path)
+    mine = distribution_tables.from_table(path)
     assert mine({"fc": (2, 2)}, 0.5) == {"fc": 0.25}
     assert mine.__name__ == "mine"

@@ -134,7 +134,7 @@ def finished(tmp_path):
             "method": "rigl",
             "distribution": "erdos_renyi_kernel",
             "sparsity": 0.9,
-            "mask_shape": "unstructured",
+            "pattern": "unstructured",
             "training_multiplier": 1,
             "published": None,
             "inference_flops_ratio": 0.17,

@@ -105,7 +105,7 @@ def test_a_criterion_that_does_not_exist_is_refused():
 def test_redistribution_needs_single_weights():
     updater = updaters.SNFS(update_end_step=5, redistribution="momentum")
     with pytest.raises(ValueError, match='"unstructured"'):
-        tiny.trainer(updater, mask_shape="n:2")
+        tiny.trainer(updater, pattern="n:2")
 
 
 def test_without_averages_every_kernel_gets_back_what_it_lost():

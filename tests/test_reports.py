@@ -178,7 +178,7 @@ def row(method="rigl", **given):
         "method": method,
         "distribution": "uniform",
         "sparsity": 0.5,
-        "mask_shape": "unstructured",
+        "pattern": "unstructured",
         "training_multiplier": 1,
     }
     own = {name: given.pop(name) for name in fields if name in given}
@@ -228,7 +228,7 @@ def test_methods_at_their_defaults_differ_in_no_setting(tmp_path):
             "method": job.method,
             "distribution": "erdos_renyi_kernel",
             "sparsity": job.sparsity,
-            "mask_shape": str(job.mask_shape),
+            "pattern": str(job.pattern),
             "training_multiplier": 1,
         }
         rows.append({**fields, "settings": config.settings()})

@@ -13,9 +13,9 @@ import tiny
 from rigl_tf import archives
 from rigl_tf import cli
 from rigl_tf import files
-from rigl_tf import mask_files
 from rigl_tf import results
 from rigl_tf import run_files
+from rigl_tf.masks import storage
 
 RIGL = [*tiny.WORDS, "models.mlp.hidden=(8,)", "RECORD_MASKS=True"]
 
@@ -92,7 +92,7 @@ FIELDS = [
     ("distribution", {}),
     ("sparsity", "0.9"),
     ("sparsity", 98),
-    ("mask_shape", ["x"]),
+    ("pattern", ["x"]),
     ("training_multiplier", -1),
     ("published", 4),
     ("accuracy", "x"),
@@ -294,10 +294,10 @@ def test_masks_that_are_none_are_refused(change, message, tmp_path):
     path = tmp_path / "masks.npz"
     archives.write(path, BITS)
     mask = np.array([[1, 1, 1], [1, 1, 1], [1, 1, 1]], bool)
-    np.testing.assert_array_equal(mask_files.load(path)["a"], mask)
+    np.testing.assert_array_equal(storage.load(path)["a"], mask)
     np.savez(path, **{**BITS, **change})
     with pytest.raises(files.DamagedFile, match=f"masks.npz.*{message}"):
-        mask_files.load(path)
+        storage.load(path)
 
 
 @pytest.mark.parametrize("header", range(13))
@@ -377,15 +377,15 @@ def test_arrays_come_back(dtype, shape, order, tmp_path):
 
 
 def test_masks_of_another_kernel_are_not_drawn(run, capsys):
-    mask_files.save(run / "masks/00000004.npz", {"x": np.ones((2, 2))})
+    storage.save(run / "masks/00000004.npz", {"x": np.ones((2, 2))})
     words = ["connectivity", f"--workdir={run}"]
     expect_line(words, "must hold a mask of 'fc1/kernel'", run, capsys)
 
 
 def test_a_kernel_without_connections_can_be_drawn(run):
     path = run / "masks/00000004.npz"
-    empty = {n: m & False for n, m in mask_files.load(path).items()}
-    mask_files.save(path, empty)
+    empty = {n: m & False for n, m in storage.load(path).items()}
+    storage.save(path, empty)
     assert cli.main(["connectivity", f"--workdir={run}"]) == 0
     for other in (run / "masks").glob("*"):
         if other != path:

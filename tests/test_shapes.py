@@ -1,4 +1,4 @@
-"""Mask shapes against golden masks and a slow statement in numpy."""
+"""Sparsity patterns against golden masks and a slow statement in numpy."""
 
 import functools
 import json
@@ -16,8 +16,8 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import masks
-from rigl_tf import shapes
+from rigl_tf.masks import counts
+from rigl_tf.masks import patterns
 
 GOLDEN = json.loads(
     (pathlib.Path(__file__).parent / "golden/structured_masks.json").read_text(
@@ -43,13 +43,13 @@ KINDS = (
 def golden_shape(case):
     options = case["params"]
     if case["kind"] == "n_by_m":
-        return shapes.NOfM(options["m"], options["n"], options["axis"])
+        return patterns.NOfM(options["m"], options["n"], options["axis"])
     if case["kind"] == "block":
         pooling = "mean" if options["avg"] else "max"
-        return shapes.Block(tuple(options["block"]), pooling)
+        return patterns.Block(tuple(options["block"]), pooling)
     if case["kind"] == "channel":
-        return shapes.Channel("mean")
-    return shapes.UNSTRUCTURED
+        return patterns.Channel("mean")
+    return patterns.UNSTRUCTURED
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case["kind"])
@@ -122,7 +122,7 @@ def numpy_move(kind, mask, drop, grow, fraction):
 
 @functools.cache
 def compiled_move(kind):
-    move = functools.partial(moving.drop_and_grow, mask_shape=shapes.get(kind))
+    move = functools.partial(moving.drop_and_grow, pattern=patterns.get(kind))
     return tf.function(move, autograph=False, jit_compile=True)
 
 
@@ -141,11 +141,11 @@ def test_connections_move_within_their_groups(kind, compiled, data):
     drop, grow, first = (
         rng.integers(0, 4, kernel_shape).astype(np.float32) for _ in range(3)
     )
-    shape = shapes.get(kind)
+    shape = patterns.get(kind)
     n_units = shape.n_units(kernel_shape, 0.5)
     mask = shape.top(tf.constant(first), n_units)
 
-    move = functools.partial(moving.drop_and_grow, mask_shape=shape)
+    move = functools.partial(moving.drop_and_grow, pattern=shape)
     move = compiled_move(kind) if compiled else move
     new, grown = move(
         mask, tf.constant(drop), tf.constant(grow), tf.constant(fraction)
@@ -158,8 +158,8 @@ def test_connections_move_within_their_groups(kind, compiled, data):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_names_are_read_back(kind):
-    shape = shapes.get(kind)
-    assert shapes.get(str(shape)) == shape
+    shape = patterns.get(kind)
+    assert patterns.get(str(shape)) == shape
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_names_are_read_back(kind):
 )
 def test_names_of_no_shape_are_refused(name):
     with pytest.raises(ValueError, match="Received"):
-        shapes.get(name)
+        patterns.get(name)
 
 
 def test_two_of_four_inputs_are_active():
     dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
-    model = rigl_tf.sparsify(dense, 0.5, "uniform", mask_shape="2:4")
+    model = rigl_tf.sparsify(dense, 0.5, "uniform", pattern="2:4")
     (item,) = rigl_tf.masked_kernels(model)
     mask = item.mask.numpy()
     assert (mask.reshape(2, 4, 3).sum(axis=1) == 2).all()
@@ -193,7 +193,7 @@ def test_whole_input_channels_are_active():
     dense = keras.Sequential(
         [keras.Input((6, 6, 8)), keras.layers.Conv2D(4, 3)]
     )
-    model = rigl_tf.sparsify(dense, 0.75, mask_shape="channel_in")
+    model = rigl_tf.sparsify(dense, 0.75, pattern="channel_in")
     (item,) = rigl_tf.masked_kernels(model)
     per_input = item.mask.numpy().sum(axis=(0, 1, 3))
     assert sorted(per_input) == [0] * 6 + [36] * 2
@@ -211,34 +211,34 @@ def test_whole_input_channels_are_active():
 )
 def test_shapes_that_do_not_fit_are_refused(name, sparsity, message):
     with pytest.raises(ValueError, match=message):
-        rigl_tf.sparsify(tiny.mlp(), sparsity, "uniform", mask_shape=name)
+        rigl_tf.sparsify(tiny.mlp(), sparsity, "uniform", pattern=name)
 
 
 @pytest.mark.parametrize(
     "kind", ["n:2", "channel_max", "channel_in", "constant_fan_in"]
 )
-def test_saved_models_keep_the_mask_shape(kind, tmp_path):
-    model = rigl_tf.sparsify(tiny.mlp(), 0.5, "uniform", mask_shape=kind)
+def test_saved_models_keep_the_pattern(kind, tmp_path):
+    model = rigl_tf.sparsify(tiny.mlp(), 0.5, "uniform", pattern=kind)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for item in rigl_tf.masked_kernels(loaded):
-        assert item.mask_shape == shapes.get(kind)
+        assert item.pattern == patterns.get(kind)
 
 
 def test_masks_of_another_shape_are_seen():
-    shape = shapes.ConstantFanIn()
+    shape = patterns.ConstantFanIn()
     good = np.array([[1, 0], [0, 1], [1, 1]])
     shape.check_mask("a", good, (3, 2))
-    shapes.Channel().check_mask("a", np.array([[0, 1], [0, 1]]), (2, 2))
-    with pytest.raises(ValueError, match="must have the mask shape channel"):
-        shapes.Channel().check_mask("a", good, (3, 2))
-    with pytest.raises(ValueError, match="must have the mask shape constant"):
+    patterns.Channel().check_mask("a", np.array([[0, 1], [0, 1]]), (2, 2))
+    with pytest.raises(ValueError, match="must have the pattern channel"):
+        patterns.Channel().check_mask("a", good, (3, 2))
+    with pytest.raises(ValueError, match="must have the pattern constant"):
         shape.check_mask("a", np.array([[1, 0], [0, 1], [1, 0]]), (3, 2))
     shape.check_mask("a", np.array([[1, 0], [0, 0], [1, 0]]), (3, 2))
-    two_of_four = shapes.get("2:4")
+    two_of_four = patterns.get("2:4")
     two_of_four.check_mask("a", np.array([[1], [0], [1], [0]]), (4, 1))
     for wrong in ([1, 1, 1, 0, 1, 1, 1, 0], [1, 1, 0, 0, 1, 0, 0, 0]):
-        with pytest.raises(ValueError, match="must have the mask shape 2:4"):
+        with pytest.raises(ValueError, match="must have the pattern 2:4"):
             two_of_four.check_mask("a", np.array(wrong)[:, None], (8, 1))
     with pytest.raises(ValueError, match=r"shape \(2, 2\)"):
         shape.check_mask("a", good, (2, 2))
@@ -248,7 +248,7 @@ def test_masks_of_another_shape_are_seen():
 @pytest.mark.parametrize("sparsity", [0.0, 0.3, 0.5, 0.75])
 def test_counts_are_known_beforehand(kind, sparsity):
     kernel_shape = (12, 24)
-    shape = shapes.get(kind)
+    shape = patterns.get(kind)
     scores = np.random.default_rng(0).random(kernel_shape).astype("float32")
     mask = shape.top(tf.constant(scores), shape.n_units(kernel_shape, sparsity))
     assert np.count_nonzero(mask) == shape.n_active(kernel_shape, sparsity)
@@ -257,15 +257,15 @@ def test_counts_are_known_beforehand(kind, sparsity):
 @pytest.mark.parametrize("size", [7, 49, 100, 1000, 2359296])
 def test_the_sparsity_of_a_count_gives_the_count_back(size):
     for n_active in {1, 2, size // 3 + 1, size // 2, size - 1, size}:
-        sparsity = masks.sparsity_of(n_active, size)
-        assert masks.n_ones(size, sparsity) == n_active
+        sparsity = counts.sparsity_of(n_active, size)
+        assert counts.n_ones(size, sparsity) == n_active
         assert math.isclose(sparsity, 1 - n_active / size, abs_tol=1e-9)
 
 
 def test_far_too_many_weights_are_refused():
     dense = keras.Sequential([keras.Input((64,)), keras.layers.Dense(10)])
     with pytest.raises(ValueError, match="come only near"):
-        rigl_tf.sparsify(dense, 0.98, "uniform", mask_shape="n:16")
+        rigl_tf.sparsify(dense, 0.98, "uniform", pattern="n:16")
 
 
 @pytest.mark.parametrize(
@@ -276,9 +276,9 @@ def test_kernels_with_other_axes_are_refused(kind):
     x = keras.layers.MultiHeadAttention(2, 8, name="heads")(tokens, tokens)
     dense = keras.Model(tokens, keras.layers.Dense(8, name="out")(x))
     with pytest.raises(ValueError, match="EinsumDense.*`dense_layers`"):
-        rigl_tf.sparsify(dense, 0.5, "uniform", mask_shape=kind)
+        rigl_tf.sparsify(dense, 0.5, "uniform", pattern=kind)
     model = rigl_tf.sparsify(
-        dense, 0.5, "uniform", mask_shape=kind, dense_layers="heads"
+        dense, 0.5, "uniform", pattern=kind, dense_layers="heads"
     )
     (item,) = rigl_tf.masked_kernels(model)
     assert item.path == "out/kernel"

@@ -9,8 +9,8 @@ import tiny
 
 import rigl_tf
 from rigl_tf import accounting
-from rigl_tf import masking
 from rigl_tf.accounting import sizes
+from rigl_tf.layers import masking
 
 
 def recurrent():

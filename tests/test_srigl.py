@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from rigl_tf import masking
-from rigl_tf import shapes
 from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
+from rigl_tf.masks import patterns
 
 
 def numpy_srigl(weights, mask, gradient, fan_in, fraction, gamma):
@@ -39,15 +39,15 @@ def decide(weights, mask, gradient, sparsity, **options):
     updater = updaters.SRigL(
         drop_fraction=lambda step: tf.constant(0.4), **options
     )
-    item = masking.MaskedKernel(
+    item = kernel_masks.MaskedKernel(
         "a",
         keras.Variable((weights * mask).astype("float32")),
         keras.Variable(mask.astype("float32"), trainable=False),
         sparsity,
-        shapes.ConstantFanIn(),
+        patterns.ConstantFanIn(),
     )
-    last = masking.MaskedKernel(
-        "b", item.kernel, item.mask, sparsity, item.mask_shape
+    last = kernel_masks.MaskedKernel(
+        "b", item.kernel, item.mask, sparsity, item.pattern
     )
     updater.build([item, last])
     gradient = tf.constant(gradient, tf.float32)
@@ -67,7 +67,7 @@ def test_neurons_are_ablated_and_refilled(gamma, seed):
     weights = (rng.normal(size=shape) * scale).astype("float32")
     gradient = (rng.normal(size=shape) * scale).astype("float32")
     fan_in = oracle.n_ones(shape[0], sparsity)
-    mask = shapes.ConstantFanIn().top(
+    mask = patterns.ConstantFanIn().top(
         tf.constant(rng.random(shape), tf.float32), fan_in
     )
     mask = mask.numpy() > 0
@@ -83,11 +83,9 @@ def test_neurons_are_ablated_and_refilled(gamma, seed):
         assert (inputs == 0).any()
 
 
-def test_another_mask_shape_is_refused():
-    with pytest.raises(ValueError, match="needs the mask shape"):
-        tiny.trainer(
-            updaters.SRigL(update_end_step=5), mask_shape="unstructured"
-        )
+def test_another_pattern_is_refused():
+    with pytest.raises(ValueError, match="needs the pattern"):
+        tiny.trainer(updaters.SRigL(update_end_step=5), pattern="unstructured")
 
 
 @pytest.mark.parametrize(
@@ -105,18 +103,18 @@ def test_outputs_and_dense_kernels_lose_no_neuron():
     )
     kernels = []
     for path, shape, sparsity in [("a", (8, 4), 0.0), ("b", (8, 4), 0.5)]:
-        mask = shapes.ConstantFanIn().top(
+        mask = patterns.ConstantFanIn().top(
             tf.constant(rng.random(shape), tf.float32),
             oracle.n_ones(shape[0], sparsity),
         )
         weights = rng.normal(size=shape) * [1, 1, 1, 1e-6] * mask.numpy()
         kernels.append(
-            masking.MaskedKernel(
+            kernel_masks.MaskedKernel(
                 path,
                 keras.Variable(weights.astype("float32")),
                 keras.Variable(mask, trainable=False),
                 sparsity,
-                shapes.ConstantFanIn(),
+                patterns.ConstantFanIn(),
             )
         )
     updater.build(kernels)

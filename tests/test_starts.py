@@ -10,10 +10,10 @@ from rigl_tf import cli
 from rigl_tf import config
 from rigl_tf import experiment
 from rigl_tf import files
-from rigl_tf import mask_files
-from rigl_tf import masking
-from rigl_tf import shapes
 from rigl_tf import starts
+from rigl_tf.layers import masking
+from rigl_tf.masks import patterns
+from rigl_tf.masks import storage
 
 SHORT = [
     "TRAIN_STEPS=40",
@@ -66,7 +66,7 @@ def dense(tmp_path_factory):
 
 def test_a_ticket_is_the_mask_on_the_first_weights(pruned):
     first = built("methods/pruning", "SPARSITY=0.9", "SEED=1")
-    masks = mask_files.load(pruned / "masks.npz")
+    masks = storage.load(pruned / "masks.npz")
     for seed in (1, 2):  # its own seed, which orders the data, matters not
         ticket = built(
             "methods/lottery",
@@ -93,7 +93,7 @@ def test_a_ticket_can_be_rewound_to_early_weights(pruned):
 
 
 def test_scratch_is_the_mask_on_fresh_weights(pruned):
-    masks = mask_files.load(pruned / "masks.npz")
+    masks = storage.load(pruned / "masks.npz")
     scratch = built(
         "methods/scratch", f"INITIAL_MASKS={pruned}/masks.npz", "SEED=5"
     )
@@ -104,7 +104,7 @@ def test_scratch_is_the_mask_on_fresh_weights(pruned):
 
 
 def test_shuffled_masks_have_the_counts_of_each_kernel(pruned):
-    masks = mask_files.load(pruned / "masks.npz")
+    masks = storage.load(pruned / "masks.npz")
     words = ["methods/scratch", f"INITIAL_MASKS={pruned}", "SHUFFLE_MASKS=True"]
     shuffled, again, other = (
         built(*words, f"SEED={seed}") for seed in (1, 1, 2)
@@ -116,11 +116,11 @@ def test_shuffled_masks_have_the_counts_of_each_kernel(pruned):
         assert (mask != other[path][1]).any()
 
 
-def test_shuffling_keeps_the_mask_shape(tmp_path):
-    shape = shapes.ConstantFanIn()
+def test_shuffling_keeps_the_pattern(tmp_path):
+    shape = patterns.ConstantFanIn()
     mask = np.zeros((8, 3), bool)
     mask[[0, 1, 4, 5, 7, 2], [0, 0, 1, 1, 2, 2]] = True
-    mask_files.save(tmp_path / "masks.npz", {"a": mask})
+    storage.save(tmp_path / "masks.npz", {"a": mask})
     start = starts.Start(masks=str(tmp_path / "masks.npz"), shuffle_masks=True)
     found = start.read_masks(shape, 0)["a"]
     assert (found.sum(axis=0) == 2).all() and (found != mask).any()
@@ -130,7 +130,7 @@ def test_shuffling_keeps_the_mask_shape(tmp_path):
 def test_a_restart_goes_on_from_weights_and_masks(method, pruned, tmp_path):
     words = [f"methods/{method}", "SPARSITY=None", f"INITIAL_RUN={pruned}"]
     restarted = built(*words)
-    masks = mask_files.load(pruned / "masks.npz")
+    masks = storage.load(pruned / "masks.npz")
     with np.load(pruned / "checkpoints" / "00000040.npz") as archive:
         for path, (weights, mask) in restarted.items():
             np.testing.assert_array_equal(mask, masks[path])
@@ -223,9 +223,9 @@ def one_line(capsys, *words):
             [
                 "methods/scratch",
                 "INITIAL_MASKS={pruned}",
-                "MASK_SHAPE=channel",
+                "PATTERN=channel",
             ],
-            "must have the mask shape channel_sum",
+            "must have the pattern channel_sum",
         ),
         (["methods/small_dense", "SPARSITY=0.9", "WIDTH=tiny"], "width"),
         (["methods/dense", "INITIAL_MASKS={pruned}"], "no masks"),

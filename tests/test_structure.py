@@ -3,14 +3,14 @@ import pytest
 import tiny
 
 import rigl_tf
-from rigl_tf import structure
+from rigl_tf.layers import model_paths
 
 
 def test_names_do_not_depend_on_what_was_built_before():
-    first = list(structure.variables_by_path(tiny.nested()))
+    first = list(model_paths.variables_by_path(tiny.nested()))
     for _ in range(3):
         keras.layers.Dense(2)
-    assert list(structure.variables_by_path(tiny.nested())) == first
+    assert list(model_paths.variables_by_path(tiny.nested())) == first
     assert first == [
         "shared/kernel",
         "shared/bias",
@@ -26,8 +26,8 @@ def test_names_do_not_depend_on_what_was_built_before():
 
 def test_masked_and_plain_models_share_paths():
     model = tiny.nested()
-    plain = structure.variables_by_path(model)
-    masked = structure.variables_by_path(rigl_tf.sparsify(model, 0.5))
+    plain = model_paths.variables_by_path(model)
+    masked = model_paths.variables_by_path(rigl_tf.sparsify(model, 0.5))
     assert set(plain) < set(masked)
     assert all(path.endswith("_mask") for path in masked.keys() - plain.keys())
 
@@ -39,7 +39,7 @@ def test_every_variable_has_one_path():
     )(inputs)
     x = keras.layers.MultiHeadAttention(2, 2)(x, x)
     model = keras.Model(inputs, keras.layers.LSTM(2)(x))
-    named = structure.variables_by_path(model)
+    named = model_paths.variables_by_path(model)
     assert {id(v) for v in model.weights} <= {id(v) for v in named.values()}
     assert len({id(v) for v in named.values()}) == len(named)
     assert "bidirectional/forward_layer/cell/recurrent_kernel" in named
@@ -64,7 +64,7 @@ class _Block(keras.layers.Layer):
 def test_lists_dictionaries_and_equal_names_are_told_apart():
     block = _Block()
     block.build((None, 2))
-    assert list(structure.variables_by_path(block)) == [
+    assert list(model_paths.variables_by_path(block)) == [
         "w",
         "w_1",
         "parts/0/kernel",
@@ -81,7 +81,7 @@ def test_names_of_the_author_are_kept(name, automatic):
     model = keras.Sequential(
         [keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3, name=name)]
     )
-    assert f"{automatic}/kernel" in structure.variables_by_path(model)
+    assert f"{automatic}/kernel" in model_paths.variables_by_path(model)
 
 
 class _Unnamed(keras.layers.Layer):
@@ -97,6 +97,6 @@ def test_weights_without_a_name_go_by_their_order():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, _Unnamed(name="own")(inputs))
     expected = ["own/variable", "own/variable_1"]
-    assert list(structure.variables_by_path(model)) == expected
+    assert list(model_paths.variables_by_path(model)) == expected
     (item,) = rigl_tf.masked_kernels(rigl_tf.sparsify(model, 0.5))
     assert item.path == "own/variable"

@@ -9,9 +9,9 @@ import tiny
 import zoo
 
 import rigl_tf
-from rigl_tf import masking
 from rigl_tf import slots
 from rigl_tf import updaters
+from rigl_tf.layers import masking
 
 
 def rigl():

@@ -15,8 +15,8 @@ import tensorflow as tf
 import zoo_of_today
 
 import rigl_tf
-from rigl_tf import structure
 from rigl_tf import updaters
+from rigl_tf.layers import model_paths
 
 # A mask update of all kernels would take long to compile.
 SOME = {
@@ -52,7 +52,7 @@ def test_models_of_today_train(kind, saved):
     some = SOME.get(kind)
     model = rigl_tf.sparsify(dense, 0.5, "uniform", masked_layers=some)
     assert len(model.trainable_variables) == len(dense.trainable_variables)
-    variables = structure.variables_by_path(dense)
+    variables = model_paths.variables_by_path(dense)
     for item in rigl_tf.masked_kernels(model):
         variables[item.path].assign(item.kernel)
     before = dense(x, training=False)

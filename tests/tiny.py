@@ -97,16 +97,16 @@ def sgd():
     return keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
 
 
-def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp, mask_shape=None):
+def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp, pattern=None):
     """Build a network with the first masks that the updater wants."""
-    if mask_shape is None:
+    if pattern is None:
         constant = isinstance(updater, rigl_tf.updaters.SRigL)
-        mask_shape = "constant_fan_in" if constant else "unstructured"
+        pattern = "constant_fan_in" if constant else "unstructured"
     return rigl_tf.sparsify(
         build(dtype),
         sparsity,
         "uniform",
-        mask_shape=mask_shape,
+        pattern=pattern,
         first_mask="dense" if updater.starts_dense else "random",
     )
 
@@ -117,15 +117,13 @@ def trainer(
     strategy=None,
     dtype=None,
     build=mlp,
-    mask_shape=None,
+    pattern=None,
     **kwargs,
 ):
     """Build a trainer of the masked `mlp`."""
     scope = (strategy or tf.distribute.get_strategy()).scope()
     with scope:
-        model = masked_mlp(
-            updater, dtype=dtype, build=build, mask_shape=mask_shape
-        )
+        model = masked_mlp(updater, dtype=dtype, build=build, pattern=pattern)
         optimizer = optimizer() if optimizer else sgd()
     return rigl_tf.SparseTrainer(
         model, updater, optimizer, LOSS, strategy, **kwargs

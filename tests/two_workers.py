@@ -24,13 +24,13 @@ def main(index, addresses, directory):
 
     strategy = distribute.multi_worker()
     directory = pathlib.Path(directory)
-    for method, mask_shape in contracts.SOME_SHAPE:
+    for method, pattern in contracts.SOME_SHAPE:
         keras.utils.set_random_seed(0)
         trainer = tiny.trainer(
             method.build(),
             strategy=strategy,
             dtype="float64",
-            mask_shape=mask_shape,
+            pattern=pattern,
         )
         trainer.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
         assert trainer.workers.count == 2

@@ -8,14 +8,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rigl_tf import kernels
-from rigl_tf import layers
-from rigl_tf import masking
-from rigl_tf import masks
-from rigl_tf import structure
 from rigl_tf.accounting import operations
 from rigl_tf.accounting import sizes
 from rigl_tf.accounting import trace
+from rigl_tf.layers import candidates
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import masked
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,16 +178,16 @@ def count(model, *, sparsities=None, input_shapes=None):
         else:
             others[id(use.layer)] += cost.times(use.repeats)
     active = active_weights(model, sparsities or {}, products)
-    seeds = structure.seed_states(model)
+    seeds = model_paths.seed_states(model)
     names = {
         id(variable): path
-        for path, variable in structure.variables_by_path(model).items()
+        for path, variable in model_paths.variables_by_path(model).items()
         if path not in seeds
     }
     counted = [
         _layer(path, layer, others[id(layer)], products, active, names)
-        for path, layer in structure.walk(model)
-        if not isinstance(layer, layers.Masked)
+        for path, layer in model_paths.walk(model)
+        if not isinstance(layer, masked.Masked)
     ]
     return ModelCount(
         tuple(item for item in counted if item.parameters or item.flops)
@@ -204,7 +204,7 @@ def _cost(use, model):
         )
     except ValueError as error:
         reason = str(error)
-    (path,) = (path for path, la in structure.walk(model) if la is use.layer)
+    (path,) = (path for path, la in model_paths.walk(model) if la is use.layer)
     raise ValueError(
         f"Nobody knows what layer {path or use.layer.name!r} "
         f"({type(use.layer).__name__}) costs: {reason}"
@@ -214,7 +214,7 @@ def _cost(use, model):
 def _layer(path, layer, other, products, active, names):
     """Count a layer; take its variables out of `names`: each counts once."""
     kernels, parameters, n_bytes = [], 0, 0
-    for variable in structure.own_variables(layer):
+    for variable in model_paths.own_variables(layer):
         name = names.pop(id(variable), None)
         if name is None:
             continue
@@ -252,7 +252,7 @@ def active_weights(model, sparsities, used):
         sparsities: as in `count`.
         used: ids of variables that count as kernels.
     """
-    by_path = structure.variables_by_path(model)
+    by_path = model_paths.variables_by_path(model)
     unknown = sparsities.keys() - by_path.keys()
     if unknown:
         raise ValueError(
@@ -260,17 +260,17 @@ def active_weights(model, sparsities, used):
             f"{', '.join(by_path)}"
         )
     active = {
-        id(by_path[path]): masks.n_ones(math.prod(by_path[path].shape), s)
+        id(by_path[path]): counts.n_ones(math.prod(by_path[path].shape), s)
         for path, s in sparsities.items()
     }
     if sparsities:
         return active
-    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+    if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
         return {
             id(item.kernel): int(np.count_nonzero(item.mask.numpy()))
-            for item in masking.masked_kernels(model)
+            for item in kernel_masks.masked_kernels(model)
         }
-    maskable = {id(v) for v in kernels.maskable_kernels(model).values()}
+    maskable = {id(v) for v in candidates.maskable_kernels(model).values()}
     return {
         id(variable): _n_nonzero(variable)
         for variable in by_path.values()

@@ -17,10 +17,10 @@ import math
 
 import keras
 
-from rigl_tf import kernels
-from rigl_tf import structure
 from rigl_tf.accounting import counts
 from rigl_tf.accounting import trace
+from rigl_tf.layers import candidates
+from rigl_tf.layers import model_paths
 
 _BYTES = 4
 
@@ -80,7 +80,7 @@ def layer_shapes(model, input_shapes=None):
         ValueError: the rule does not cover a layer; the message names it.
     """
     _, calls = trace.trace(model, input_shapes)
-    paths = {id(layer): path for path, layer in structure.walk(model)}
+    paths = {id(layer): path for path, layer in model_paths.walk(model)}
     shapes = []
     for call in calls:
         layer, path = call.layer, paths[id(call.layer)]
@@ -182,7 +182,7 @@ def count(model, *, sparsities=None, input_shapes=None):
         counts.active_weights(model, sparsities, ())  # checks them
         densities = {path: 1 - s for path, s in sparsities.items()}
     else:
-        by_path = structure.variables_by_path(model)
+        by_path = model_paths.variables_by_path(model)
         ids = {shape.path: id(by_path[shape.path]) for shape in shapes}
         active = counts.active_weights(model, {}, ids.values())
         densities = {
@@ -217,6 +217,6 @@ def _layer_count(shape, density):
 
 def _has_own_kernel(layer):
     return any(
-        len(variable.shape) >= 2 and kernels.decays(variable)
-        for variable in structure.own_variables(layer)
+        len(variable.shape) >= 2 and candidates.decays(variable)
+        for variable in model_paths.own_variables(layer)
     )

@@ -3,9 +3,9 @@
 import keras
 
 from rigl_tf import checks
-from rigl_tf import structure
 from rigl_tf.accounting import counts
 from rigl_tf.accounting import published
+from rigl_tf.layers import model_paths
 
 RULES = {"exact": counts.count, "published": published.count}
 
@@ -38,7 +38,7 @@ def count(model, *, rule="exact", sparsities=None, input_shapes=None):
         ValueError: a size is unknown, or what a layer costs; the message names
             the layer.
     """
-    model = structure.inside_training(model)
-    structure.require_built(model, keras.layers.Layer)
+    model = model_paths.inside_training(model)
+    model_paths.require_built(model, keras.layers.Layer)
     checks.one_of("rule", rule, RULES)
     return RULES[rule](model, sparsities=sparsities, input_shapes=input_shapes)

@@ -10,7 +10,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from rigl_tf import graphs
+from rigl_tf.layers import graphs
 
 # What lies between a variable and the operation that multiplies with it.
 _PASSED = frozenset(

@@ -5,10 +5,10 @@ import functools
 
 import keras
 
-from rigl_tf import distributions
 from rigl_tf import models
 from rigl_tf import updaters
 from rigl_tf.accounting import published
+from rigl_tf.masks import distributions
 
 IMAGE = (224, 224, 3)
 DELTA_T = 100

@@ -3,9 +3,9 @@
 import collections
 
 from rigl_tf import accounting
-from rigl_tf import masking
 from rigl_tf import models
 from rigl_tf.accounting import sizes
+from rigl_tf.layers import masking
 from rigl_tf.tables import cells
 from rigl_tf.tables import counted
 

@@ -2,8 +2,8 @@
 
 A method is a dataclass that says when masks change and scores connections for
 dropping and growing; selection, weights and optimizer slots are handled by the
-code that all methods share (`rigl_tf.shapes`, `steps.SparseSteps`). Write your
-own by overriding the two scores of `DropAndGrow`.
+code that all methods share (`rigl_tf.patterns`, `rigl_tf.SparseSteps`). Write
+your own by overriding the two scores of `DropAndGrow`.
 """
 
 import inspect

@@ -78,7 +78,7 @@ class GradientSums:
         """Add the gradients of a step, if the next update is near.
 
         Args:
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
             gradients: list of dense gradients, one per kernel.
             steps_to_go: steps to the next update, scalar int64 tensor.
         """

@@ -182,7 +182,7 @@ class MaskUpdater:
         """Create the state; called once, before training.
 
         Args:
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
         """
         del kernels
 
@@ -194,9 +194,9 @@ class MaskUpdater:
         """Raise ValueError if the method cannot work with the optimizer."""
         del optimizer
 
-    def check_mask_shape(self, mask_shape):
-        """Raise ValueError if the method cannot work with a mask shape."""
-        del mask_shape
+    def check_pattern(self, pattern):
+        """Raise ValueError if the method cannot work with a pattern."""
+        del pattern
 
     def check_loss(self, loss):
         """Raise ValueError if the method cannot work with the loss.
@@ -289,7 +289,7 @@ class MaskUpdater:
         """Return the variable that is trained, if `trains_inactive`.
 
         Args:
-            kernel: `masking.MaskedKernel`.
+            kernel: `kernel_masks.MaskedKernel`.
         """
         raise TypeError(f"{type(self).__name__} trains active weights only")
 
@@ -301,7 +301,7 @@ class MaskUpdater:
         """Return what the optimizer gets of a dense gradient: the active part.
 
         Args:
-            kernel: `masking.MaskedKernel`.
+            kernel: `kernel_masks.MaskedKernel`.
             gradient: dense gradient, reduced over replicas.
         """
         return gradient * tf.cast(kernel.mask.value, gradient.dtype)
@@ -310,7 +310,7 @@ class MaskUpdater:
         """Return the gradient of `wd/2 |w|^2` and other penalties, or None.
 
         Args:
-            kernel: `masking.MaskedKernel`.
+            kernel: `kernel_masks.MaskedKernel`.
             l2: weight decay wd; 0 for a kernel without.
         """
         return l2 * kernel.kernel.value if l2 else None
@@ -319,7 +319,7 @@ class MaskUpdater:
         """Take note of a step's dense gradients, reduced over replicas.
 
         Args:
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
             gradients: list of dense gradients, one per kernel.
             step: optimizer steps completed, scalar int64 tensor.
         """
@@ -329,7 +329,7 @@ class MaskUpdater:
         """Decide the new masks.
 
         Args:
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
             gradients: list of dense gradients (Hessian-gradient products if
                 `second_order`), one per kernel, if `updates_on_batch`;
                 otherwise None.

@@ -7,8 +7,8 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import masks
 from rigl_tf import schedules
+from rigl_tf.masks import draws as mask_draws
 from rigl_tf.updaters import base
 from rigl_tf.updaters import redistribution
 from rigl_tf.updaters import state
@@ -100,11 +100,11 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 self.drop_fraction, begin, end
             )
 
-    def check_mask_shape(self, mask_shape):
+    def check_pattern(self, pattern):
         """Require single weights, if they move from kernel to kernel."""
         if self.redistribution is not None:
             what = f"`redistribution={self.redistribution!r}`"
-            state.require_unstructured(mask_shape, what)
+            state.require_unstructured(pattern, what)
 
     def build(self, kernels):
         """Create the state that growing needs."""
@@ -145,13 +145,13 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         fraction = self._drop_fraction(step)
         before = self._masks_to_move(kernels, step)
         kept = [
-            kernel.mask_shape.drop(
+            kernel.pattern.drop(
                 mask, self.drop_scores(kernel, gradient, step), fraction
             )
             for kernel, mask, gradient in zip(kernels, before, gradients)
         ]
         n_lost = [
-            kernel.mask_shape.counts(mask) - kernel.mask_shape.counts(rest)
+            kernel.pattern.counts(mask) - kernel.pattern.counts(rest)
             for kernel, mask, rest in zip(kernels, before, kept)
         ]
         if self._redistribution is not None:
@@ -169,7 +169,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         """Score active connections; the smallest are dropped: `|w|`.
 
         Args:
-            kernel: `masking.MaskedKernel`.
+            kernel: `kernel_masks.MaskedKernel`.
             gradient: dense gradient of the kernel, or None.
             step: optimizer steps completed, scalar int64 tensor.
 
@@ -179,8 +179,10 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         del gradient
         scores = tf.abs(kernel.kernel.value)
         if self.drop_noise:
-            seed = masks.stateless_seed(self.seed, kernel.path, "drop", step)
-            noise = masks.normal_values(scores.shape, seed)
+            seed = mask_draws.stateless_seed(
+                self.seed, kernel.path, "drop", step
+            )
+            noise = mask_draws.normal_values(scores.shape, seed)
             scores += tf.cast(self.drop_noise * noise, scores.dtype)
         return scores
 
@@ -198,7 +200,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
 
     def _grow(self, kernel, kept, gradient, n_units, step):
         """Grow `n_units` units in each group of a kernel."""
-        mask, grown = kernel.mask_shape.grow(
+        mask, grown = kernel.pattern.grow(
             kernel.mask.value,
             kept,
             self.grow_scores(kernel, gradient, step),
@@ -221,18 +223,20 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
 
     def _random_values(self, kernel, step):
         weights, mask = kernel.kernel.value, kernel.mask.value
-        seed = masks.stateless_seed(self.seed, kernel.path, "grow_init", step)
+        seed = mask_draws.stateless_seed(
+            self.seed, kernel.path, "grow_init", step
+        )
         if self.grow_init == "initial_dist":
             values = self._initial[kernel.path].value
-            draws = masks.uniform_scores(weights.shape, seed)
+            draws = mask_draws.uniform_scores(weights.shape, seed)
             # A product with a power-of-two fraction: below the length.
             indices = tf.cast(draws * values.shape[0], tf.int32)
             return tf.gather(values, indices)
         n_active = tf.maximum(tf.reduce_sum(mask), 1)
         if self.grow_init == "random_normal":
-            values = masks.normal_values(weights.shape, seed)
+            values = mask_draws.normal_values(weights.shape, seed)
             deviation = tf.sqrt(tf.reduce_sum(tf.square(weights)) / n_active)
             return tf.cast(values, weights.dtype) * deviation
-        values = 2 * masks.uniform_scores(weights.shape, seed) - 1
+        values = 2 * mask_draws.uniform_scores(weights.shape, seed) - 1
         magnitude = tf.reduce_sum(tf.abs(weights)) / n_active
         return tf.cast(values, weights.dtype) * magnitude

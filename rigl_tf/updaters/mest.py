@@ -5,11 +5,11 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.updaters import set as set_updater
+from rigl_tf.updaters import set
 
 
 @dataclasses.dataclass(kw_only=True)
-class MEST(set_updater.SET):
+class MEST(set.SET):
     """Drop the smallest weights with small gradients, grow at random.
 
     Drop: the smallest |w| + lambda |dL/dw| of the active connections.

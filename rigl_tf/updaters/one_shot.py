@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import masks
+from rigl_tf.masks import draws
 from rigl_tf.updaters import base
 from rigl_tf.updaters import ranking
 
@@ -41,7 +41,7 @@ class ChooseOnce(ranking.Ranking, abc.ABC):
         """Score connections; the largest are kept.
 
         Args:
-            kernel: `masking.MaskedKernel`, still dense.
+            kernel: `kernel_masks.MaskedKernel`, still dense.
             gradient: its gradient, if `updates_on_batch`.
             step: optimizer steps completed, scalar int64 tensor.
 
@@ -200,5 +200,5 @@ class OneShot(ChooseOnce):
             return tf.abs(weights)
         if self.score == "saliency":
             return tf.abs(weights * gradient)
-        seed = masks.stateless_seed(self.seed, kernel.path, "one_shot", step)
-        return masks.uniform_scores(weights.shape, seed)
+        seed = draws.stateless_seed(self.seed, kernel.path, "one_shot", step)
+        return draws.uniform_scores(weights.shape, seed)

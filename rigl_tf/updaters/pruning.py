@@ -6,9 +6,9 @@ import math
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import masks
 from rigl_tf import schedules
-from rigl_tf import shapes
+from rigl_tf.masks import patterns
+from rigl_tf.masks import selection
 from rigl_tf.updaters import base
 from rigl_tf.updaters import pruning_schedules
 from rigl_tf.updaters import ranking
@@ -171,7 +171,7 @@ class Pruning(Gradual):
 
 
 def target_sparsity(kernels):
-    """Return the overall target S of `masking.MaskedKernel`s."""
+    """Return the overall target S of `kernel_masks.MaskedKernel`s."""
     zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
     return zeros / sum(kernel.size for kernel in kernels)
 
@@ -180,36 +180,36 @@ def prune(kernels, progress, scope):
     """Prune active weights until a share of the final zeros is in place.
 
     Args:
-        kernels: list of `masking.MaskedKernel`.
+        kernels: list of `kernel_masks.MaskedKernel`.
         progress: the share, float32 tensor in [0, 1].
         scope: "layer" or "global".
 
     Returns:
         list of float32 masks. With single weights max(1, round(n (1 - progress
         s))) of n are left, per kernel or in all, as in
-        tensorflow-model-optimization; with other mask shapes those of
-        `MaskShape.left`.
+        tensorflow-model-optimization; with other patterns those of
+        `Pattern.left`.
     """
     scores = [tf.abs(kernel.kernel.value) for kernel in kernels]
     if scope == "layer":
         return [
-            kernel.mask_shape.top(
+            kernel.pattern.top(
                 score, _n_left(kernel, progress), kernel.mask.value
             )
             for kernel, score in zip(kernels, scores)
         ]
     size = sum(kernel.size for kernel in kernels)
     active = [kernel.mask.value > 0 for kernel in kernels]
-    return masks.global_top_k_masks(
+    return selection.global_top_k_masks(
         scores, _rounded(size, target_sparsity(kernels) * progress), active
     )
 
 
 def _n_left(kernel, progress):
     sparsity = kernel.sparsity * progress
-    if kernel.mask_shape == shapes.UNSTRUCTURED:
+    if kernel.pattern == patterns.UNSTRUCTURED:
         return _rounded(kernel.size, sparsity)
-    return kernel.mask_shape.left(tuple(kernel.kernel.shape), sparsity)
+    return kernel.pattern.left(tuple(kernel.kernel.shape), sparsity)
 
 
 def _rounded(size, sparsity):

@@ -4,7 +4,6 @@ import functools
 import os
 import warnings
 
-import keras  # noqa: F401  (see `_tfmot`)
 import tensorflow as tf
 
 from rigl_tf import checks

@@ -3,7 +3,8 @@
 import dataclasses
 
 from rigl_tf import checks
-from rigl_tf import masks
+from rigl_tf.masks import counts
+from rigl_tf.masks import selection
 from rigl_tf.updaters import base
 from rigl_tf.updaters import state
 
@@ -25,17 +26,17 @@ class Ranking(base.MaskUpdater):
         super().__post_init__()
         checks.one_of("scope", self.scope, ("layer", "global"))
 
-    def check_mask_shape(self, mask_shape):
+    def check_pattern(self, pattern):
         """Require single weights, if they are ranked over all kernels."""
-        super().check_mask_shape(mask_shape)
+        super().check_pattern(pattern)
         if self.scope == "global":
-            state.require_unstructured(mask_shape, '`scope="global"`')
+            state.require_unstructured(pattern, '`scope="global"`')
 
     def fresh_masks(self, kernels, scores):
         """Keep the largest scores, as many as fresh masks have ones.
 
         Args:
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
             scores: list of tensors shaped like the kernels.
 
         Returns:
@@ -43,5 +44,5 @@ class Ranking(base.MaskUpdater):
         """
         if self.scope == "layer":
             return [k.fresh_mask(s) for k, s in zip(kernels, scores)]
-        total = sum(masks.n_ones(k.size, k.sparsity) for k in kernels)
-        return masks.global_top_k_masks(scores, total)
+        total = sum(counts.n_ones(k.size, k.sparsity) for k in kernels)
+        return selection.global_top_k_masks(scores, total)

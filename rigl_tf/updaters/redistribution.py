@@ -57,7 +57,7 @@ class Redistribution(abc.ABC):
 
         Args:
             n_lost: list of integer tensors: how many each has lost.
-            kernels: list of `masking.MaskedKernel`.
+            kernels: list of `kernel_masks.MaskedKernel`.
             kept: list of the masks that are left of theirs.
             gradients: list of dense gradients, or of None.
 

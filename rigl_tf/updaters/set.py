@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from rigl_tf import masks
+from rigl_tf.masks import draws
 from rigl_tf.updaters import drop_and_grow
 
 
@@ -23,5 +23,5 @@ class SET(drop_and_grow.DropAndGrow):
     def grow_scores(self, kernel, gradient, step):
         """Draw scores in [0, 1), equal on all replicas."""
         del gradient
-        seed = masks.stateless_seed(self.seed, kernel.path, "grow", step)
-        return masks.uniform_scores(kernel.kernel.shape, seed)
+        seed = draws.stateless_seed(self.seed, kernel.path, "grow", step)
+        return draws.uniform_scores(kernel.kernel.shape, seed)

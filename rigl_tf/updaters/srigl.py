@@ -6,8 +6,8 @@ import math
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import masks
-from rigl_tf import shapes
+from rigl_tf.masks import patterns
+from rigl_tf.masks import selection
 from rigl_tf.updaters import base
 from rigl_tf.updaters import rigl
 
@@ -48,12 +48,12 @@ class SRigL(rigl.RigL):
                 f"redistribution={self.redistribution!r}"
             )
 
-    def check_mask_shape(self, mask_shape):
+    def check_pattern(self, pattern):
         """Require a constant fan-in."""
-        if not isinstance(mask_shape, shapes.ConstantFanIn):
+        if not isinstance(pattern, patterns.ConstantFanIn):
             raise ValueError(
-                '`SRigL` needs the mask shape "constant_fan_in" (MASK_SHAPE). '
-                f'Received: "{mask_shape}"'
+                '`SRigL` needs the pattern "constant_fan_in" (PATTERN). '
+                f'Received: "{pattern}"'
             )
 
     def build(self, kernels):
@@ -63,15 +63,17 @@ class SRigL(rigl.RigL):
 
     def _grow(self, kernel, kept, gradient, n_units, step):
         """Ablate neurons, then refill the others."""
-        kernel_shape, shape = tuple(kernel.kernel.shape), kernel.mask_shape
+        kernel_shape, shape = tuple(kernel.kernel.shape), kernel.pattern
         n_neurons = kernel_shape[-1]
         fan_in = math.prod(kernel_shape[:-1])
         budget = n_neurons * shape.n_units(kernel_shape, kernel.sparsity)
         active = kernel.mask.value > 0
         growth = self.grow_scores(kernel, gradient, step)
-        wanted = masks.largest(growth, tf.reduce_sum(n_units), ~active)
+        wanted = selection.largest(growth, tf.reduce_sum(n_units), ~active)
         kept = shape.rows(kept > 0)
-        salient = masks.count(kept) + masks.count(shape.rows(wanted & ~active))
+        salient = selection.count(kept) + selection.count(
+            shape.rows(wanted & ~active)
+        )
         alive = self._alive(salient, shape.rows(active), budget)
         if kernel.path == self._last or budget == n_neurons * fan_in:
             alive = tf.ones_like(alive)
@@ -80,11 +82,11 @@ class SRigL(rigl.RigL):
 
         weights = shape.rows(tf.abs(kernel.kernel.value))
         kept &= alive
-        kept &= masks.largest_in_rows(
+        kept &= selection.largest_in_rows(
             weights, tf.repeat(new_fan_in, n_neurons), kept
         )
-        room = tf.where(alive, new_fan_in - masks.count(kept), 0)
-        added = masks.largest_in_rows(shape.rows(growth), room, ~kept)
+        room = tf.where(alive, new_fan_in - selection.count(kept), 0)
+        added = selection.largest_in_rows(shape.rows(growth), room, ~kept)
         new = shape.from_rows(kept | added, kernel_shape)
         change = base.MaskChange(
             tf.cast(new, tf.float32),
@@ -95,7 +97,7 @@ class SRigL(rigl.RigL):
 
     def _alive(self, salient, rows, budget):
         """Say which neurons stay, [neurons, 1]."""
-        n_alive = tf.reduce_sum(tf.cast(masks.count(rows) > 0, tf.int32))
+        n_alive = tf.reduce_sum(tf.cast(selection.count(rows) > 0, tf.int32))
         fan_in = tf.cast(budget // tf.maximum(n_alive, 1), tf.float32)
         fan_in = tf.minimum(fan_in, float(rows.shape[1]))
         least = tf.math.ceil(self.min_salient * fan_in)

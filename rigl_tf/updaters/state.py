@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from rigl_tf import shapes
+from rigl_tf.masks import patterns
 
 
 def state_variable(value, name):
@@ -21,13 +21,13 @@ def state_variable(value, name):
     )
 
 
-def require_unstructured(mask_shape, what):
+def require_unstructured(pattern, what):
     """Raise ValueError unless masks are made of single weights."""
-    if mask_shape != shapes.UNSTRUCTURED:
+    if pattern != patterns.UNSTRUCTURED:
         raise ValueError(
-            f"{what} counts single weights over all kernels: the mask shape "
-            'must be "unstructured" (MASK_SHAPE). Received: '
-            f'mask_shape="{mask_shape}"'
+            f"{what} counts single weights over all kernels: the pattern "
+            'must be "unstructured" (PATTERN). Received: '
+            f'pattern="{pattern}"'
         )
 
 

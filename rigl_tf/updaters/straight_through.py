@@ -21,7 +21,7 @@ class StraightThrough(base.MaskUpdater):
     Cost: 2 f_S + f_D per step: every step needs dense gradients.
     Hyper-parameters: masks follow the weights after every step; lambda 2e-4
         for SR-STE (paper, section 4).
-    Deviations: counts per kernel follow the distribution, for any mask shape;
+    Deviations: counts per kernel follow the distribution, for any pattern;
         SR-STE's is N:M. Optimizer slots stay where masks change.
     Reference: Bengio et al. 2013, "Estimating or Propagating Gradients Through
         Stochastic Neurons" (straight-through); Zhou et al. 2021, "Learning N:M

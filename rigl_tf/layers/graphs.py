@@ -11,7 +11,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from rigl_tf import structure
+from rigl_tf.layers import model_paths
 
 LOOPS = ("StatelessWhile", "While")
 
@@ -75,7 +75,7 @@ def record(model, specs):
         specs: structure of `tf.TensorSpec`: its first operand.
     """
     ranges, calls = [], []
-    layers = [layer for _, layer in structure.walk(model)]
+    layers = [layer for _, layer in model_paths.walk(model)]
     with _recorded(layers, ranges, calls):
         graph = (
             tf.function(
@@ -114,7 +114,7 @@ def own_inputs(model):
 def _captured(model, graph):
     """Map the ids of the graph's placeholders of variables to the variables."""
     variables = {}
-    for variable in structure.variables_by_path(model).values():
+    for variable in model_paths.variables_by_path(model).values():
         value = variable.value
         for copy in getattr(value, "values", [value]):
             variables[id(copy.handle)] = variable

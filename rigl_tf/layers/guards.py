@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from rigl_tf import structure
+from rigl_tf.layers import model_paths
 
 _CURE = (
     "load dense weights into the dense model, then mask it by "
@@ -24,8 +24,8 @@ def refuse_changes_of_kernels(layer, kernels):
         kernels: list of its masked kernels.
     """
     masked = {id(kernel) for kernel in kernels}
-    for _, part in structure.walk(layer):
-        own = {id(variable) for variable in structure.own_variables(part)}
+    for _, part in model_paths.walk(layer):
+        own = {id(variable) for variable in model_paths.own_variables(part)}
         for name in ("quantize", "enable_lora") if own & masked else ():
             if hasattr(part, name):
                 refusal = functools.partial(refuse, part.name, name)

@@ -5,10 +5,10 @@ import math
 import keras
 import numpy as np
 
-from rigl_tf import kernels
-from rigl_tf import layers
 from rigl_tf import results
-from rigl_tf import structure
+from rigl_tf.layers import candidates
+from rigl_tf.layers import masked as layer_masked
+from rigl_tf.layers import model_paths
 
 
 def summary(model):
@@ -21,21 +21,21 @@ def summary(model):
         list with a dictionary per weight of rank 2 or more: "path", "type" of
         its layer, "shape", "sparsity" (None without a mask) and "why".
     """
-    structure.require_kind(model, keras.layers.Layer)
+    model_paths.require_kind(model, keras.layers.Layer)
     masked = {
         id(kernel): mask
-        for _, layer in structure.walk(model)
-        if isinstance(layer, layers.Masked)
+        for _, layer in model_paths.walk(model)
+        if isinstance(layer, layer_masked.Masked)
         for _, kernel, mask in layer.masked()
     }
-    possible = {id(c.kernel): c for c in kernels.candidates(model)}
+    possible = {id(c.kernel): c for c in candidates.candidates(model)}
     # States of random generators are no weights.
-    seen = {id(state) for state in structure.seed_states(model).values()}
+    seen = {id(state) for state in model_paths.seed_states(model).values()}
     rows, n_others = [], 0
-    for path, layer in structure.walk(model):
-        if isinstance(layer, layers.Masked):
+    for path, layer in model_paths.walk(model):
+        if isinstance(layer, layer_masked.Masked):
             continue
-        for variable in structure.own_variables(layer):
+        for variable in model_paths.own_variables(layer):
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
@@ -65,7 +65,7 @@ def _why(variable, layer, mask, candidate):
     if mask is not None:
         return "masked"
     if candidate is None:
-        return kernels.why_no_kernel(variable, layer)
+        return candidates.why_no_kernel(variable, layer)
     if candidate.why_dense is not None:
         return f"dense unless named in masked_layers: {candidate.why_dense}"
     return "dense as asked for, or not masked yet"

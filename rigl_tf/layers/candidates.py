@@ -11,8 +11,8 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from rigl_tf import graphs
-from rigl_tf import structure
+from rigl_tf.layers import graphs
+from rigl_tf.layers import model_paths
 
 # Weights of these are no kernels.
 _NO_KERNEL_LAYERS = (
@@ -95,13 +95,13 @@ def candidates(layer):
     Returns:
         list of `Candidate`.
     """
-    owners, walked = {}, list(structure.walk(layer))
+    owners, walked = {}, list(model_paths.walk(layer))
     for path, inner in walked:
-        for variable in structure.own_variables(inner):
+        for variable in model_paths.own_variables(inner):
             owners.setdefault(id(variable), (path, inner))
     possible = [
         (path, variable, *owners[id(variable)])
-        for path, variable in structure.variables_by_path(layer).items()
+        for path, variable in model_paths.variables_by_path(layer).items()
         if why_no_kernel(variable, owners[id(variable)][1]) is None
     ]
     reasons = why_dense(
@@ -203,8 +203,8 @@ def _without_product(root, variables):
         }
     holders = {
         id(variable): layer
-        for _, layer in structure.walk(root)
-        for variable in structure.own_variables(layer)
+        for _, layer in model_paths.walk(root)
+        for variable in model_paths.own_variables(layer)
     }
     values = {id(tensor): _DATA for tensor in recorded.graph.inputs}
     for _, tensor in recorded.graph.captures:

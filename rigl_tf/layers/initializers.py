@@ -12,7 +12,7 @@ import math
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import masks
+from rigl_tf.masks import draws as mask_draws
 
 _MODES = ("fan_in", "fan_out", "fan_avg")
 _DISTRIBUTIONS = ("normal", "uniform")
@@ -34,16 +34,16 @@ class _Scaled(abc.ABC):
 
         Args:
             mask: float tensor of zeros and ones.
-            seed: `[2]` integer seed, see `masks.stateless_seed`.
+            seed: `[2]` integer seed, see `masks.draws.stateless_seed`.
 
         Returns:
             float32 tensor shaped like `mask`.
         """
         mask = tf.cast(mask, tf.float32)
         if self.distribution == "normal":
-            values = masks.normal_values(mask.shape, seed)
+            values = mask_draws.normal_values(mask.shape, seed)
         else:  # of variance 1
-            draws = masks.uniform_scores(mask.shape, seed)
+            draws = mask_draws.uniform_scores(mask.shape, seed)
             values = math.sqrt(3) * (2 * draws - 1)
         fan = {
             "fan_in": self.fan_in,
@@ -128,7 +128,7 @@ def initialize(kernels, initializer, seed=0):
     """Draw the first weights of masked kernels anew.
 
     Args:
-        kernels: list of `masking.MaskedKernel`.
+        kernels: list of `kernel_masks.MaskedKernel`.
         initializer: "unit_scaled", "layer_scaled", or a function
             `(mask, seed) -> weights`.
         seed: seed of the draws.
@@ -136,6 +136,6 @@ def initialize(kernels, initializer, seed=0):
     draw = get(initializer)
     for item in kernels:
         values = draw(
-            item.mask.value, masks.stateless_seed(seed, item.path, "init")
+            item.mask.value, mask_draws.stateless_seed(seed, item.path, "init")
         )
         item.kernel.assign(tf.cast(values, item.kernel.dtype))

@@ -1,8 +1,4 @@
-"""Masks on disk: one bit per weight.
-
-A file is an `.npz` archive that holds two entries per kernel: `bits:<path>`,
-the mask packed eight weights to a byte, and `shape:<path>`.
-"""
+"""Masks on disk: one bit per weight."""
 
 import math
 

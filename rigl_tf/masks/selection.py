@@ -1,92 +1,10 @@
-"""Exact mask selection: scores in, zeros and ones out.
-
-Everything here is a pure function of tensors, traceable by `tf.function`, safe
-under XLA (static shapes, counts may be traced) and independent of the device:
-the same scores give the same mask, bit for bit. Equal scores are decided by
-position: the lower flat index wins. `rigl_tf.shapes` builds masks of every
-shape from these selections.
-"""
+"""Exact selection of the largest scores: scores in, zeros and ones out."""
 
 import functools
 import math
-import zlib
 
 import numpy as np
 import tensorflow as tf
-
-from rigl_tf import checks
-
-
-def n_ones(size, sparsity, rounding="floor"):
-    """Count the active weights of a fresh mask.
-
-    `size - floor(sparsity * size)`, evaluated in float64 as the original code
-    does. Float32 is off by one for common pairs: it finds 29 zeros for 0.29 of
-    100, and `(1 - 0.8) * 235200` one connection too few.
-
-    Args:
-        size: number of weights of the kernel, at least 1.
-        sparsity: fraction of zeros, in [0, 1).
-        rounding: "floor" for the number of zeros (default) or "ceil", the rule
-            with which the published model sizes were made.
-
-    Returns:
-        int, in [1, size] under "floor".
-    """
-    checks.fraction("sparsity", sparsity, include_one=False)
-    checks.one_of("rounding", rounding, ("floor", "ceil"))
-    round_zeros = math.floor if rounding == "floor" else math.ceil
-    return size - round_zeros(float(sparsity) * size)
-
-
-def sparsity_of(n_active, size):
-    """Return a sparsity for which `n_ones` counts `n_active`.
-
-    Args:
-        n_active: in [1, size].
-        size: number of weights.
-    """
-    sparsity = (size - n_active) / size
-    # The product of size and a rounded quotient may lie below an integer.
-    while n_ones(size, sparsity) > n_active:
-        sparsity = math.nextafter(sparsity, 1.0)
-    return sparsity
-
-
-def stateless_seed(seed, path, purpose, step=0):
-    """Derive the seed of one random draw: `[2]` int32.
-
-    The seed depends on the run, the kernel, what the draw is for and the step,
-    and on nothing else: every process, replica and resumed run draws the same
-    numbers. (`hash()` would differ between processes.)
-
-    Args:
-        seed: seed of the run, int.
-        path: structural path of the kernel.
-        purpose: what the draw decides, e.g. "grow".
-        step: optimizer steps completed, int or scalar integer tensor.
-    """
-    label = zlib.crc32(f"{seed}/{path}/{purpose}".encode()) & 0x7FFFFFFF
-    return tf.stack([tf.constant(label, tf.int32), tf.cast(step, tf.int32)])
-
-
-def uniform_scores(shape, seed):
-    """Draw from [0, 1) with a `[2]` seed: multiples of 2**-24 in float32.
-
-    Equal on every device: Philox bits are, while TensorFlow's and XLA's own
-    ways from bits to floats differ.
-    """
-    bits = tf.random.stateless_uniform(
-        shape, seed, None, None, tf.uint32, alg="philox"
-    )
-    return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
-
-
-def normal_values(shape, seed):
-    """Draw standard normal values with a `[2]` seed, alike on every device."""
-    centred = uniform_scores(shape, seed) + 2.0**-25
-    # The largest draw would round to 1, whose quantile is infinite.
-    return tf.math.ndtri(tf.minimum(centred, 1 - 2.0**-24))
 
 
 def largest(scores, k, eligible=None):

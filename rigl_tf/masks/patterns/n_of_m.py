@@ -1,16 +1,16 @@
-"""Shapes with a budget for each small group of weights."""
+"""N of M: a fixed number of active weights among M neighbors."""
 
 import dataclasses
-import math
+import re
 
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.shapes import base
+from rigl_tf.masks.patterns import base
 
 
 @dataclasses.dataclass(frozen=True)
-class NOfM(base.MaskShape):
+class NOfM(base.Pattern):
     """N of M neighbouring inputs of an output unit: "2:4".
 
     Attributes:
@@ -36,6 +36,15 @@ class NOfM(base.MaskShape):
                     "N of M: `n` must be at most `m`. Received: "
                     f"n={self.n}, m={self.m}"
                 )
+
+    @classmethod
+    def parse(cls, text):
+        """Return the pattern of a name, or None if the name is not of ours."""
+        found = re.fullmatch(r"(n|\d+):(\d+)(?:_axis(-?\d+))?", text)
+        if found is None:
+            return None
+        n, m, axis = found.groups()
+        return cls(int(m), None if n == "n" else int(n), int(axis or -2))
 
     def check(self, path, kernel_shape, sparsity):
         """Require that M divides the axis, and that N fits the sparsity."""
@@ -79,30 +88,6 @@ class NOfM(base.MaskShape):
     def __str__(self):
         axis = "" if self.axis == -2 else f"_axis{self.axis}"
         return f"{self.n or 'n'}:{self.m}{axis}"
-
-
-@dataclasses.dataclass(frozen=True)
-class ConstantFanIn(base.MaskShape):
-    """As many active inputs for every output unit.
-
-    Reference: Lasby et al. 2024, "Dynamic Sparse Training with Structured
-    Sparsity", section 3.
-    """
-
-    def n_members(self, kernel_shape):
-        """Return the number of inputs of an output unit."""
-        return math.prod(kernel_shape[:-1])
-
-    def rows(self, units):
-        """Return one group per output unit: its inputs."""
-        return tf.transpose(tf.reshape(units, [-1, units.shape[-1]]))
-
-    def from_rows(self, rows, unit_shape):
-        """Undo `rows`."""
-        return tf.reshape(tf.transpose(rows), unit_shape)
-
-    def __str__(self):
-        return "constant_fan_in"
 
 
 def _move_last(values, axis):

@@ -4,27 +4,27 @@ import inspect
 
 import keras
 
-from rigl_tf import kernels
-from rigl_tf import layers
-from rigl_tf import name_patterns
-from rigl_tf import shapes
-from rigl_tf import structure
+from rigl_tf.layers import candidates
+from rigl_tf.layers import masked
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import name_patterns
+from rigl_tf.masks import patterns
 
 
 def maskable(model):
-    """List the `kernels.Candidate`s of a model: kernels that can be masked.
+    """List the `candidates.Candidate`s of a model: kernels that can be masked.
 
     Raises:
         TypeError: it is no Keras model.
         ValueError: it is not built, or has no such kernel.
     """
-    structure.require_built(model, keras.Model)
-    if any(isinstance(la, layers.Masked) for _, la in structure.walk(model)):
+    model_paths.require_built(model, keras.Model)
+    if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
         raise ValueError(
             "`model` must not be masked already: call `rigl_tf.strip` first. "
             f"Received: {model.name!r}"
         )
-    found = kernels.candidates(model)
+    found = candidates.candidates(model)
     if not found:
         raise ValueError(
             "`model` has no kernel to mask: masks are for trainable kernels of "
@@ -35,27 +35,27 @@ def maskable(model):
     return found
 
 
-def require_plain_axes(mask_shape, model, paths):
+def require_plain_axes(pattern, model, paths):
     """Raise ValueError if structure would run along the wrong axes.
 
     Args:
-        mask_shape: `shapes.MaskShape`.
+        pattern: `shapes.Pattern`.
         model: dense model.
         paths: paths of the kernels that get masks.
     """
-    if mask_shape == shapes.UNSTRUCTURED:
+    if pattern == patterns.UNSTRUCTURED:
         return
-    variables = structure.variables_by_path(model)
+    variables = model_paths.variables_by_path(model)
     owners = {
         id(variable): layer
-        for _, layer in structure.walk(model)
-        for variable in structure.own_variables(layer)
+        for _, layer in model_paths.walk(model)
+        for variable in model_paths.own_variables(layer)
     }
     for path in paths:
         owner = owners[id(variables[path])]
-        if isinstance(owner, layers.OTHER_AXES):
+        if isinstance(owner, masked.OTHER_AXES):
             raise ValueError(
-                f"Masks of the shape {mask_shape} need kernels whose last axes "
+                f"Masks of the shape {pattern} need kernels whose last axes "
                 f"are inputs and outputs. Received: {path!r} of a "
                 f"{type(owner).__name__}; leave it out with `dense_layers`"
             )
@@ -72,12 +72,12 @@ def select(candidates, masked=None, dense=()):
       layer that holds it.
 
     Args:
-        candidates: list of `kernels.Candidate`.
+        candidates: list of `candidates.Candidate`.
         masked: selectors of kernels to mask, or None for the usual ones.
         dense: selectors of kernels to leave out again.
 
     Returns:
-        list of the chosen `kernels.Candidate`s.
+        list of the chosen `candidates.Candidate`s.
 
     Raises:
         ValueError: a selector matches nothing, or nothing is left.
@@ -121,7 +121,7 @@ def by_kernel(custom, candidates):
 
     Args:
         custom: dictionary from selectors, see `select`, to values.
-        candidates: list of `kernels.Candidate`.
+        candidates: list of `candidates.Candidate`.
 
     Returns:
         dictionary from kernel path to value.

@@ -1,13 +1,13 @@
-"""What all mask shapes share, and the shape without structure."""
+"""The interface of all sparsity patterns."""
 
 import abc
-import dataclasses
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from rigl_tf import masks
+from rigl_tf.masks import counts
+from rigl_tf.masks import selection
 
 # A structured mask may miss the overall sparsity by so much, and have so many
 # times the weights: it is made of whole units, and each group has its count.
@@ -15,14 +15,23 @@ _TOLERANCE = 0.05
 _FACTOR = 2.0
 
 
-class MaskShape(abc.ABC):
-    """Base of all shapes; a unit is one weight unless overridden.
+class Pattern(abc.ABC):
+    """Base of all patterns; a unit is one weight unless overridden.
 
     Kernels are arrays of rank 2 or more whose last axis holds the output
     units, and the one before it the input units. (`sparsify` refuses layers
-    whose kernels are not.) Models are saved with the name of a shape: one of
+    whose kernels are not.) Models are saved with the name of a pattern: one of
     your own trains, but is not restored from a file.
     """
+
+    @classmethod
+    @abc.abstractmethod
+    def parse(cls, text):
+        """Return the pattern that a name stands for, or None.
+
+        Args:
+            text: e.g. "2:4"; names are those that `str` gives.
+        """
 
     def left(self, kernel_shape, sparsity):
         """Count the active units of each group that pruning leaves.
@@ -43,7 +52,7 @@ class MaskShape(abc.ABC):
         return tf.maximum(n_members - zeros, 1)
 
     def check(self, path, kernel_shape, sparsity):
-        """Raise ValueError if a kernel cannot have masks of this shape.
+        """Raise ValueError if a kernel cannot have masks of this pattern.
 
         Args:
             path: structural path of the kernel, for the message.
@@ -73,10 +82,10 @@ class MaskShape(abc.ABC):
     def n_members(self, kernel_shape):
         """Return the number of units in a group, int."""
 
-    # What follows is the same for all shapes.
+    # What follows is the same for all patterns.
 
     def check_sparsities(self, kernel_shapes, sparsities):
-        """Raise ValueError if masks of this shape cannot be so sparse.
+        """Raise ValueError if masks of this pattern cannot be so sparse.
 
         Args:
             kernel_shapes: dictionary from kernel path to shape.
@@ -87,19 +96,19 @@ class MaskShape(abc.ABC):
             self.check(path, kernel_shape, sparsities[path])
             n_active += self.n_active(kernel_shape, sparsities[path])
             size = math.prod(kernel_shape)
-            n_wanted += masks.n_ones(size, sparsities[path])
+            n_wanted += counts.n_ones(size, sparsities[path])
         size = sum(map(math.prod, kernel_shapes.values()))
         too_many = n_active > _FACTOR * n_wanted
         if too_many or abs(n_active - n_wanted) > _TOLERANCE * size:
             raise ValueError(
-                f"Masks of the shape {self} come only near the sparsity that "
+                f"Masks of the pattern {self} come only near the sparsity that "
                 f"is asked for, {1 - n_wanted / size:.3f}: their units and "
                 f"groups leave {1 - n_active / size:.3f}. Ask for that, or "
-                "choose another `mask_shape`"
+                "choose another `pattern`"
             )
 
     def check_mask(self, path, mask, kernel_shape):
-        """Raise ValueError unless an array is a mask of this shape.
+        """Raise ValueError unless an array is a mask of this pattern.
 
         Args:
             path: structural path of the kernel, for the message.
@@ -116,13 +125,13 @@ class MaskShape(abc.ABC):
         whole_units = np.array_equal(self.top(active, counts), active)
         if not whole_units or not self.allows(counts.numpy()):
             raise ValueError(
-                f"The mask of {path!r} must have the mask shape {self} "
-                "(MASK_SHAPE). Received: one of another shape"
+                f"The mask of {path!r} must have the pattern {self} "
+                "(PATTERN). Received: one of another pattern"
             )
 
     def n_units(self, kernel_shape, sparsity):
         """Return the number of active units of each group: `n - floor(s n)`."""
-        return masks.n_ones(self.n_members(kernel_shape), sparsity)
+        return counts.n_ones(self.n_members(kernel_shape), sparsity)
 
     def n_active(self, kernel_shape, sparsity):
         """Return the number of active weights of a fresh mask.
@@ -145,14 +154,14 @@ class MaskShape(abc.ABC):
         Args:
             scores: floating-point tensor shaped like the kernel.
             n_units: int, scalar or [groups] integer tensor.
-            mask: optional mask of this shape, outside of which nothing is kept.
+            mask: optional mask of this pattern; nothing outside of it is kept.
 
         Returns:
             float32 mask.
         """
         units = self.pool(scores)
         eligible = None if mask is None else self.rows(self._active(mask))
-        kept = masks.largest_in_rows(self.rows(units), n_units, eligible)
+        kept = selection.largest_in_rows(self.rows(units), n_units, eligible)
         if eligible is not None:
             kept &= eligible
         return self._mask(self.from_rows(kept, units.shape), scores.shape)
@@ -164,7 +173,7 @@ class MaskShape(abc.ABC):
         smallest scores (RigL paper, Algorithm 1).
 
         Args:
-            mask: tensor of zeros and ones, of this shape; any dtype.
+            mask: tensor of zeros and ones, of this pattern; any dtype.
             scores: tensor like `mask`; large keeps. Inactive units never
                 compete, so active weights of exactly zero outrank them.
             drop_fraction: fraction of active units to drop, clipped to [0, 1],
@@ -179,7 +188,7 @@ class MaskShape(abc.ABC):
         fraction = tf.clip_by_value(tf.cast(drop_fraction, tf.float32), 0, 1)
         n_prune = tf.cast(tf.cast(n_active, tf.float32) * fraction, tf.int32)
         n_prune = tf.minimum(n_prune, n_active)
-        kept = masks.largest(self.pool(scores), n_active - n_prune, active)
+        kept = selection.largest(self.pool(scores), n_active - n_prune, active)
         return self._mask(kept, mask.shape)
 
     def grow(self, mask, kept, scores, n_units):
@@ -198,7 +207,7 @@ class MaskShape(abc.ABC):
             the connections that were inactive before.
         """
         kept, units = self._active(kept), self.pool(scores)
-        added = masks.largest_in_rows(
+        added = selection.largest_in_rows(
             self.rows(units), n_units, self.rows(~kept)
         )
         added = self.from_rows(added, units.shape)
@@ -216,23 +225,3 @@ class MaskShape(abc.ABC):
 
     def _mask(self, units, kernel_shape):
         return tf.cast(self.spread(units, kernel_shape), tf.float32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Unstructured(MaskShape):
-    """Single weights, ranked over the whole kernel."""
-
-    def n_members(self, kernel_shape):
-        """Return the number of units, all in one group."""
-        return math.prod(kernel_shape)
-
-    def rows(self, units):
-        """Return one group."""
-        return tf.reshape(units, [1, -1])
-
-    def from_rows(self, rows, unit_shape):
-        """Undo `rows`."""
-        return tf.reshape(rows, unit_shape)
-
-    def __str__(self):
-        return "unstructured"

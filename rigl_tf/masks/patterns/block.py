@@ -1,19 +1,20 @@
-"""Shapes whose units are more than one weight: blocks and channels."""
+"""Blocks of weights that are active or inactive together."""
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.shapes import base
+from rigl_tf.masks.patterns import unstructured
 
-_POOLINGS = ("sum", "mean", "max")
+POOLINGS = ("sum", "mean", "max")
 
 
 @dataclasses.dataclass(frozen=True)
-class Block(base.Unstructured):
+class Block(unstructured.Unstructured):
     """Blocks of inputs times outputs, ranked over the whole kernel.
 
     Attributes:
@@ -32,7 +33,17 @@ class Block(base.Unstructured):
             )
         for length in self.size:
             checks.at_least("size", length, 1, integer=True)
-        checks.one_of("pooling", self.pooling, _POOLINGS)
+        checks.one_of("pooling", self.pooling, POOLINGS)
+
+    @classmethod
+    def parse(cls, text):
+        """Return the pattern of a name, or None if the name is not of ours."""
+        form = r"block_(\d+)x(\d+)(?:_(sum|mean|max))?"
+        found = re.fullmatch(form, text)
+        if found is None:
+            return None
+        n_in, n_out, pooling = found.groups()
+        return cls((int(n_in), int(n_out)), pooling or "sum")
 
     def n_members(self, kernel_shape):
         """Return the number of blocks, all in one group."""
@@ -67,46 +78,3 @@ class Block(base.Unstructured):
 
     def __str__(self):
         return f"block_{self.size[0]}x{self.size[1]}_{self.pooling}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Channel(base.Unstructured):
-    """Whole output channels (units of a dense layer), or whole input channels.
-
-    Attributes:
-        pooling: score of a channel: "sum", "mean" or "max" of its weights'.
-        axis: axis of the kernel along which channels lie: -1 for the outputs,
-            -2 for the inputs. (In a grouped convolution an input channel of
-            the kernel is that of every group.)
-    """
-
-    pooling: str = "sum"
-    axis: int = -1
-
-    def __post_init__(self):
-        checks.one_of("pooling", self.pooling, _POOLINGS)
-        checks.one_of("axis", self.axis, (-1, -2))
-
-    def n_members(self, kernel_shape):
-        """Return the number of channels, all in one group."""
-        return kernel_shape[self.axis]
-
-    def pool(self, values):
-        """Return one value per channel."""
-        reduce = {
-            "sum": tf.reduce_sum,
-            "mean": tf.reduce_mean,
-            "max": tf.reduce_max,
-        }[self.pooling]
-        others = list(range(len(values.shape)))
-        del others[self.axis]
-        return reduce(values, others)
-
-    def spread(self, units, kernel_shape):
-        """Return the value of its channel for each weight."""
-        units = units if self.axis == -1 else units[:, tf.newaxis]
-        return tf.broadcast_to(units, kernel_shape)
-
-    def __str__(self):
-        side = "" if self.axis == -1 else "_in"
-        return f"channel{side}_{self.pooling}"

@@ -1,30 +1,6 @@
-"""What keeps masked weights at zero in loops that know nothing of masks."""
+"""Detach mask constraints and the optimizer's all-reduce during our step."""
 
-import keras
-
-
-@keras.saving.register_keras_serializable(package="rigl_tf")
-class MaskConstraint(keras.constraints.Constraint):
-    """Multiply a kernel by its mask whenever an optimizer has changed it.
-
-    This keeps inactive weights at zero under plain `fit` and any other loop
-    that knows nothing of masks. `rigl_tf.SparseTrainer` detaches it, because it
-    masks the gradients instead.
-
-    Attributes:
-        mask: the mask variable.
-        inner: the kernel's own constraint, applied before the mask, or None.
-    """
-
-    def __init__(self, mask, inner=None):
-        self.mask = mask
-        self.inner = inner
-
-    def __call__(self, w):
-        """Return `w`, constrained and masked."""
-        if self.inner is not None:
-            w = self.inner(w)
-        return w * keras.ops.cast(self.mask, w.dtype)
+from rigl_tf.layers import constraint
 
 
 class Suspension:
@@ -53,7 +29,7 @@ class Suspension:
         self._constraints = [kernel.constraint for kernel in self._kernels]
         for kernel in self._kernels:
             own = kernel.constraint
-            if isinstance(own, MaskConstraint) and own.inner is None:
+            if isinstance(own, constraint.MaskConstraint) and own.inner is None:
                 kernel.constraint = None
         for optimizer in self._optimizers:
             optimizer._all_reduce_sum_gradients = lambda pairs: pairs
@@ -62,7 +38,7 @@ class Suspension:
         self._entered -= 1
         if self._entered:
             return
-        for kernel, constraint in zip(self._kernels, self._constraints):
-            kernel.constraint = constraint
+        for kernel, own in zip(self._kernels, self._constraints):
+            kernel.constraint = own
         for optimizer in self._optimizers:
             del optimizer._all_reduce_sum_gradients

@@ -2,8 +2,9 @@
 
 import keras
 
-from rigl_tf import layers
-from rigl_tf import structure
+from rigl_tf.layers import building
+from rigl_tf.layers import masked
+from rigl_tf.layers import model_paths
 
 
 def clone(model, convert):
@@ -21,7 +22,7 @@ def clone(model, convert):
         if id(layer) not in converted:
             converted[id(layer)] = (
                 keras.models.clone_model(layer, clone_function=once)
-                if structure.is_assembled(layer)
+                if model_paths.is_assembled(layer)
                 else convert(layer)
             )
         return converted[id(layer)]
@@ -48,7 +49,7 @@ def copy_layer(layer):
     try:
         copy = _from_config(layer)
         if layer.built:
-            layers.build_inside(copy, layer.get_build_config())
+            building.build_inside(copy, layer.get_build_config())
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
             "A layer or model must be rebuildable from `get_config`, as Keras "
@@ -101,16 +102,16 @@ def copy_state(source, target):
 
 def _compound(model):
     """List layers with layers inside that are copied as one, in a graph."""
-    if structure.is_assembled(model):
+    if model_paths.is_assembled(model):
         return [part for layer in model.layers for part in _compound(layer)]
-    return [model] if structure.sublayers(model) else []
+    return [model] if model_paths.sublayers(model) else []
 
 
 def _parts(layer):
     """List `(path, layer)` of a layer and of all inside, wrappers left out."""
     return [
         (path, part)
-        for path, part in structure.walk(layer)
+        for path, part in model_paths.walk(layer)
         if not getattr(part, "transparent_path", False)
     ]
 
@@ -119,13 +120,13 @@ def _without_masks(model):
     """Map paths to the variables of a model that are no masks."""
     masks = {
         id(variable)
-        for _, layer in structure.walk(model)
-        if isinstance(layer, layers.Masked)
-        for variable in structure.own_variables(layer)
+        for _, layer in model_paths.walk(model)
+        if isinstance(layer, masked.Masked)
+        for variable in model_paths.own_variables(layer)
     }
     return {
         path: variable
-        for path, variable in structure.variables_by_path(model).items()
+        for path, variable in model_paths.variables_by_path(model).items()
         if id(variable) not in masks
     }
 

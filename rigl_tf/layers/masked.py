@@ -1,19 +1,19 @@
-"""The wrapper that gives a layer's kernels their masks."""
+"""The wrapper that gives the kernels of a layer their masks."""
 
 import inspect
-import warnings
 
 import keras
 
 from rigl_tf import checks
-from rigl_tf import constraints
-from rigl_tf import guards
-from rigl_tf import kernels
-from rigl_tf import masks
-from rigl_tf import shapes
-from rigl_tf import structure
+from rigl_tf.layers import building
+from rigl_tf.layers import candidates
+from rigl_tf.layers import constraint
+from rigl_tf.layers import guards
+from rigl_tf.layers import model_paths
+from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
 
-# The last axes of these are not inputs and outputs: no mask shapes for them.
+# The last axes of these are not inputs and outputs: no patterns for them.
 OTHER_AXES = (
     keras.layers.EinsumDense,
     keras.layers.Conv1DTranspose,
@@ -54,7 +54,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
         layer: layer, or whole model, with at least one maskable kernel.
         sparsities: optional dictionary from the path of a kernel inside the
             layer to its target sparsity, kept with the masks.
-        mask_shape: shape of the masks, see `shapes.get`; kept with them.
+        pattern: shape of the masks, see `masks.patterns.get`; kept with them.
         first_mask: masks to begin with: "dense", all ones, or "random", as
             sparse as the targets. The configuration of a layer whose masks are
             sparse says "random": `keras.models.clone_model` draws others.
@@ -66,7 +66,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
         self,
         layer,
         sparsities=None,
-        mask_shape="unstructured",
+        pattern="unstructured",
         first_mask="dense",
         **kwargs,
     ):
@@ -76,12 +76,12 @@ class Masked(_Transparent, keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self._kernel_paths = []
         self.sparsities = dict(sparsities or {})
-        self.mask_shape = shapes.get(mask_shape)
+        self.pattern = patterns.get(pattern)
         self.first_mask = first_mask
         # Keras reads from signatures which shapes to build with, and whether
         # to pass `training`, `mask` or `initial_state` on.
         self.build.__signature__ = inspect.signature(layer.build)
-        _call_alike(self, layer)
+        building.call_alike(self, layer)
 
     def __setattr__(self, name, value):
         inside = self.__dict__.get("layer")
@@ -103,9 +103,11 @@ class Masked(_Transparent, keras.layers.Wrapper):
             self.layer.build(*args, **kwargs)
             self.layer.built = True
         # A loaded layer may be frozen: its targets say which kernels it masks.
-        found = structure.variables_by_path(self.layer)
+        found = model_paths.variables_by_path(self.layer)
         paths = [path for path in self.sparsities if path in found]
-        self._kernel_paths = paths or list(kernels.maskable_kernels(self.layer))
+        self._kernel_paths = paths or list(
+            candidates.maskable_kernels(self.layer)
+        )
         if not self._kernel_paths:
             raise ValueError(
                 "`Masked` needs a layer with a kernel of rank 2 or more; and "
@@ -130,7 +132,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
                 aggregation="none",
             )
             setattr(self, _mask_attribute(path), mask)
-            kernel.constraint = constraints.MaskConstraint(
+            kernel.constraint = constraint.MaskConstraint(
                 mask, kernel.constraint
             )
         self.built = True
@@ -139,11 +141,11 @@ class Masked(_Transparent, keras.layers.Wrapper):
 
     def _draw_masks(self):
         for path, kernel, mask in self.masked():
-            draw = masks.stateless_seed(0, f"{self.name}/{path}", "first_mask")
+            draw = draws.stateless_seed(0, f"{self.name}/{path}", "first_mask")
             shape = tuple(kernel.shape)
-            n_units = self.mask_shape.n_units(shape, self.sparsities[path])
-            scores = masks.uniform_scores(shape, draw)
-            mask.assign(self.mask_shape.top(scores, n_units))
+            n_units = self.pattern.n_units(shape, self.sparsities[path])
+            scores = draws.uniform_scores(shape, draw)
+            mask.assign(self.pattern.top(scores, n_units))
             kernel.assign(kernel.value * mask.value)
 
     @property
@@ -173,7 +175,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
 
     def build_from_config(self, config):
         """Build the layer inside, if needed, and the masks."""
-        build_inside(self.layer, config)
+        building.build_inside(self.layer, config)
         self.build()
 
     def get_config(self):
@@ -187,7 +189,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
         return {
             **config,
             "sparsities": dict(self.sparsities),
-            "mask_shape": str(self.mask_shape),
+            "pattern": str(self.pattern),
             "first_mask": "random" if is_sparse and has_targets else "dense",
         }
 
@@ -206,7 +208,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
 
     def masked(self):
         """List `(path inside the layer, kernel, mask)` of each kernel."""
-        found = structure.variables_by_path(self.layer)
+        found = model_paths.variables_by_path(self.layer)
         return [
             (path, found[path], getattr(self, _mask_attribute(path)))
             for path in self._kernel_paths
@@ -228,7 +230,7 @@ class MaskedModel(_Transparent, keras.Model):
         super().__init__(**kwargs)
         self.masked = masked
         self.built = masked.built
-        _call_alike(self, masked.layer)
+        building.call_alike(self, masked.layer)
 
     @property
     def layer(self):
@@ -263,54 +265,6 @@ class MaskedModel(_Transparent, keras.Model):
             config["masked"], custom_objects=custom_objects
         )
         return cls(masked, name=config["name"])
-
-
-def build_inside(layer, config):
-    """Build a layer from a build configuration, if it is not built.
-
-    Raises:
-        TypeError: Keras cannot build it so.
-    """
-    if layer.built or config is None:
-        return
-    own_build = type(layer).build is not keras.layers.Layer.build
-    if layer._layers and not own_build and not isinstance(layer, keras.Model):
-        try:
-            _build_by_call(layer, config)
-        except (KeyError, TypeError):  # several inputs: its first call does
-            return
-    else:
-        with warnings.catch_warnings():
-            # What Keras cannot build, it warns of and leaves.
-            unbuilt = ".*cannot be built automatically"
-            warnings.filterwarnings("error", unbuilt, UserWarning)
-            try:
-                layer.build_from_config(config)
-            except UserWarning as warning:
-                raise TypeError(str(warning)) from warning
-    layer.built = True
-
-
-def _build_by_call(layer, config):
-    """Build a layer that has layers inside, but no `build` of its own."""
-    layer(
-        keras.tree.map_shape_structure(
-            lambda shape: keras.KerasTensor(shape, layer.input_dtype),
-            config["input_shape"],
-        )
-    )
-
-
-def _call_alike(wrapper, layer):
-    """Let Keras pass to a wrapper what it would pass to the layer inside.
-
-    Keras reads from signatures whether to pass `training`, `mask` or
-    `initial_state` on.
-    """
-    wrapper._call_signature = inspect.signature(layer.call)
-    wrapper._call_has_training_arg = layer._call_has_training_arg
-    wrapper._call_has_mask_arg = layer._call_has_mask_arg
-    wrapper.supports_masking = layer.supports_masking
 
 
 def _mask_attribute(path):

@@ -1,0 +1,235 @@
+"""Dense model -> masked model, and back."""
+
+import numpy as np
+import tensorflow as tf
+
+from rigl_tf import checks
+from rigl_tf.layers import copying
+from rigl_tf.layers import guards
+from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import masked as layer_masked
+from rigl_tf.layers import model_paths
+from rigl_tf.layers import selectors
+from rigl_tf.layers import summary
+from rigl_tf.masks import counts
+from rigl_tf.masks import distributions
+from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
+
+
+def sparsify(
+    model,
+    sparsity,
+    distribution="erdos_renyi_kernel",
+    *,
+    custom=None,
+    count_custom=False,
+    masked_layers=None,
+    dense_layers=(),
+    pattern="unstructured",
+    first_mask="random",
+    seed=0,
+    verbose=False,
+):
+    """Return a copy of `model` with masked kernels at the given sparsity.
+
+    Weights are copied, a mask with exactly `size - floor(s^l * size)` ones (or
+    active units, see `rigl_tf.patterns`) is drawn for each kernel, and the
+    inactive weights are set to zero. The model given is left as it is. The copy
+    is not compiled.
+
+    Args:
+        model: built Keras model: Sequential, functional, nested, with shared
+            layers; or subclassed, if its class can be rebuilt from its
+            configuration, as Keras demands for saving.
+        sparsity: overall fraction of zeros S over the masked kernels, in
+            [0, 1).
+        distribution: "uniform", "erdos_renyi" ("er"), "erdos_renyi_kernel"
+            ("erk"), or a function like those in `rigl_tf.masks.distributions`.
+        custom: optional dictionary from selectors, as those of `masked_layers`,
+            to fixed sparsities; the first that matches a kernel decides.
+        count_custom: whether the kernels of `custom` count in the budget of S.
+        masked_layers: selectors of the kernels that get masks, see
+            `selectors.select`; None for all but embeddings and depthwise
+            kernels, which must be asked for.
+        dense_layers: selectors of kernels that stay plain and unmasked, after
+            all. Outside of the budget; to count them, give them sparsity 0 in
+            `custom` with `count_custom=True`.
+        pattern: "unstructured", "2:4" (any N:M), "block_4x1", "channel",
+            "channel_in", "constant_fan_in", or a `shapes.Pattern`; see
+            `masks.patterns.get`.
+        first_mask: "random"; "dense" for all ones: the methods that choose
+            their mask from dense weights (SNIP) begin so; or "magnitude", the
+            largest weights of a trained model.
+        seed: seed of the masks.
+        verbose: whether to print what is masked, what not and why
+            (`rigl_tf.summary`).
+
+    Returns:
+        Keras model of the same kind, in which `masked.Masked` wraps each layer
+        with masks; for a subclassed model a `masked.MaskedModel` around it.
+
+    Raises:
+        ValueError: nothing to mask, an infeasible sparsity, a selector that
+            matches no kernel, a kernel that cannot have the pattern, or a
+            model that cannot be copied.
+    """
+    model = model_paths.inside_training(model)
+    pattern = patterns.get(pattern)
+    checks.one_of("first_mask", first_mask, ("random", "dense", "magnitude"))
+    sparsities = target_sparsities(
+        model,
+        sparsity,
+        distribution,
+        custom=custom,
+        count_custom=count_custom,
+        masked_layers=masked_layers,
+        dense_layers=dense_layers,
+    )
+    variables = model_paths.variables_by_path(model)
+    kernel_shapes = {path: tuple(variables[path].shape) for path in sparsities}
+    selectors.require_plain_axes(pattern, model, kernel_shapes)
+    pattern.check_sparsities(kernel_shapes, sparsities)
+    masked_model = _wrap(
+        model,
+        {id(variables[path]): s for path, s in sparsities.items()},
+        pattern,
+    )
+    if first_mask == "random":
+        _draw_masks(masked_model, seed)
+    elif first_mask == "magnitude":
+        _keep_largest(masked_model)
+    if verbose:
+        summary.summary(masked_model)
+    return masked_model
+
+
+def with_masks(model, masks_by_path, pattern="unstructured"):
+    """Return a copy of `model` with given masks.
+
+    Args:
+        model: as in `sparsify`.
+        masks_by_path: dictionary from kernel path to an array of zeros and
+            ones, as `masks.storage.load` returns it; others stay dense.
+        pattern: the shape that the masks have, as in `sparsify`.
+
+    Returns:
+        as `sparsify`; targets are the sparsities of the masks.
+
+    Raises:
+        ValueError: a path names no kernel, or a mask does not fit it.
+    """
+    pattern = patterns.get(pattern)
+    kernels = {c.path: c.kernel for c in selectors.maskable(model)}
+    unknown = masks_by_path.keys() - kernels.keys()
+    if unknown or not masks_by_path:
+        raise ValueError(
+            "Masks must be those of kernels of the model. Received: "
+            f"{min(unknown, default='none at all')!r}; the kernels are: "
+            f"{', '.join(kernels)}"
+        )
+    selectors.require_plain_axes(pattern, model, masks_by_path)
+    targets = {}
+    for path, mask in masks_by_path.items():
+        pattern.check_mask(path, mask, tuple(kernels[path].shape))
+        n_active = max(int(np.count_nonzero(mask)), 1)
+        targets[id(kernels[path])] = counts.sparsity_of(n_active, np.size(mask))
+    masked_model = _wrap(model, targets, pattern)
+    for item in kernel_masks.masked_kernels(masked_model):
+        kernel_masks.set_mask(item, masks_by_path[item.path])
+    return masked_model
+
+
+def target_sparsities(
+    model,
+    sparsity,
+    distribution="erdos_renyi_kernel",
+    *,
+    custom=None,
+    count_custom=False,
+    masked_layers=None,
+    dense_layers=(),
+):
+    """Return the sparsities that `sparsify` would give, drawing no mask.
+
+    Args and errors: as `sparsify`.
+
+    Returns:
+        dictionary from the path of each kernel to its sparsity.
+    """
+    if isinstance(sparsity, dict):
+        raise TypeError(
+            "`sparsity` must be a number, the overall fraction of zeros; "
+            "sparsities of single layers go into `custom`. "
+            f"Received: sparsity={sparsity!r}"
+        )
+    kernels = selectors.select(
+        selectors.maskable(model), masked_layers, dense_layers
+    )
+    if custom is not None:
+        custom = selectors.by_kernel(custom, kernels)
+    shapes = {c.path: tuple(c.kernel.shape) for c in kernels}
+    return distributions.get(distribution)(
+        shapes, sparsity, custom=custom, count_custom=count_custom
+    )
+
+
+def strip(model):
+    """Return a plain Keras copy of a masked model, with real zeros.
+
+    Args:
+        model: result of `sparsify`, or a `SparseModel` around it.
+
+    Returns:
+        Keras model that needs no rigl_tf to be loaded. Not compiled.
+    """
+    model = model_paths.inside_training(model)
+    for item in kernel_masks.masked_kernels(model):
+        item.kernel.assign(item.kernel.value * item.mask.value)
+    if isinstance(model, layer_masked.MaskedModel):
+        plain = copying.copy_layer(model.masked.layer)
+    else:
+        plain = copying.clone(
+            model, lambda layer: copying.copy_layer(_inside(layer))
+        )
+    copying.copy_state(model, plain)
+    return plain
+
+
+def _wrap(model, sparsities, pattern):
+    """Copy the model; wrap layers that hold a kernel with a sparsity."""
+
+    def wrap(layer):
+        held = {
+            path: sparsities[id(variable)]
+            for path, variable in model_paths.variables_by_path(layer).items()
+            if id(variable) in sparsities
+        }
+        copy = copying.copy_layer(layer)
+        return layer_masked.Masked(copy, held, pattern) if held else copy
+
+    if model_paths.is_assembled(model):
+        masked = copying.clone(model, wrap)
+    else:
+        inside = wrap(model)
+        inside.build()
+        masked = layer_masked.MaskedModel(inside)
+    copying.copy_state(model, masked)
+    guards.refuse_dense_weights(masked)
+    return masked
+
+
+def _inside(layer):
+    return layer.layer if isinstance(layer, layer_masked.Masked) else layer
+
+
+def _draw_masks(model, seed):
+    for item in kernel_masks.masked_kernels(model):
+        draw = draws.stateless_seed(seed, item.path, "first_mask")
+        scores = draws.uniform_scores(tuple(item.kernel.shape), draw)
+        kernel_masks.assign(item, item.fresh_mask(scores))
+
+
+def _keep_largest(model):
+    for item in kernel_masks.masked_kernels(model):
+        kernel_masks.assign(item, item.fresh_mask(tf.abs(item.kernel.value)))

@@ -1,0 +1,1 @@
+"""Decide which weights are active: counts, draws, selection and patterns."""
