@@ -49,7 +49,7 @@ _MODULES = {
     "models": "models",
     "packed": "packed",
     "patterns": "masks.patterns",
-    "schedules": "schedules",
+    "schedules": "updaters.schedules",
     "updaters": "updaters",
 }
 # Modules of the classes that saved models name. What they import must be usable

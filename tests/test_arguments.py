@@ -10,9 +10,9 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import schedules
 from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.updaters import schedules
 
 
 def masked():

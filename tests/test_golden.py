@@ -17,12 +17,12 @@ import pytest
 import tensorflow as tf
 
 from rigl_tf import changes
-from rigl_tf import schedules
 from rigl_tf import slots
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.masks import counts
 from rigl_tf.masks import distributions
+from rigl_tf.updaters import schedules
 
 _DIRECTORY = pathlib.Path(__file__).parent / "golden"
 

@@ -8,9 +8,10 @@ import tensorflow as tf
 
 from rigl_tf import changes
 from rigl_tf import config
-from rigl_tf import schedules
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
+from rigl_tf.updaters import schedules
+from rigl_tf.updaters import update_times
 
 
 def kernel(shape=(40, 50), density=0.5, sparsity=0.5, seed=0):
@@ -179,9 +180,9 @@ def test_explicit_steps_must_increase_within_the_window(steps):
 @pytest.mark.parametrize(
     "window",
     [
-        schedules.UpdateWindow(5, 3, 20),
-        schedules.UpdateWindow(4),
-        schedules.UpdateSteps((2, 3, 11)),
+        update_times.UpdateWindow(5, 3, 20),
+        update_times.UpdateWindow(4),
+        update_times.UpdateSteps((2, 3, 11)),
     ],
 )
 def test_steps_to_go_lead_to_the_next_update(window):

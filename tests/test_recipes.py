@@ -14,9 +14,9 @@ from rigl_tf import config
 from rigl_tf import losses
 from rigl_tf import metrics
 from rigl_tf import rates
-from rigl_tf import schedules
 from rigl_tf import updaters
 from rigl_tf.datasets import augmentation
+from rigl_tf.updaters import schedules
 
 
 def experiment(*words):

@@ -12,9 +12,9 @@ import rigl_tf
 from rigl_tf import callbacks
 from rigl_tf import checkpoints
 from rigl_tf import cli
-from rigl_tf import schedules
 from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.updaters import schedules
 
 SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9", *SHORT]

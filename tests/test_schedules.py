@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rigl_tf import schedules
+from rigl_tf.updaters import schedules
+from rigl_tf.updaters import update_times
 
 BEGIN, END = 10, 40
 
@@ -155,14 +156,14 @@ def test_windows_equal_a_list_of_their_steps(window, step):
     stop = 200 if end is None else end
     due = [t for t in range(stop + 1) if t in range(begin, stop + 1, interval)]
 
-    tested = schedules.UpdateWindow(interval, begin, end)
+    tested = update_times.UpdateWindow(interval, begin, end)
 
     later = [t for t in due if t >= step]
     assert tested.next_due(step) == (later[0] if later else None)
 
 
 def test_a_window_includes_its_first_and_its_last_step():
-    window = schedules.UpdateWindow(interval=100, begin=200, end=400)
+    window = update_times.UpdateWindow(interval=100, begin=200, end=400)
     due = [step for step in range(0, 1000) if window.next_due(step) == step]
     assert due == [200, 300, 400]
     assert window.next_due(0) == 200
@@ -172,7 +173,7 @@ def test_a_window_includes_its_first_and_its_last_step():
 
 
 def test_a_window_without_an_end_never_stops():
-    window = schedules.UpdateWindow(interval=100)
+    window = update_times.UpdateWindow(interval=100)
     assert window.next_due(10**12) == 10**12
     assert window.next_due(10**12 + 1) == 10**12 + 100
 
@@ -189,13 +190,13 @@ def test_a_window_without_an_end_never_stops():
 )
 def test_impossible_windows_are_errors(arguments, rule):
     with pytest.raises(ValueError, match=rule):
-        schedules.UpdateWindow(*arguments)
+        update_times.UpdateWindow(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [(2.5,), (True,), (1, 0.0), (1, 0, 9.5)])
 def test_windows_count_in_whole_steps(arguments):
     with pytest.raises(TypeError, match="must be an integer. Received: update"):
-        schedules.UpdateWindow(*arguments)
+        update_times.UpdateWindow(*arguments)
 
 
 def test_a_learning_rate_that_begins_at_zero_is_refused():

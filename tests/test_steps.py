@@ -9,9 +9,9 @@ import test_slots
 import tiny
 
 import rigl_tf
-from rigl_tf import schedules
 from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.updaters import schedules
 
 OPTIMIZERS = {
     **{name: row[0] for name, row in test_slots.ELEMENTWISE.items()},

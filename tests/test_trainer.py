@@ -6,8 +6,8 @@ import tiny
 
 import rigl_tf
 from rigl_tf import callbacks
-from rigl_tf import schedules
 from rigl_tf import updaters
+from rigl_tf.updaters import schedules
 
 
 def set_updater(**kwargs):

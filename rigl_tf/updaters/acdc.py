@@ -4,9 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from rigl_tf import schedules
 from rigl_tf.updaters import base
 from rigl_tf.updaters import ranking
+from rigl_tf.updaters import update_times
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -45,7 +45,7 @@ class ACDC(ranking.Ranking):
                 "The last phase of AC/DC is compressed: `update_end_step` must "
                 "say when turns end (PRUNE_END_STEP). Received: None"
             )
-        self._window = schedules.UpdateWindow(
+        self._window = update_times.UpdateWindow(
             self.update_interval, self.update_begin_step, self.update_end_step
         )
 

@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import schedules
-from rigl_tf import serialization
+from rigl_tf.updaters import schedules
+from rigl_tf.updaters import serialization
+from rigl_tf.updaters import update_times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ class MaskUpdater:
             self._plan()
             return
         self._check_fractions()
-        unknown = schedules.UnknownWindow()
+        unknown = update_times.UnknownWindow()
         self._window = self._drop_fraction = self._progress = unknown
 
     def _check_fractions(self):

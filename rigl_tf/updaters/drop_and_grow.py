@@ -7,11 +7,12 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import schedules
 from rigl_tf.masks import draws as mask_draws
 from rigl_tf.updaters import base
 from rigl_tf.updaters import redistribution
+from rigl_tf.updaters import schedules
 from rigl_tf.updaters import state
+from rigl_tf.updaters import update_times
 
 _GROW_INITS = (
     "zeros",
@@ -37,7 +38,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             by default, T_end is then the step after the last of them.
         drop_fraction: share of active connections that an update moves: alpha
             in [0, 1], annealed by a cosine from begin to end, or a schedule
-            (see `rigl_tf.schedules`).
+            (see `rigl_tf.updaters.schedules`).
         drop_noise: standard deviation of noise on the drop scores.
         grow_init: first weight of a grown connection: "zeros", "initial_dist"
             (drawn from the first active weights), "random_normal" (with the
@@ -90,11 +91,13 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     def _plan(self):
         begin, end = self.update_begin_step, self.update_end_step
         if self.update_steps is None:
-            self._window = schedules.UpdateWindow(
+            self._window = update_times.UpdateWindow(
                 self.update_interval, begin, end
             )
         else:
-            self._window = schedules.UpdateSteps(self.update_steps, begin, end)
+            self._window = update_times.UpdateSteps(
+                self.update_steps, begin, end
+            )
         if not callable(self.drop_fraction):
             self._drop_fraction = schedules.Cosine(
                 self.drop_fraction, begin, end

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from rigl_tf.updaters import pruning
+from rigl_tf.updaters import gradual
 from rigl_tf.updaters import rigl
 
 
 @dataclasses.dataclass(kw_only=True)
-class GraNet(pruning.Gradual, rigl.RigL):
+class GraNet(gradual.Gradual, rigl.RigL):
     """Prune a dense network gradually; drop and grow as RigL after each cut.
 
     Drop: the smallest |w|, down to the sparsity of a cubic schedule, and then a
@@ -40,5 +40,5 @@ class GraNet(pruning.Gradual, rigl.RigL):
         self._follow_polynomial()
 
     def _masks_to_move(self, kernels, step):
-        share = self._share(step, pruning.target_sparsity(kernels))
-        return pruning.prune(kernels, share, self.scope)
+        share = self._share(step, gradual.target_sparsity(kernels))
+        return gradual.prune(kernels, share, self.scope)

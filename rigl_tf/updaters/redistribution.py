@@ -5,7 +5,7 @@ import abc
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.updaters import averages
+from rigl_tf.updaters import gradient_averages
 from rigl_tf.updaters import state
 
 _CRITERIA = ("momentum", "gradient", "nonzero")
@@ -88,7 +88,7 @@ class ByMomentum(Redistribution):
     observes_gradients = True
 
     def __init__(self, momentum):
-        self._averages = averages.GradientAverages(
+        self._averages = gradient_averages.GradientAverages(
             momentum, "redistribution_average"
         )
 

@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.updaters import averages
 from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import gradient_averages
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -54,7 +54,7 @@ class RigL(drop_and_grow.DropAndGrow):
         self._sums = None
         if self.gradient_batches > 1:
             self.observes_gradients = True
-            self._sums = averages.GradientSums(self.gradient_batches)
+            self._sums = gradient_averages.GradientSums(self.gradient_batches)
 
     def build(self, kernels):
         """Create the state, sums of gradients included."""

@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from rigl_tf.updaters import averages
 from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import gradient_averages
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -30,7 +30,7 @@ class SNFS(drop_and_grow.DropAndGrow):
 
     def __post_init__(self):
         super().__post_init__()
-        self._averages = averages.GradientAverages(self.momentum)
+        self._averages = gradient_averages.GradientAverages(self.momentum)
 
     def step_flops(self, sparse, dense):
         """Return `2 f_S + f_D`: every step needs dense gradients."""

@@ -1,4 +1,4 @@
-"""Methods that train all weights and use the largest: DNW and its kin."""
+"""Methods that train all weights but compute with the largest."""
 
 import dataclasses
 
@@ -6,9 +6,8 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import schedules
 from rigl_tf.updaters import base
-from rigl_tf.updaters import state
+from rigl_tf.updaters import update_times
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -49,7 +48,7 @@ class StraightThrough(base.MaskUpdater):
         self._dense = {}
 
     def _plan(self):
-        self._window = schedules.UpdateWindow(
+        self._window = update_times.UpdateWindow(
             self.update_interval, 0, self.update_end_step
         )
 
@@ -114,106 +113,3 @@ class StraightThrough(base.MaskUpdater):
             grown = (mask > 0) & ~(kernel.mask.value > 0)
             changes.append(base.MaskChange(mask, grown))
         return changes
-
-
-@dataclasses.dataclass(kw_only=True)
-class DNW(StraightThrough):
-    """Discover wirings: the largest weights of all are the edges.
-
-    Drop: whatever is not among the largest |w| of all weights, active or not.
-    Grow: whatever is.
-    First mask: the largest first weights, with the counts of the distribution.
-    Cost: 2 f_S + f_D per step: every step needs dense gradients.
-    Hyper-parameters: none; masks follow the weights after every step.
-    Deviations: the kernels' L2 is left out, as in the original code of RigL.
-    Reference: Wortsman et al. 2019, "Discovering Neural Wirings", section 2.2.
-    """
-
-    def penalty_gradient(self, kernel, l2):
-        """Leave L2 out."""
-        return super().penalty_gradient(kernel, 0.0)
-
-
-@dataclasses.dataclass(kw_only=True)
-class TopKAST(StraightThrough):
-    """Compute with the largest weights, train some more of them.
-
-    Drop: whatever leaves A, the largest |w| of all weights.
-    Grow: whatever enters A. Weights in the larger set B get gradients, those
-        outside B keep their values.
-    First mask: the largest first weights, with the counts of the distribution.
-    Cost: 2 f_A + f_B per step.
-    Hyper-parameters: masks every 100 steps, without loss in the paper
-        (section 2.4, appendix); B twice or more as dense as A.
-    Deviations: optimizer slots outside B go on decaying. L2 as the exploration
-        loss of section 2.3: wd/2 (|w_A|^2 + |w_(B - A)|^2 / D), D the density
-        of A.
-    Reference: Jayakumar et al. 2020, "Top-KAST: Top-K Always Sparse Training",
-        section 2.
-
-    Attributes:
-        backward_ratio: sparsity of B over that of A, in [0, 1].
-    """
-
-    update_interval: int = 100
-    backward_ratio: float = 0.9
-
-    def __post_init__(self):
-        super().__post_init__()
-        checks.fraction("backward_ratio", self.backward_ratio)
-        if self.refinement:
-            raise ValueError(
-                "Top-KAST penalises by `l2` alone, as the paper. Received: "
-                f"refinement={self.refinement}"
-            )
-        self._backward = {}
-
-    def build(self, kernels):
-        """Create the dense weights and the sets B."""
-        super().build(kernels)
-        self._backward = {
-            kernel.path: state.state_variable(
-                tf.ones_like(kernel.mask.value), "backward_mask"
-            )
-            for kernel in kernels
-        }
-
-    def variables(self):
-        """Map names to the dense weights and the sets B."""
-        backward = {f"{p}/backward_mask": v for p, v in self._backward.items()}
-        return {**super().variables(), **backward}
-
-    def step_flops(self, sparse, dense):
-        """Return `2 f_A + f_B`."""
-        backward = dense - self.backward_ratio * (dense - sparse)
-        return 2 * sparse + backward
-
-    def step_gradient(self, kernel, gradient):
-        """Return the gradient within B."""
-        gradient = super().step_gradient(kernel, gradient)
-        backward = self._backward[kernel.path].value
-        return gradient * tf.cast(backward, gradient.dtype)
-
-    def trained_positions(self, kernel):
-        """Return B: elsewhere not even momentum moves a weight."""
-        return self._backward[kernel.path].value > 0
-
-    def penalty_gradient(self, kernel, l2):
-        """Return `wd w` in A, and `wd w / D` in the rest of B."""
-        if not l2:
-            return None
-        dense = self._dense[kernel.path].value
-        mask = tf.cast(kernel.mask.value, dense.dtype)
-        backward = tf.cast(self._backward[kernel.path].value, dense.dtype)
-        density = tf.maximum(tf.reduce_mean(mask), 1 / kernel.size)
-        return l2 * dense * (mask + (backward - mask) / density)
-
-    def changes(self, kernels, gradients, step):
-        """Choose A and B anew by `|w|`."""
-        for kernel in kernels:
-            scores = tf.abs(self._dense[kernel.path].value)
-            wider = self.backward_ratio * kernel.sparsity
-            backward = self._backward[kernel.path]
-            mask = kernel.fresh_mask(scores, wider)
-            backward.assign(tf.cast(mask, backward.dtype))
-        return super().changes(kernels, gradients, step)

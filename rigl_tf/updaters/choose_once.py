@@ -1,0 +1,58 @@
+"""The base of methods that choose their masks once."""
+
+import abc
+import dataclasses
+
+import tensorflow as tf
+
+from rigl_tf.updaters import base
+from rigl_tf.updaters import ranking
+
+
+@dataclasses.dataclass(kw_only=True)
+class ChooseOnce(ranking.Ranking, abc.ABC):
+    """Base of the methods that choose the mask from dense weights, once."""
+
+    prune_step = 0
+
+    @property
+    def sparsity_varies(self):
+        """Say whether steps are made before the mask is chosen."""
+        return self.prune_step > 0
+
+    def next_update(self, step, last_update_step):
+        """Return the step at which the mask is chosen, until it has been."""
+        if last_update_step is not None:
+            return None
+        if self.has_fractions:
+            return self._window.next_due(step)  # not known yet: an error
+        # After a skipped update it is due again, after one more step.
+        return max(step, self.prune_step)
+
+    def sparsity_progress(self, step):
+        """Return 0 before the mask is chosen, 1 from then on."""
+        return float(step >= self.prune_step)
+
+    @abc.abstractmethod
+    def scores(self, kernel, gradient, step):
+        """Score connections; the largest are kept.
+
+        Args:
+            kernel: `kernel_masks.MaskedKernel`, still dense.
+            gradient: its gradient, if `updates_on_batch`.
+            step: optimizer steps completed, scalar int64 tensor.
+
+        Returns:
+            tensor shaped like the kernel.
+        """
+
+    def changes(self, kernels, gradients, step):
+        """Keep the largest scores, per kernel or over all."""
+        if gradients is None:
+            gradients = [None] * len(kernels)
+        scores = [
+            self.scores(kernel, gradient, step)
+            for kernel, gradient in zip(kernels, gradients)
+        ]
+        chosen = self.fresh_masks(kernels, scores)
+        return [base.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen]

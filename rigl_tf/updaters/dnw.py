@@ -1,0 +1,23 @@
+"""Discovering neural wirings: dense gradients to all weights."""
+
+import dataclasses
+
+from rigl_tf.updaters import straight_through
+
+
+@dataclasses.dataclass(kw_only=True)
+class DNW(straight_through.StraightThrough):
+    """Discover wirings: the largest weights of all are the edges.
+
+    Drop: whatever is not among the largest |w| of all weights, active or not.
+    Grow: whatever is.
+    First mask: the largest first weights, with the counts of the distribution.
+    Cost: 2 f_S + f_D per step: every step needs dense gradients.
+    Hyper-parameters: none; masks follow the weights after every step.
+    Deviations: the kernels' L2 is left out, as in the original code of RigL.
+    Reference: Wortsman et al. 2019, "Discovering Neural Wirings", section 2.2.
+    """
+
+    def penalty_gradient(self, kernel, l2):
+        """Leave L2 out."""
+        return super().penalty_gradient(kernel, 0.0)
