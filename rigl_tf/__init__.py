@@ -27,25 +27,25 @@ _HOMES = {
     "masked_kernels": "layers.kernel_masks",
     "Masked": "layers.masked",
     "MaskedModel": "layers.masked",
-    "SparseModel": "keras_fit",
-    "SparseSteps": "steps",
-    "SparseTrainer": "trainer",
+    "SparseModel": "training.sparse_model",
+    "SparseSteps": "training.steps",
+    "SparseTrainer": "training.sparse_trainer",
 }
 # Public modules -> where they are; the short name is what users write.
 _MODULES = {
     "accounting": "accounting",
-    "callbacks": "callbacks",
+    "callbacks": "training.callbacks",
     "datasets": "datasets",
     "distributions": "masks.distributions",
     "experiment": "experiment",
-    "hardware": "distribute",
+    "hardware": "training.hardware.strategies",
     "initializers": "layers.initializers",
     "layers": "layers",
-    "learning_rates": "rates",
-    "losses": "losses",
+    "learning_rates": "training.learning_rates",
+    "losses": "training.losses",
     "masking": "layers.masking",
     "masks": "masks",
-    "metrics": "metrics",
+    "metrics": "training.metrics",
     "models": "models",
     "packed": "packed",
     "patterns": "masks.patterns",
@@ -54,7 +54,11 @@ _MODULES = {
 }
 # Modules of the classes that saved models name. What they import must be usable
 # while it is being imported: importing a module of ours may import Keras.
-_SERIALIZABLE = ("layers.masked", "losses", "rates")
+_SERIALIZABLE = (
+    "layers.masked",
+    "training.losses",
+    "training.learning_rates",
+)
 __all__ = [*_HOMES, *_MODULES]
 
 

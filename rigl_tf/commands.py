@@ -10,7 +10,6 @@ import zipfile
 
 from rigl_tf import cards
 from rigl_tf import checks
-from rigl_tf import clusters
 from rigl_tf import config
 from rigl_tf import failures
 from rigl_tf import files
@@ -22,6 +21,7 @@ from rigl_tf import results
 from rigl_tf import run_files
 from rigl_tf import sweeps
 from rigl_tf import trust
+from rigl_tf.training.hardware import cluster_config
 
 TABLES = (
     "resnet50",
@@ -255,5 +255,5 @@ def _join_workers(addresses, index):
             f"--workers={addresses}, --worker={index}"
         )
     addresses = addresses.split(",")
-    os.environ["TF_CONFIG"] = clusters.tf_config(addresses, index)
+    os.environ["TF_CONFIG"] = cluster_config.tf_config(addresses, index)
     return len(addresses)

@@ -5,25 +5,25 @@ import dataclasses
 import functools
 
 from rigl_tf import accounting
-from rigl_tf import callbacks
 from rigl_tf import checks
 from rigl_tf import datasets
-from rigl_tf import distribute
 from rigl_tf import exports
 from rigl_tf import files
-from rigl_tf import losses
-from rigl_tf import metrics
 from rigl_tf import networks
-from rigl_tf import profiles
 from rigl_tf import published
-from rigl_tf import rates
 from rigl_tf import runs
 from rigl_tf import sizing
 from rigl_tf import starts
-from rigl_tf import trainer as trainers
 from rigl_tf import trials
 from rigl_tf import updaters
 from rigl_tf.masks import patterns
+from rigl_tf.training import learning_rates
+from rigl_tf.training import losses
+from rigl_tf.training import metrics
+from rigl_tf.training import sparse_trainer
+from rigl_tf.training.callbacks import profile
+from rigl_tf.training.callbacks import tensorboard
+from rigl_tf.training.hardware import strategies
 
 _TEST_BATCH = 256
 # More would take years, and counting them hours.
@@ -78,7 +78,7 @@ class Experiment:
         record_masks: whether to keep the masks every `log_interval` steps.
         tensorboard: whether to write event files for TensorBoard.
         seed: seed of weights, masks and the order of data, below 2^32.
-        hardware: what to compute on, see `distribute.Hardware`.
+        hardware: what to compute on, see `strategies.Hardware`.
         profile_steps: first and last step to be profiled, or None.
         published: published row that the run reproduces, see `published.rows`,
             or None.
@@ -115,7 +115,7 @@ class Experiment:
     record_masks: bool = False
     tensorboard: bool = False
     seed: int = 0
-    hardware: distribute.Hardware = distribute.Hardware()
+    hardware: strategies.Hardware = strategies.Hardware()
     profile_steps: tuple[int, int] | None = None
     published: str | None = None
     label: str | None = None
@@ -157,7 +157,7 @@ class Experiment:
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
         for name, kind in (
-            ("hardware", distribute.Hardware),
+            ("hardware", strategies.Hardware),
             ("start", starts.Start),
         ):
             if not isinstance(getattr(self, name), kind):
@@ -168,9 +168,9 @@ class Experiment:
         for name in ("record_masks", "tensorboard", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
-            callbacks.TensorBoard.require_installed()
+            tensorboard.TensorBoard.require_installed()
         if self.profile_steps is not None:
-            profiles.check(self.profile_steps, self.total_steps)
+            profile.check(self.profile_steps, self.total_steps)
         if self.published is not None:
             published.check(self.published)
         if not isinstance(self.label, str | None):
@@ -212,10 +212,10 @@ class Experiment:
             optimizer = self.optimizer()
             trials.require_rate(optimizer)
             trials.require_drop_fraction(self.mask_updater)
-            rates.stretch(optimizer, self.training_multiplier)
+            learning_rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
         trials.require_step(optimizer)
-        trainer = trainers.SparseTrainer(
+        trainer = sparse_trainer.SparseTrainer(
             net,
             self.mask_updater,
             optimizer,

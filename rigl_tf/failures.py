@@ -47,9 +47,9 @@ def of_training():
     """Turn what can go wrong in training, with the user's help, into a line."""
     import tensorflow as tf
 
-    from rigl_tf import checkpoints
     from rigl_tf import runs
-    from rigl_tf import workers
+    from rigl_tf.training import checkpoints
+    from rigl_tf.training.hardware import workers
 
     try:
         yield

@@ -7,17 +7,22 @@ others hear from it what they need.
 import functools
 import time
 
-from rigl_tf import batch_norms
-from rigl_tf import callbacks
-from rigl_tf import checkpoints
 from rigl_tf import exports
-from rigl_tf import mask_statistics
-from rigl_tf import metrics
 from rigl_tf import networks
-from rigl_tf import profiles
 from rigl_tf import run_files
+from rigl_tf import workdirs
 from rigl_tf.masks import distributions
 from rigl_tf.masks import patterns
+from rigl_tf.training import checkpoints
+from rigl_tf.training import metrics
+from rigl_tf.training.callbacks import evaluate as callback_evaluate
+from rigl_tf.training.callbacks import log_metrics
+from rigl_tf.training.callbacks import mask_statistics
+from rigl_tf.training.callbacks import profile
+from rigl_tf.training.callbacks import record_masks
+from rigl_tf.training.callbacks import save_checkpoints
+from rigl_tf.training.callbacks import tensorboard
+from rigl_tf.training.hardware import batch_norms
 
 
 class Interrupted(Exception):
@@ -131,7 +136,7 @@ def _begin(workdir, trainer, actions, n_steps):
         )
 
     def prepare():
-        callbacks.forget_after(step, workdir)
+        workdirs.forget_after(step, workdir)
         for action in actions if step is None else ():
             action.on_begin(trainer)
 
@@ -142,7 +147,7 @@ def _callbacks(job, workdir, statistics, test):
     """List the callbacks of a run; the last one saves its checkpoints."""
     lines = workdir / run_files.METRICS
     actions = [
-        callbacks.LogMetrics(
+        log_metrics.LogMetrics(
             lines,
             job.log_interval,
             job.total_steps,
@@ -151,19 +156,21 @@ def _callbacks(job, workdir, statistics, test):
         ),
         statistics,
         # Always there: checkpoints count the callbacks of a run.
-        profiles.Profile(workdir / "profile", job.profile_steps),
+        profile.Profile(workdir / "profile", job.profile_steps),
     ]
     if job.evaluate_interval is not None:
-        actions.append(callbacks.Evaluate(lines, job.evaluate_interval, test))
+        actions.append(
+            callback_evaluate.Evaluate(lines, job.evaluate_interval, test)
+        )
     if job.record_masks and job.updater is not None:
         actions.append(
-            callbacks.RecordMasks(
+            record_masks.RecordMasks(
                 workdir / run_files.MASK_DIRECTORY, job.log_interval
             )
         )
     if job.tensorboard:
         actions.append(
-            callbacks.TensorBoard(workdir / "tensorboard", job.log_interval)
+            tensorboard.TensorBoard(workdir / "tensorboard", job.log_interval)
         )
     store = checkpoints.Checkpoints(
         workdir / run_files.CHECKPOINT_DIRECTORY,
@@ -171,7 +178,9 @@ def _callbacks(job, workdir, statistics, test):
         job.keep_checkpoint_every,
     )
     actions.append(
-        callbacks.SaveCheckpoints(store, job.checkpoint_interval, actions)
+        save_checkpoints.SaveCheckpoints(
+            store, job.checkpoint_interval, actions
+        )
     )
     return actions
 

@@ -5,7 +5,6 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import archives
-from rigl_tf import checkpoints
 from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import knobs
@@ -14,6 +13,7 @@ from rigl_tf.layers import initializers
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import draws
 from rigl_tf.masks import storage
+from rigl_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

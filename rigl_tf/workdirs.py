@@ -5,8 +5,59 @@ import fcntl
 import os
 import re
 
+from absl import logging
+
 from rigl_tf import files
 from rigl_tf import run_files
+
+
+def forget_after(step, workdir):
+    """Delete what an interrupted run wrote after its newest checkpoint.
+
+    Of metrics.jsonl that is every line of a later step, and a last line that
+    lacks its end; all others stay byte for byte. So do whole lines that are
+    none of ours, of which a warning tells. Files are read before the first is
+    changed.
+
+    Args:
+        step: step of the checkpoint; None for none.
+        workdir: path of the work directory.
+
+    Raises:
+        files.DamagedFile: metrics.jsonl is no file.
+    """
+    last = -1 if step is None else step
+    metrics_path = workdir / run_files.METRICS
+    masks_directory = workdir / run_files.MASK_DIRECTORY
+    if metrics_path.exists():
+        _cut_lines(metrics_path, last)
+    run_files.remove_incomplete(workdir)
+    for recorded in run_files.steps(masks_directory):
+        if recorded > last:
+            run_files.numbered(masks_directory, recorded).unlink()
+
+
+def _cut_lines(path, last):
+    """Cut the lines of later steps, and half a line at the end."""
+    lines = run_files.read_metrics(path)
+    kept = [
+        (line, record)
+        for line, record in lines
+        if (record["step"] <= last if record else line.endswith(b"\n"))
+    ]
+    text = b"".join(line for line, _ in kept)
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    if text != b"".join(line for line, _ in lines):
+        files.write_bytes(path, text)
+    n_foreign = sum(record is None for _, record in kept)
+    if n_foreign:
+        logging.warning(
+            "%s: %d lines are no objects with a step; they stay as they are",
+            path,
+            n_foreign,
+        )
+
 
 # Exit code of a command whose work directory another process holds: for the
 # time being, says EX_TEMPFAIL.

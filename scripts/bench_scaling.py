@@ -31,11 +31,11 @@ def child(n_threads, tf_config):
     tf.config.threading.set_inter_op_parallelism_threads(n_threads)
 
     import rigl_tf
-    from rigl_tf import distribute
     from rigl_tf import models
+    from rigl_tf.training.hardware import strategies
 
-    make = distribute.multi_worker if tf_config else None
-    hardware = distribute.Hardware(strategy=make)
+    make = strategies.multi_worker if tf_config else None
+    hardware = strategies.Hardware(strategy=make)
     strategy = hardware.create()
     with hardware.scope(strategy):
         model = rigl_tf.sparsify(models.wide_resnet((32, 32, 3), 10), 0.9)
@@ -93,13 +93,14 @@ def main():
     sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import launch_local
 
-    from rigl_tf import clusters
+    from rigl_tf.training.hardware import cluster_config
 
     hosts = [f"127.0.0.1:{port}" for port in launch_local.ports(2)]
     setups = {
         "1 process x 2 threads": [start(2)],
         "2 processes x 1 thread": [
-            start(1, clusters.tf_config(hosts, index)) for index in range(2)
+            start(1, cluster_config.tf_config(hosts, index))
+            for index in range(2)
         ],
     }
     times = {name: [] for name in setups}

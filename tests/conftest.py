@@ -7,7 +7,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from rigl_tf import distribute
+from rigl_tf.training.hardware import strategies
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Tensors are tiny here: more threads per operation get in each other's way.
@@ -32,7 +32,7 @@ def mirrored():
     One for all tests: the collectives of two strategies in one process would
     use the same keys.
     """
-    return distribute.cpu(devices=2)
+    return strategies.cpu(devices=2)
 
 
 @pytest.fixture(scope="session")

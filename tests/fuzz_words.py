@@ -212,7 +212,7 @@ def _mutated(rng, words, macros):
                 "keras.optimizers.schedules.CosineDecay.decay_steps",
                 "keras.optimizers.schedules.CosineDecay.alpha",
                 "models.mlp.width",
-                "distribute.cpu.devices",
+                "strategies.cpu.devices",
                 "a/b.c",
                 "a.b",
                 ".",

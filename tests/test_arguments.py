@@ -10,8 +10,8 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
 

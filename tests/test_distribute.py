@@ -12,9 +12,9 @@ import tensorflow as tf
 import tiny
 
 from rigl_tf import cli
-from rigl_tf import clusters
-from rigl_tf import distribute
-from rigl_tf import workers
+from rigl_tf.training.hardware import cluster_config
+from rigl_tf.training.hardware import strategies
+from rigl_tf.training.hardware import workers
 
 RIGL = tiny.WORDS
 
@@ -44,13 +44,13 @@ RIGL = tiny.WORDS
 def test_bad_clusters_are_refused(text, words, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match=words):
-        distribute.multi_worker()
+        strategies.multi_worker()
 
 
 def test_workers_must_be_known(monkeypatch):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ValueError, match="neither TF_CONFIG, nor --workers"):
-        distribute.multi_worker(port=9999)
+        strategies.multi_worker(port=9999)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_workers_must_be_known(monkeypatch):
 )
 def test_bad_addresses_are_refused(hosts, index, words):
     with pytest.raises(ValueError, match=words):
-        clusters.tf_config(hosts, index)
+        cluster_config.tf_config(hosts, index)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_slurm_says_who_is_who(nodes, tasks, rank, expected, monkeypatch):
         "SLURM_STEP_TASKS_PER_NODE": tasks,
     }.items():
         monkeypatch.setenv(name, value)
-    resolver = distribute._cluster(90)
+    resolver = strategies._cluster(90)
     assert resolver.cluster_spec().as_dict() == {"worker": expected}
     assert (resolver.task_type, resolver.task_id) == ("worker", rank)
 
@@ -130,19 +130,19 @@ def test_slurm_says_who_is_who(nodes, tasks, rank, expected, monkeypatch):
 def test_missing_hardware_is_told(name, arguments, error, words):
     tf.constant(0)  # TensorFlow runs
     with pytest.raises(error, match=words):
-        getattr(distribute, name)(**arguments)
+        getattr(strategies, name)(**arguments)
 
 
 def test_a_strategy_must_be_one():
     with pytest.raises(ValueError, match="tf.distribute.Strategy.*one"):
-        distribute.Hardware(strategy=lambda: "one").create()
+        strategies.Hardware(strategy=lambda: "one").create()
 
 
 def test_batches_must_divide(mirrored):
     with pytest.raises(ValueError, match="multiple of the 2.*batch_size=33"):
-        distribute.Hardware().check(mirrored, 33)
+        strategies.Hardware().check(mirrored, 33)
     with pytest.raises(ValueError, match="several CPU devices"):
-        distribute.Hardware(jit_compile=True).check(mirrored, 32)
+        strategies.Hardware(jit_compile=True).check(mirrored, 32)
 
 
 def test_synchronised_batch_normalisation_is_that_of_one_device(mirrored):
@@ -150,7 +150,7 @@ def test_synchronised_batch_normalisation_is_that_of_one_device(mirrored):
 
     def train(strategy):
         keras.utils.set_random_seed(0)
-        hardware = distribute.Hardware(
+        hardware = strategies.Hardware(
             precision="float64", sync_batch_norm=True
         )
         with hardware.scope(strategy):
@@ -176,7 +176,7 @@ def test_synchronised_batch_normalisation_is_that_of_one_device(mirrored):
 
 def test_precisions_are_as_asked():
     strategy = tf.distribute.get_strategy()
-    hardware = distribute.Hardware(precision="mixed_float16")
+    hardware = strategies.Hardware(precision="mixed_float16")
     with hardware.scope(strategy):
         model = tiny.mlp()
     assert keras.config.dtype_policy().name == "float32"
@@ -186,7 +186,7 @@ def test_precisions_are_as_asked():
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-@pytest.mark.parametrize("precision", distribute.PRECISIONS)
+@pytest.mark.parametrize("precision", strategies.PRECISIONS)
 def test_every_precision_trains(precision, tmp_path):
     words = [*RIGL, f"PRECISION={precision}", f"--workdir={tmp_path / 'w'}"]
     assert cli.main(["train", *words]) == 0

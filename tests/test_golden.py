@@ -16,12 +16,12 @@ import oracle
 import pytest
 import tensorflow as tf
 
-from rigl_tf import changes
-from rigl_tf import slots
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.masks import counts
 from rigl_tf.masks import distributions
+from rigl_tf.training import mask_changes
+from rigl_tf.training import optimizer_slots
 from rigl_tf.updaters import schedules
 
 _DIRECTORY = pathlib.Path(__file__).parent / "golden"
@@ -187,11 +187,11 @@ def fake_kernel(weights, mask, sparsity=0.5):
 def update(updater, kernel, gradients, slot_before):
     """Apply one update; return the momentum after it."""
     momentum = keras.Variable(slot_before * kernel.mask.value)
-    slot = slots.Slot("momentums", momentum, 0.0)
+    slot = optimizer_slots.Slot("momentums", momentum, 0.0)
     (change,) = updater.changes(
         [kernel], [tf.constant(gradients)], tf.constant(0, tf.int64)
     )
-    changes.apply(kernel, [slot], change, tf.constant(True))
+    mask_changes.apply(kernel, [slot], change, tf.constant(True))
     return momentum.numpy()
 
 

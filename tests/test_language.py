@@ -13,11 +13,11 @@ import tensorflow as tf
 import rigl_tf
 from rigl_tf import cli
 from rigl_tf import datasets
-from rigl_tf import losses
-from rigl_tf import metrics
 from rigl_tf import models
 from rigl_tf import sampling
 from rigl_tf.datasets import text_files
+from rigl_tf.training import losses
+from rigl_tf.training import metrics
 
 LENGTH = 8
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 import zoo
 
 import rigl_tf
-from rigl_tf import steps
 from rigl_tf import updaters
 from rigl_tf.layers import model_paths
+from rigl_tf.training import steps
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")

@@ -6,10 +6,10 @@ import oracle
 import pytest
 import tensorflow as tf
 
-from rigl_tf import changes
 from rigl_tf import config
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
+from rigl_tf.training import mask_changes
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import update_times
 
@@ -40,7 +40,7 @@ def grown_weights(grow_init, divisor=1.0):
         grow_init_divisor=divisor,
     )
     (change,) = method.changes([item], [gradient_like(item)], tf.constant(0))
-    changes.apply(item, [], change, tf.constant(True))
+    mask_changes.apply(item, [], change, tf.constant(True))
     return before[before != 0], item.kernel.numpy()[change.grown.numpy()]
 
 
@@ -120,7 +120,7 @@ def test_first_weights_can_be_drawn_from_the_initial_ones():
     method.build([item])
     item.kernel.assign(before * 0.1)  # training has gone on
     (change,) = method.changes([item], None, tf.constant(0))
-    changes.apply(item, [], change, tf.constant(True))
+    mask_changes.apply(item, [], change, tf.constant(True))
     grown = 2 * item.kernel.numpy()[change.grown.numpy()]
     assert len(grown) > 100
     assert np.isin(grown, initial).all()

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from rigl_tf import payloads
+from rigl_tf.training.hardware import payloads
 
 ARRAYS = {
     "a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),

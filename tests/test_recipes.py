@@ -8,14 +8,14 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from rigl_tf import batch_norms
 from rigl_tf import cli
 from rigl_tf import config
-from rigl_tf import losses
-from rigl_tf import metrics
-from rigl_tf import rates
 from rigl_tf import updaters
 from rigl_tf.datasets import augmentation
+from rigl_tf.training import learning_rates
+from rigl_tf.training import losses
+from rigl_tf.training import metrics
+from rigl_tf.training.hardware import batch_norms
 from rigl_tf.updaters import schedules
 
 
@@ -27,7 +27,7 @@ def rate_of(task, *words):
     """Return the learning rate of a task as a function of the step."""
     job = experiment(task, *words)
     optimizer = job.optimizer()
-    rates.stretch(optimizer, job.training_multiplier)
+    learning_rates.stretch(optimizer, job.training_multiplier)
     return lambda step: float(optimizer._learning_rate(step))
 
 
@@ -124,11 +124,13 @@ def test_drop_fractions_are_stretched(drop_fraction):
 )
 def test_bad_rates_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
-        rates.Stepwise(*arguments)
+        learning_rates.Stepwise(*arguments)
 
 
 def test_rates_are_saved_with_their_optimizer():
-    schedule = rates.Stretched(rates.Stepwise(0.1, [1, 0.5], [0, 10]), 2)
+    schedule = learning_rates.Stretched(
+        learning_rates.Stepwise(0.1, [1, 0.5], [0, 10]), 2
+    )
     optimizer = keras.optimizers.SGD(schedule)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     for step in (0, 19, 20):

@@ -9,11 +9,11 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import callbacks
-from rigl_tf import checkpoints
 from rigl_tf import cli
-from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.training import checkpoints
+from rigl_tf.training import steps
+from rigl_tf.training.callbacks import base
 from rigl_tf.updaters import schedules
 
 SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
@@ -110,7 +110,7 @@ def _kernels(sparse):
     return rigl_tf.masked_kernels(sparse.model)
 
 
-class _Seen(callbacks.Callback):
+class _Seen(base.Callback):
     def on_interval(self, trainer, step, means):
         self.seen = [*getattr(self, "seen", []), step]
 

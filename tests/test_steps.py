@@ -9,8 +9,8 @@ import test_slots
 import tiny
 
 import rigl_tf
-from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
 OPTIMIZERS = {

@@ -5,8 +5,8 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import callbacks
 from rigl_tf import updaters
+from rigl_tf.training.callbacks import base
 from rigl_tf.updaters import schedules
 
 
@@ -81,7 +81,7 @@ def test_seeds_decide_what_set_grows():
         assert not np.array_equal(a, c)
 
 
-class _Seen(callbacks.Callback):
+class _Seen(base.Callback):
     def __init__(self, interval):
         super().__init__(interval)
         self.seen = []
@@ -111,7 +111,7 @@ def test_callbacks_see_means_over_their_interval():
 
 def test_intervals_are_positive():
     with pytest.raises(ValueError, match="`interval`.*0"):
-        callbacks.Callback(0)
+        base.Callback(0)
 
 
 def test_losses_of_sequences_are_averaged_over_time():

@@ -10,11 +10,11 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import checkpoints
 from rigl_tf import config
-from rigl_tf import steps
 from rigl_tf import updaters
 from rigl_tf.accounting import training
+from rigl_tf.training import checkpoints
+from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
 

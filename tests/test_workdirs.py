@@ -2,8 +2,8 @@
 
 import pytest
 
-from rigl_tf import callbacks
 from rigl_tf import workdirs
+from rigl_tf.training.callbacks import base
 
 TEXT = "SEED = 1\nSTRATEGY = None\n"
 
@@ -11,7 +11,7 @@ TEXT = "SEED = 1\nSTRATEGY = None\n"
 def test_a_workdir_keeps_its_first_configuration(tmp_path):
     with workdirs.claim(tmp_path / "w", TEXT) as directory:
         assert (directory / "config.gin").read_text() == TEXT
-    moved = "# elsewhere\n\nSEED  =  1\nSTRATEGY = @distribute.cpu\n"
+    moved = "# elsewhere\n\nSEED  =  1\nSTRATEGY = @strategies.cpu\n"
     with workdirs.claim(tmp_path / "w", moved) as directory:
         assert (directory / "config.gin").read_text() == TEXT
 
@@ -24,7 +24,7 @@ def test_a_workdir_keeps_its_first_configuration(tmp_path):
         ("SEED = 1\nL2 = 0.1\n", "has nothing, the words say L2 = 0.1"),
         (
             "SEED = 1\ndistribute.Hardware.precision = 'float64'\n",
-            "the words say distribute.Hardware.precision",
+            "the words say strategies.Hardware.precision",
         ),
     ],
 )
@@ -64,7 +64,7 @@ class _Elsewhere:
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_the_chief_alone_writes(everywhere):
     seen = []
-    action = callbacks.Callback(1)
+    action = base.Callback(1)
     action.everywhere = everywhere
     action.on_interval = lambda *arguments: seen.append(arguments)
     action.fire(_Elsewhere, 3, {})

@@ -9,9 +9,9 @@ import tiny
 import zoo
 
 import rigl_tf
-from rigl_tf import slots
 from rigl_tf import updaters
 from rigl_tf.layers import masking
+from rigl_tf.training import optimizer_slots
 
 
 def rigl():
@@ -327,7 +327,9 @@ def test_every_optimizer_trains_or_is_refused(name):
     trainer.train(tiny.batches(), 12)
     assert trainer.step == 12 and trainer.last_update_step == 8
     assert_sparse(trainer.model, 0.5)
-    found = slots.slots_of(trainer.optimizer, [i.kernel for i in items])
+    found = optimizer_slots.slots_of(
+        trainer.optimizer, [i.kernel for i in items]
+    )
     for item, (mask, kernel), kernel_slots in zip(items, before, found):
         assert (item.mask.numpy() != mask).any()
         kept = item.mask.numpy() * mask > 0

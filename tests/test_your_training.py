@@ -7,8 +7,8 @@ import tiny
 import zoo
 
 import rigl_tf
-from rigl_tf import steps
 from rigl_tf import updaters
+from rigl_tf.training import steps
 
 
 def rigl(method=updaters.RigL):

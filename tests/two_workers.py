@@ -12,17 +12,19 @@ import sys
 
 def main(index, addresses, directory):
     """Train all methods under MultiWorkerMirroredStrategy."""
-    from rigl_tf import clusters
+    from rigl_tf.training.hardware import cluster_config
 
-    os.environ["TF_CONFIG"] = clusters.tf_config(addresses.split(","), index)
+    os.environ["TF_CONFIG"] = cluster_config.tf_config(
+        addresses.split(","), index
+    )
     import contracts
     import keras
     import numpy as np
     import tiny
 
-    from rigl_tf import distribute
+    from rigl_tf.training.hardware import strategies
 
-    strategy = distribute.multi_worker()
+    strategy = strategies.multi_worker()
     directory = pathlib.Path(directory)
     for method, pattern in contracts.SOME_SHAPE:
         keras.utils.set_random_seed(0)

@@ -1,4 +1,4 @@
-"""Carry out what an updater decided: masks, weights, optimizer slots."""
+"""Carry out a `MaskChange`: masks, weights, optimizer slots."""
 
 import tensorflow as tf
 
@@ -29,7 +29,7 @@ def apply(kernel, kernel_slots, change, finite):
 
     Args:
         kernel: `kernel_masks.MaskedKernel`.
-        kernel_slots: its list of `slots.Slot`.
+        kernel_slots: its list of `optimizer_slots.Slot`.
         change: its `updaters.MaskChange`.
         finite: as in `report`.
     """

@@ -1,4 +1,4 @@
-"""The window of mask updates, fixed when the length of a run is known."""
+"""Fix the window of mask updates once the length of a run is known."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Where the time of a run goes, by the clock of the host."""
+"""Measure where the time of a run goes."""
 
 import collections
 import contextlib

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from rigl_tf import callbacks
 from rigl_tf import checks
+from rigl_tf.training.callbacks import base
 
 
 def check(steps, n_steps):
@@ -28,7 +28,7 @@ def check(steps, n_steps):
         )
 
 
-class Profile(callbacks.Callback):
+class Profile(base.Callback):
     """Profile a range of steps on the chief, for TensorBoard's profile plugin.
 
     Args:

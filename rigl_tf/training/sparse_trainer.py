@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rigl_tf import carried
-from rigl_tf import clocks
-from rigl_tf import steps
-from rigl_tf import stopwatches
-from rigl_tf import workers
+from rigl_tf.training import recurrent_states
+from rigl_tf.training import steps
+from rigl_tf.training import timing
+from rigl_tf.training import update_clock
+from rigl_tf.training.hardware import workers
 
 
 class SparseTrainer(steps.SparseSteps):
@@ -33,7 +33,7 @@ class SparseTrainer(steps.SparseSteps):
         test_metrics: metrics of `evaluate` alone, beside `metrics`.
         jit_compile: compile the replica's step with XLA.
         n_rows: examples in a global batch of a model whose states go on from
-            one batch to the next, see `carried.CarriedStates`; else None.
+            one batch to the next; None for other models.
         n_test_rows: the same in `evaluate`, if it is another number.
     """
 
@@ -55,7 +55,7 @@ class SparseTrainer(steps.SparseSteps):
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.workers = workers.Workers(self.strategy)
-        self.stopwatch = stopwatches.Stopwatch()
+        self.stopwatch = timing.Stopwatch()
         self.n_batches = 0
         self.last_update_report = None
         if updater is not None:
@@ -68,9 +68,11 @@ class SparseTrainer(steps.SparseSteps):
         }
         self.reset_totals(0)
         with self.strategy.scope():
-            self._states = carried.CarriedStates(model, n_rows)
+            self._states = recurrent_states.CarriedStates(model, n_rows)
             n_test_rows = n_test_rows or n_rows
-            self._test_states = carried.CarriedStates(model, n_test_rows)
+            self._test_states = recurrent_states.CarriedStates(
+                model, n_test_rows
+            )
         self._jit_compile = jit_compile
         self._compile()
 
@@ -141,7 +143,7 @@ class SparseTrainer(steps.SparseSteps):
                 or an iterator over one. An update on a batch consumes a batch
                 of its own; `n_batches` counts all.
             n_steps: total number of optimizer steps.
-            callbacks: see `rigl_tf.callbacks.Callback`.
+            callbacks: see `rigl_tf.training.callbacks.base.Callback`.
             should_stop: optional function without arguments, asked about once
                 a second; if it says True, training ends after the current step.
 
@@ -154,8 +156,8 @@ class SparseTrainer(steps.SparseSteps):
         if self.plan(n_steps):
             self._compile()
         iterator = iter(self._distributed(dataset))
-        clock = clocks.HostClock(self)
-        pace = stopwatches.Pace()
+        clock = update_clock.HostClock(self)
+        pace = timing.Pace()
         self.repair()
         if len(self.totals) != len(callbacks):
             self.reset_totals(len(callbacks))

@@ -1,10 +1,4 @@
-"""Optimizer slots of a kernel, found by structure.
-
-A slot is an optimizer variable that mirrors one model variable: momentum,
-second moments, gradient accumulators, averages of weights. Keras keeps each
-kind in a list that runs parallel to the trainable variables, so slots of any
-optimizer can be found without knowing it.
-"""
+"""Optimizer slots of a kernel, found by structure."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Who the workers of a run are, without TensorFlow."""
+"""Build and check TF_CONFIG; imports no TensorFlow."""
 
 import json
 import re

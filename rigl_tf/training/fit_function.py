@@ -4,7 +4,7 @@ import types
 
 import tensorflow as tf
 
-from rigl_tf import clocks
+from rigl_tf.training import update_clock
 
 
 class FitFunction:
@@ -51,7 +51,7 @@ class FitFunction:
             self._build()
             self._clock = None
         if self._clock is None:
-            self._clock = clocks.HostClock(self._model.steps)
+            self._clock = update_clock.HostClock(self._model.steps)
         if iterator is not self._iterator:
             self._iterator, self._steps_of_epoch = iterator, 0
         clock, batch, logs = self._clock, None, None

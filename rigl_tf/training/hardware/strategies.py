@@ -1,8 +1,4 @@
-"""Hardware -> `tf.distribute.Strategy`, and what suits it.
-
-A strategy must be created before TensorFlow has run anything in the process,
-and once: two would use the same keys for their collectives. Hence the caches.
-"""
+"""Hardware -> `tf.distribute.Strategy`, and what suits it."""
 
 import collections.abc
 import contextlib
@@ -13,10 +9,10 @@ import os
 import keras
 import tensorflow as tf
 
-from rigl_tf import batch_norms
 from rigl_tf import checks
-from rigl_tf import clusters
-from rigl_tf import workers
+from rigl_tf.training.hardware import batch_norms
+from rigl_tf.training.hardware import cluster_config
+from rigl_tf.training.hardware import workers
 
 PRECISIONS = ("float32", "float64", "mixed_bfloat16", "mixed_float16")
 _MOST_BATCHES = 1024
@@ -259,12 +255,12 @@ def _cluster(port):
     """Return who the workers are, and which one this is."""
     resolvers = tf.distribute.cluster_resolver
     if os.environ.get("TF_CONFIG"):
-        clusters.check_tf_config(os.environ["TF_CONFIG"])
+        cluster_config.check_tf_config(os.environ["TF_CONFIG"])
         return resolvers.TFConfigClusterResolver()
     if "SLURM_STEP_TASKS_PER_NODE" in os.environ:
         # Not TensorFlow's resolver for Slurm, which orders hosts as strings and
         # wants to hand out the GPUs.
-        os.environ["TF_CONFIG"] = clusters.of_slurm(os.environ, port)
+        os.environ["TF_CONFIG"] = cluster_config.of_slurm(os.environ, port)
         return resolvers.TFConfigClusterResolver()
     raise ValueError(
         "hardware/multi_worker must know its workers. Received: neither "

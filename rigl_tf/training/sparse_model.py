@@ -1,4 +1,4 @@
-"""`compile` and `fit` for masked models, over the same pair of steps."""
+"""`compile` and `fit` for masked models."""
 
 import inspect
 import warnings
@@ -6,12 +6,12 @@ import warnings
 import keras
 import tensorflow as tf
 
-from rigl_tf import fit_function
-from rigl_tf import steps
-from rigl_tf import trained_variables
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import model_paths
+from rigl_tf.training import fit_function
+from rigl_tf.training import steps
+from rigl_tf.training import trained_variables
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")

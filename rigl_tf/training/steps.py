@@ -7,18 +7,18 @@ hold their initial values, and an update zeroes what it drops.
 
 import tensorflow as tf
 
-from rigl_tf import batch_norms
-from rigl_tf import changes
 from rigl_tf import checks
-from rigl_tf import clocks
-from rigl_tf import dense_weights
-from rigl_tf import plans
-from rigl_tf import second_order
-from rigl_tf import slots
-from rigl_tf import suspension
-from rigl_tf import trained_variables
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
+from rigl_tf.training import dense_weights
+from rigl_tf.training import mask_changes
+from rigl_tf.training import optimizer_slots
+from rigl_tf.training import second_order
+from rigl_tf.training import suspension
+from rigl_tf.training import trained_variables
+from rigl_tf.training import update_clock
+from rigl_tf.training import update_plan
+from rigl_tf.training.hardware import batch_norms
 
 
 class SparseSteps:
@@ -53,7 +53,7 @@ class SparseSteps:
         self.kernels = []
         self._slots = []
         with self.strategy.scope():
-            self._plan = plans.Plan(updater and updater.for_model(model))
+            self._plan = update_plan.Plan(updater and updater.for_model(model))
             self._build_state()
 
     def _build_state(self):
@@ -101,23 +101,23 @@ class SparseSteps:
             )
         if self.updater is None:
             return
-        for optimizer in slots.elementary(self.optimizer):
+        for optimizer in optimizer_slots.elementary(self.optimizer):
             self.updater.check_optimizer(optimizer)
         kernels = [item.kernel for item in self.kernels]
         if self._dense:
             # Slots belong to the dense weights, which no update resets.
-            slots.slots_of(self.optimizer, self._dense.variables())
+            optimizer_slots.slots_of(self.optimizer, self._dense.variables())
             self._slots = [[] for _ in kernels]
         else:
-            self._slots = slots.slots_of(self.optimizer, kernels)
+            self._slots = optimizer_slots.slots_of(self.optimizer, kernels)
 
     def _suspension(self):
         """Return what switches off constraints and reduction of others."""
-        optimizers = slots.elementary(self.optimizer)
+        optimizers = optimizer_slots.elementary(self.optimizer)
         kernels = [item.kernel for item in self.kernels]
         reduced_here = self.strategy.num_replicas_in_sync > 1
         return suspension.Suspension(
-            kernels if slots.are_elementwise(optimizers) else [],
+            kernels if optimizer_slots.are_elementwise(optimizers) else [],
             optimizers if reduced_here else [],
         )
 
@@ -180,7 +180,7 @@ class SparseSteps:
 
     def update_due(self):
         """Say whether a mask update is due now; ask on the host."""
-        return clocks.HostClock(self).due(before_step=True)
+        return update_clock.HostClock(self).due(before_step=True)
 
     def apply_gradients(self, gradients):
         """Mask the dense gradients and let the optimizer apply them.
@@ -256,9 +256,9 @@ class SparseSteps:
         for kernel, kernel_slots, change in zip(
             self.kernels, self._slots, decided
         ):
-            changes.apply(kernel, kernel_slots, change, finite)
+            mask_changes.apply(kernel, kernel_slots, change, finite)
         self._dense.mask()
-        report = changes.report(decided, gradients, finite)
+        report = mask_changes.report(decided, gradients, finite)
         self.skipped_updates.assign(
             self.skipped_updates.value + tf.cast(~finite, tf.int64)
         )

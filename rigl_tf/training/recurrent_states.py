@@ -1,4 +1,4 @@
-"""States of recurrent models that go on from one batch to the next."""
+"""Carry the states of recurrent models from one batch to the next."""
 
 import tensorflow as tf
 

@@ -1,11 +1,11 @@
-"""How masks move over a run."""
+"""Statistics of how masks move over a run."""
 
 import numpy as np
 
-from rigl_tf import callbacks
+from rigl_tf.training.callbacks import base
 
 
-class MaskStatistics(callbacks.Callback):
+class MaskStatistics(base.Callback):
     """Follow how the masks move; read by `LogMetrics` and the result.
 
     Per kernel: connections that moved since the last line, the norm of the

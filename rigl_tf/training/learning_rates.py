@@ -1,4 +1,4 @@
-"""Learning rates: functions of the step, as Keras' optimizers take them."""
+"""Learning-rate schedules, for Keras' optimizers."""
 
 import keras
 import tensorflow as tf

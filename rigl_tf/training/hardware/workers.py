@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf import payloads
+from rigl_tf.training.hardware import payloads
 
 # Numbers per message; fixed, so that one graph serves all.
 _MESSAGE = 1 << 20

@@ -1,4 +1,4 @@
-"""When masks are updated, as a loop on the host knows it."""
+"""Host-side step counter that decides when an update is due."""
 
 
 class HostClock:

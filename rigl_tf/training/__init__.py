@@ -1,0 +1,1 @@
+"""Carry decisions out, step by step, on any hardware, resumably."""

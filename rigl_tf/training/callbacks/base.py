@@ -1,0 +1,77 @@
+"""The interface of all callbacks of `SparseTrainer.train`."""
+
+import json
+
+from rigl_tf import checks
+
+
+class Callback:
+    """Base: acts every `interval` steps of `SparseTrainer.train`.
+
+    Attributes:
+        everywhere: whether it acts in all processes of a run; else the chief
+            alone does, and the others wait.
+        activity: what its time is counted as.
+
+    Args:
+        interval: steps between two calls of `on_interval`; the last step calls
+            too.
+    """
+
+    everywhere = False
+    activity = "other"
+
+    def __init__(self, interval):
+        checks.at_least("interval", interval, 1, integer=True)
+        self.interval = interval
+
+    def next_step(self, step):
+        """Return the next step after `step` at which it acts."""
+        return (step // self.interval + 1) * self.interval
+
+    def fire(self, trainer, step, means):
+        """Act where it is meant to; args as `on_interval`."""
+        if self.everywhere:
+            self.on_interval(trainer, step, means)
+        else:
+            trainer.workers.from_chief(
+                lambda: self.on_interval(trainer, step, means)
+            )
+
+    def on_begin(self, trainer):
+        """Override: act before the first step of a run (not of a resumed one).
+
+        Called in the chief alone.
+
+        Args:
+            trainer: the `SparseTrainer`.
+        """
+
+    def on_interval(self, trainer, step, means):
+        """Override: act on what has happened since the last call.
+
+        Args:
+            trainer: the `SparseTrainer`.
+            step: optimizer steps completed, int.
+            means: mean loss and metrics of the steps since the last call.
+        """
+
+    def on_update(self, trainer, step):
+        """Override: act on a mask update, made after `step` steps.
+
+        `trainer.last_update_report` holds the number of grown connections and
+        the norm of their dense gradient, one row per kernel.
+        """
+
+    def state(self):
+        """Override: return arrays by name that a checkpoint must keep."""
+        return {}
+
+    def restore(self, state):
+        """Override: take the arrays of `state` back."""
+
+
+def append_json_line(path, record):
+    """Append one JSON object to a file of them."""
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(record) + "\n")

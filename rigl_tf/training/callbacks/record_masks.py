@@ -1,0 +1,28 @@
+"""Keep the masks of a run, one file per interval."""
+
+from rigl_tf import run_files
+from rigl_tf.masks import storage
+from rigl_tf.training.callbacks import base
+
+
+class RecordMasks(base.Callback):
+    """Save all masks every so many steps, as `<directory>/<step>.npz`.
+
+    Args:
+        directory: where the files go; created if need be.
+        interval: steps between two records.
+    """
+
+    def __init__(self, directory, interval):
+        super().__init__(interval)
+        self._directory = directory
+
+    def on_begin(self, trainer):
+        """Save the first masks."""
+        self.on_interval(trainer, 0, {})
+
+    def on_interval(self, trainer, step, means):
+        """Save the masks."""
+        masks = {item.path: item.mask.numpy() for item in trainer.kernels}
+        self._directory.mkdir(parents=True, exist_ok=True)
+        storage.save(run_files.numbered(self._directory, step), masks)

@@ -1,0 +1,49 @@
+"""Write event files for TensorBoard."""
+
+import functools
+
+import tensorflow as tf
+
+from rigl_tf.training.callbacks import base
+
+
+class TensorBoard(base.Callback):
+    """Write losses, metrics and sparsities for TensorBoard (an extra).
+
+    Args:
+        directory: where the event file goes.
+        interval: steps between two points.
+
+    Raises:
+        ImportError: tensorboard is not installed.
+    """
+
+    def __init__(self, directory, interval):
+        super().__init__(interval)
+        self.require_installed()
+        self._directory = str(directory)
+
+    @functools.cached_property
+    def _writer(self):
+        return tf.summary.create_file_writer(self._directory)
+
+    @staticmethod
+    def require_installed():
+        """Raise ImportError, with the cure, if tensorboard is missing."""
+        try:
+            import tensorboard  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                "TENSORBOARD=True needs tensorboard. Install it with: "
+                "pip install rigl-tf[tensorboard]"
+            ) from error
+
+    def on_interval(self, trainer, step, means):
+        """Write the points."""
+        with self._writer.as_default(step=step):
+            for name, value in means.items():
+                tf.summary.scalar(name, value)
+            for item in trainer.kernels:
+                sparsity = 1 - item.mask.numpy().mean()
+                tf.summary.scalar(f"sparsity/{item.path}", sparsity)
+        self._writer.flush()
