@@ -164,7 +164,7 @@ def table(arguments):
                 f"Received: {arguments.name!r}"
             )
         with launch.quiet_start():
-            from rigl_tf import tables
+            from rigl_tf.accounting import tables
 
             text = tables.markdown(arguments.name)
     print(text)

@@ -12,10 +12,10 @@ from rigl_tf import files
 from rigl_tf import networks
 from rigl_tf import published
 from rigl_tf import runs
-from rigl_tf import sizing
 from rigl_tf import starts
 from rigl_tf import trials
 from rigl_tf import updaters
+from rigl_tf.accounting import widths
 from rigl_tf.masks import patterns
 from rigl_tf.training import learning_rates
 from rigl_tf.training import losses
@@ -61,7 +61,7 @@ class Experiment:
             `model` takes one;
             "small_dense" for a dense network of the sparse one's size,
             "big_sparse" for a sparse one of the dense one's, see
-            `sizing.find_width`.
+            `widths.rival_width`.
         start: weights and masks to begin with, see `starts.Start`.
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         label_smoothing: eps of the training loss, in [0, 1), see
@@ -150,7 +150,7 @@ class Experiment:
             checks.one_of("metrics", name, metrics.BY_NAME)
         if self.sparsity is not None:
             checks.fraction("sparsity", self.sparsity, include_one=False)
-        if self.width not in sizing.RULES:
+        if self.width not in widths.RULES:
             checks.above("width", self.width, 0)
             checks.between("width", self.width, 0, _WIDEST)
         patterns.get(self.pattern)

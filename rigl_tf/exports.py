@@ -6,27 +6,18 @@ import platform
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from rigl_tf import accounting
 from rigl_tf import files
 from rigl_tf import packed
 from rigl_tf import run_files
-from rigl_tf.accounting import sizes
-from rigl_tf.accounting import training
-from rigl_tf.layers import masked
+from rigl_tf.accounting import dead_units
+from rigl_tf.accounting import training_costs
 from rigl_tf.layers import masking
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
 from rigl_tf.masks import storage
-
-_BETWEEN_DENSE = (
-    keras.layers.Activation,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.ReLU,
-)
 
 
 def write_json(path, value):
@@ -102,7 +93,7 @@ def accounting_fields(trainer, updater, batch_size, reference=None):
     return {
         **model_fields(count, reference),
         **training_fields(count, updater, trainer.step, batch_size, reference),
-        **without_dead_units(trainer),
+        **dead_units.without_dead_units(trainer),
     }
 
 
@@ -146,13 +137,13 @@ def training_fields(count, updater, steps, batch_size, reference=None):
         dictionary of numbers; "train_flops" are those of the whole run.
     """
     sparse, dense = count.flops, count.dense.flops
-    run = training.run_flops(updater, sparse, dense, steps)
+    run = training_costs.run_flops(updater, sparse, dense, steps)
     rival = reference.flops if reference else dense
     return {
         "train_flops": run * batch_size,
         "train_flops_ratio_run": _ratio(run, 3 * rival * steps),
         "train_flops_ratio_published": _ratio(
-            training.step_flops(updater, sparse, dense, steps), 3 * rival
+            training_costs.step_flops(updater, sparse, dense, steps), 3 * rival
         ),
     }
 
@@ -208,51 +199,6 @@ def count_file(path, rule="exact", input_shape=None):
         **model_fields(count),
         "file_bytes": files.size(files.path(path)),
     }
-
-
-def without_dead_units(trainer):
-    """Report a multi-layer perceptron without the units that do nothing.
-
-    Args:
-        trainer: `SparseTrainer`.
-
-    Returns:
-        dictionary with "without_dead_units": units of each layer, sparsity,
-        "inference_flops" and "bytes" as the paper's table 2 counts them. Empty
-        for other networks.
-    """
-    matrices = _perceptron(trainer)
-    if matrices is None:
-        return {}
-    matrices = sizes.remove_dead_units(matrices)
-    n_active = sum(int(np.count_nonzero(matrix)) for matrix in matrices)
-    size = sum(matrix.size for matrix in matrices)
-    n_biases = sum(matrix.shape[1] for matrix in matrices)
-    n_bytes = sizes.bitmask_bytes(size, n_active) + 4 * n_biases
-    return {
-        "without_dead_units": {
-            "units": [matrices[0].shape[0], *(m.shape[1] for m in matrices)],
-            "sparsity": 1 - n_active / size if size else 0.0,
-            "inference_flops": 2 * n_active,
-            "bytes": math.ceil(n_bytes),
-        }
-    }
-
-
-def _perceptron(trainer):
-    """List the masks of a chain of dense layers; None for other networks."""
-    if not isinstance(trainer.model, keras.Sequential):
-        return None
-    found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
-    matrices = []
-    for layer in trainer.model.layers:
-        layer = layer.layer if isinstance(layer, masked.Masked) else layer
-        if type(layer) is keras.layers.Dense:
-            ones = np.ones(layer.kernel.shape)
-            matrices.append(found.get(id(layer.kernel), ones))
-        elif not isinstance(layer, _BETWEEN_DENSE):
-            return None
-    return matrices if len(matrices) > 1 else None
 
 
 def export(trainer, workdir):

@@ -5,9 +5,9 @@ import math
 import keras
 
 from rigl_tf import accounting
-from rigl_tf import sizing
 from rigl_tf import updaters
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
+from rigl_tf.accounting import widths
 from rigl_tf.layers import initializers
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masking
@@ -64,14 +64,14 @@ def _check_window(updater, n_steps):
             "and TRAIN_STEPS)"
         )
     if updater.sparsity_varies:
-        n_updates = training.n_updates(updater, n_steps)
+        n_updates = training_costs.n_updates(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(
                 f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
                 f"updates. Received: settings for {n_updates:,} (set "
                 "UPDATE_INTERVAL or PRUNE_INTERVAL)"
             )
-    reached = training.final_progress(updater, n_steps)
+    reached = training_costs.final_progress(updater, n_steps)
     if reached < 1:
         raise ValueError(
             "Pruning must be done before training ends. Received: settings "
@@ -134,7 +134,7 @@ def plain(job, data, width):
 
 def find_width(job, data):
     """Return the width of a job's network as a number."""
-    if job.width not in sizing.RULES:
+    if job.width not in widths.RULES:
         return job.width
 
     def count_zeros(net):
@@ -144,7 +144,7 @@ def find_width(job, data):
             for shape, n_active in _planned(net, targets, job.pattern)
         )
 
-    return sizing.find_width(
+    return widths.rival_width(
         job.width, lambda width: plain(job, data, width), count_zeros
     )
 

@@ -9,7 +9,7 @@ import tiny
 
 import rigl_tf
 from rigl_tf import updaters
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
 
 RATE, MOMENTUM, L2 = 0.05, 0.9, 0.01
 SIZE, N_ACTIVE, N_WIDER = (6, 4), 12, 18  # at sparsities 0.5 and 0.25
@@ -149,9 +149,9 @@ def test_top_kast_costs_what_its_sets_cost():
     updater = updaters.TopKAST(backward_ratio=0.5)
     # f_A 0.2, f_B halfway between f_A and f_D.
     assert updater.step_flops(0.2, 1.0) == pytest.approx(2 * 0.2 + 0.6)
-    assert training.step_flops(updaters.DNW(), 0.2, 1.0, 9) == pytest.approx(
-        1.4
-    )
+    assert training_costs.step_flops(
+        updaters.DNW(), 0.2, 1.0, 9
+    ) == pytest.approx(1.4)
 
 
 def test_weights_outside_the_backward_set_stand_still():

@@ -15,7 +15,7 @@ import tiny
 
 from rigl_tf import config
 from rigl_tf import updaters
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
 from rigl_tf.masks import counts as mask_counts
 
 ALL = pytest.mark.parametrize(
@@ -221,10 +221,10 @@ def test_gin_file_builds_the_method(method):
 
 @ALL
 def test_dense_networks_cost_what_dense_training_costs(method):
-    cost = training.step_flops(method.build(), 1.0, 1.0, N_STEPS)
+    cost = training_costs.step_flops(method.build(), 1.0, 1.0, N_STEPS)
     assert cost == pytest.approx(3)
-    sparse = training.run_flops(method.build(), 0.1, 1.0, N_STEPS)
-    whole = training.run_flops(method.build(), 1.0, 1.0, N_STEPS)
+    sparse = training_costs.run_flops(method.build(), 0.1, 1.0, N_STEPS)
+    whole = training_costs.run_flops(method.build(), 1.0, 1.0, N_STEPS)
     assert 3 * 0.1 * N_STEPS - 1e-9 <= sparse < whole
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from rigl_tf import cli
 from rigl_tf import config
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
 
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
 SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2"]
@@ -89,7 +89,7 @@ def test_updates_are_counted_as_if_one_by_one(method, n_steps):
     updater = config.parse(config.read(words))().mask_updater
     if updater is None:
         return
-    steps = list(training.update_steps(updater, n_steps))
-    assert training.n_updates(updater, n_steps) == len(steps)
+    steps = list(training_costs.update_steps(updater, n_steps))
+    assert training_costs.n_updates(updater, n_steps) == len(steps)
     last = steps[-1] if steps else None
-    assert training._last_update(updater, n_steps) == last
+    assert training_costs._last_update(updater, n_steps) == last

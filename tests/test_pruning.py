@@ -15,7 +15,7 @@ import tiny
 
 from rigl_tf import config
 from rigl_tf import updaters
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masking
 from rigl_tf.masks import draws
@@ -153,8 +153,10 @@ def test_a_pruned_run_costs_what_its_networks_cost():
     # f_D 1, f_S 0.2: zeros in place 0, 1 - (1/2)^3 = 0.875, then all.
     between = 1 - 0.875 * 0.8
     total = 3 * (20 * 1 + 10 * between + 20 * 0.2)
-    assert training.run_flops(updater, 0.2, 1.0, 50) == pytest.approx(total)
-    mean = training.step_flops(updater, 0.2, 1.0, 50)
+    assert training_costs.run_flops(updater, 0.2, 1.0, 50) == pytest.approx(
+        total
+    )
+    mean = training_costs.step_flops(updater, 0.2, 1.0, 50)
     assert mean == pytest.approx(total / 50)
 
 
@@ -164,7 +166,9 @@ def test_acdc_costs_what_its_phases_cost():
     )
     # Turns at 10 (sparse), 20 (dense), 30 (sparse); at 40 it stays sparse.
     total = 3 * (10 + 10 * 0.2 + 10 + 10 * 0.2 + 20 * 0.2)
-    assert training.run_flops(updater, 0.2, 1.0, 60) == pytest.approx(total)
+    assert training_costs.run_flops(updater, 0.2, 1.0, 60) == pytest.approx(
+        total
+    )
 
 
 def test_acdc_alternates_and_begins_anew_from_zero():
@@ -275,7 +279,7 @@ def test_one_shot_pruning_keeps_the_best(score):
 
 def test_one_shot_pruning_costs_dense_steps_first():
     updater = updaters.OneShot(prune_step=10, score="saliency")
-    total = training.run_flops(updater, 0.2, 1.0, 50)
+    total = training_costs.run_flops(updater, 0.2, 1.0, 50)
     assert total == pytest.approx(3 * 10 + 3 + 3 * 40 * 0.2)
 
 

@@ -14,15 +14,15 @@ from rigl_tf import accounting
 from rigl_tf import cli
 from rigl_tf import commands
 from rigl_tf import models
-from rigl_tf import tables
 from rigl_tf import updaters
-from rigl_tf.accounting import published
-from rigl_tf.accounting import training
+from rigl_tf.accounting import micronet
+from rigl_tf.accounting import tables
+from rigl_tf.accounting import training_costs
 from rigl_tf.accounting import widths
+from rigl_tf.accounting.tables import cells
 from rigl_tf.layers import masking
 from rigl_tf.masks import distribution_tables
 from rigl_tf.masks import distributions
-from rigl_tf.tables import cells
 
 _FILE = pathlib.Path(__file__).parent / "golden" / "flops.json"
 GOLDEN = json.loads(_FILE.read_text(encoding="utf-8"))
@@ -37,8 +37,8 @@ METHODS = {
 def network(name):
     if name == "resnet50":
         model = models.resnet((224, 224, 3), 1000, symmetric_padding=False)
-        return published.layer_shapes(model)
-    shapes = published.layer_shapes(keras.applications.MobileNet(weights=None))
+        return micronet.layer_shapes(model)
+    shapes = micronet.layer_shapes(keras.applications.MobileNet(weights=None))
     if name == "mobilenet_v1_modern_keras":
         return shapes
     first = dataclasses.replace(shapes[0], input_size=225)
@@ -73,8 +73,8 @@ def test_golden_counts_are_met(name, row):
             by_path, row["sparsity"], custom=custom
         )
     last = "fc" if name == "resnet50" else "conv_preds"
-    wide = published.widened(shapes, row["width"], "conv1", last)
-    flops, n_bytes = published.totals(wide, sparsities)
+    wide = micronet.widened(shapes, row["width"], "conv1", last)
+    flops, n_bytes = micronet.totals(wide, sparsities)
     assert flops == pytest.approx(row["total_flops"], rel=1e-9)
     assert 8 * n_bytes == pytest.approx(row["total_bits"], rel=1e-9)
     assert f"{flops / 1e6:.3f}" == row["mflops"]
@@ -115,16 +115,16 @@ def test_layers_are_the_golden_ones(name, key):
 
 
 def test_dense_networks_cost_what_was_published():
-    flops, n_bytes = published.totals(network("resnet50"))
+    flops, n_bytes = micronet.totals(network("resnet50"))
     assert f"{flops / 1e6:.3f} {n_bytes / 1e6:.3f}" == "8202.341 102.122"
-    flops, n_bytes = published.totals(network("mobilenet_v1_as_published"))
+    flops, n_bytes = micronet.totals(network("mobilenet_v1_as_published"))
     assert f"{flops / 1e6:.3f} {n_bytes / 1e6:.3f}" == "1141.544 16.864"
 
 
 def test_a_model_is_counted_by_the_published_rule():
     model = models.resnet((224, 224, 3), 1000, symmetric_padding=False)
     count = accounting.count(model, rule="published")
-    assert (count.flops, count.bytes) == published.totals(network("resnet50"))
+    assert (count.flops, count.bytes) == micronet.totals(network("resnet50"))
     targets = masking.target_sparsities(model, 0.9)
     count = accounting.count(model, rule="published", sparsities=targets)
     golden = GOLDEN["resnet50"][2]
@@ -267,7 +267,7 @@ EXACT = {  # f_S / f_D of kernels alone -> RigL (Delta T 100) and SNFS.
 @pytest.mark.parametrize("sparse", EXACT)
 def test_formulas_are_those_of_the_paper(sparse):
     rigl, snfs = EXACT[sparse]
-    step = training.step_flops
+    step = training_costs.step_flops
     window = {"update_interval": 100, "update_end_step": 25_000}
     assert step(updaters.RigL(**window), sparse, 1, 100) / 3 == pytest.approx(
         rigl, abs=1e-4
@@ -284,30 +284,34 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
     # 32,000 steps, updates at 0, 100, ..., 25,000 on batches of their own.
     rigl = updaters.RigL(update_interval=100, update_end_step=25_000)
     total = 32_000 * 3 * 0.2 + 251 * (2 * 0.2 + 1)
-    assert training.run_flops(rigl, 0.2, 1, 32_000) == pytest.approx(total)
+    assert training_costs.run_flops(rigl, 0.2, 1, 32_000) == pytest.approx(
+        total
+    )
     counted = updaters.RigL(
         update_interval=100, update_end_step=25_000, counts_update_steps=True
     )
     total = (32_000 - 251) * 3 * 0.2 + 251 * (2 * 0.2 + 1)
-    assert training.n_updates(counted, 32_000) == 251
-    assert training.run_flops(counted, 0.2, 1, 32_000) == pytest.approx(total)
+    assert training_costs.n_updates(counted, 32_000) == 251
+    assert training_costs.run_flops(counted, 0.2, 1, 32_000) == pytest.approx(
+        total
+    )
     snip = updaters.SNIP()
-    assert training.run_flops(snip, 0.2, 1, 50) == pytest.approx(
+    assert training_costs.run_flops(snip, 0.2, 1, 50) == pytest.approx(
         50 * 3 * 0.2 + 3
     )
-    assert training.run_flops(None, 1, 1, 50) == 150
+    assert training_costs.run_flops(None, 1, 1, 50) == 150
     sets = updaters.SET(update_interval=7, update_end_step=40)
-    assert training.run_flops(sets, 0.2, 1, 50) == pytest.approx(30)
-    assert training.n_updates(sets, 50) == 5
+    assert training_costs.run_flops(sets, 0.2, 1, 50) == pytest.approx(30)
+    assert training_costs.n_updates(sets, 50) == 5
     never_ends = updaters.SET(
         update_interval=10,
         update_end_step=None,
         drop_fraction=lambda step: 0.1,
     )
-    assert training.n_updates(never_ends, 50) == 5
+    assert training_costs.n_updates(never_ends, 50) == 5
     # RigL updates before a step: there is none after the last.
     rigl = updaters.RigL(update_interval=10, update_end_step=50)
-    assert training.n_updates(rigl, 50) == 5
+    assert training_costs.n_updates(rigl, 50) == 5
 
 
 # Widths.
@@ -358,7 +362,7 @@ def test_tables_are_distributions():
 
 def test_overall_sparsities_of_tables_are_their_columns():
     model = models.resnet((224, 224, 3), 1000)
-    sizes = {s.path: s.size for s in published.layer_shapes(model)}
+    sizes = {s.path: s.size for s in micronet.layer_shapes(model)}
     for level in (0.7955, 0.9023, 0.991):
         found = masking.target_sparsities(model, level, "str_resnet50")
         zeros = sum(sizes[path] * s for path, s in found.items())

@@ -9,7 +9,7 @@ import pytest
 
 from rigl_tf import config
 from rigl_tf import networks
-from rigl_tf import sizing
+from rigl_tf.accounting import widths
 
 
 def job(*words):
@@ -57,7 +57,7 @@ def test_finding_a_width_allocates_nothing():
         sizes.append(net.trainable_variables[0]._value)
         return net
 
-    sizing.find_width("big_sparse", build, lambda net: 0)
+    widths.rival_width("big_sparse", build, lambda net: 0)
     assert sizes and all(value is None for value in sizes)
 
 
@@ -83,7 +83,7 @@ def test_finding_a_width_leaves_no_variables_behind(failing):
         return built[-1]
 
     with pytest.raises(MemoryError) if failing else contextlib.nullcontext():
-        sizing.find_width("big_sparse", build, lambda net: 1000)
+        widths.rival_width("big_sparse", build, lambda net: 1000)
     assert [id(v) for v in uninitialized()] == [id(before)]
     # A symbolic call gives its value to all that is left in the list.
     keras.layers.Lambda(lambda x: x + 1)(keras.Input((2,)))

@@ -9,7 +9,8 @@ import tiny
 
 import rigl_tf
 from rigl_tf import accounting
-from rigl_tf.accounting import sizes
+from rigl_tf.accounting import dead_units
+from rigl_tf.accounting import encodings
 from rigl_tf.layers import masking
 
 
@@ -60,9 +61,9 @@ def test_sparsities_of_unknown_kernels_are_refused():
 
 
 def test_bytes_of_a_bit_mask():
-    assert sizes.bitmask_bytes(100, 100) == 400
-    assert sizes.bitmask_bytes(100, 10) == 13 + 40
-    assert sizes.bitmask_bytes(100, 10, itemsize=2) == 13 + 20
+    assert encodings.bitmask_bytes(100, 100) == 400
+    assert encodings.bitmask_bytes(100, 10) == 13 + 40
+    assert encodings.bitmask_bytes(100, 10, itemsize=2) == 13 + 20
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (3, 3, 5, 7)])
@@ -72,10 +73,10 @@ def test_bytes_of_compressed_rows_are_those_of_scipy(shape):
     kernel[kernel < 1] = 0
     rows = sparse.csr_matrix(kernel.reshape(-1, shape[-1]).T)
     arrays = rows.data, rows.indices, rows.indptr
-    assert sizes.csr_bytes(shape, np.count_nonzero(kernel)) == sum(
+    assert encodings.csr_bytes(shape, np.count_nonzero(kernel)) == sum(
         array.nbytes for array in arrays
     )
-    assert sizes.csr_bytes(shape, kernel.size) == kernel.nbytes
+    assert encodings.csr_bytes(shape, kernel.size) == kernel.nbytes
 
 
 def alive(masks):
@@ -100,7 +101,7 @@ def test_dead_units_are_those_on_no_path(density):
         ]
         units = alive(masks)
         for before, after, mask, left in zip(
-            units, units[1:], masks, sizes.remove_dead_units(masks)
+            units, units[1:], masks, dead_units.remove_dead_units(masks)
         ):
             np.testing.assert_array_equal(left, mask[np.ix_(before, after)])
 
@@ -108,7 +109,7 @@ def test_dead_units_are_those_on_no_path(density):
 def test_matrices_that_do_not_follow_each_other_are_refused():
     for shapes in ([], [(2, 3), (4, 2)], [(2, 3), (3,)], [(2,)]):
         with pytest.raises(ValueError, match="consecutive"):
-            sizes.remove_dead_units([np.ones(shape) for shape in shapes])
+            dead_units.remove_dead_units([np.ones(shape) for shape in shapes])
 
 
 class LearnedState(keras.layers.Layer):

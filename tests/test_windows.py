@@ -12,7 +12,7 @@ import tiny
 import rigl_tf
 from rigl_tf import config
 from rigl_tf import updaters
-from rigl_tf.accounting import training
+from rigl_tf.accounting import training_costs
 from rigl_tf.training import checkpoints
 from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
@@ -192,9 +192,16 @@ def test_words_say_fractions():
 def test_costs_are_those_of_the_window():
     fraction = updaters.RigL(update_interval=10, update_end_step=0.5)
     step = updaters.RigL(update_interval=10, update_end_step=50)
-    for cost in (training.run_flops, training.step_flops):
+    for cost in (training_costs.run_flops, training_costs.step_flops):
         assert cost(fraction, 0.1, 1.0, 100) == cost(step, 0.1, 1.0, 100)
-    assert list(training.update_steps(fraction, 100)) == [0, 10, 20, 30, 40, 50]
+    assert list(training_costs.update_steps(fraction, 100)) == [
+        0,
+        10,
+        20,
+        30,
+        40,
+        50,
+    ]
 
 
 def test_one_shot_pruning_at_a_fraction():

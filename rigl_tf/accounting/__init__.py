@@ -1,7 +1,7 @@
 """What a model costs: operations, parameters, bytes, training."""
 
-from rigl_tf.accounting.counts import TOTALS
-from rigl_tf.accounting.counts import ModelCount
+from rigl_tf.accounting.costs import TOTALS
+from rigl_tf.accounting.costs import ModelCount
 from rigl_tf.accounting.rules import count
 from rigl_tf.accounting.widths import find_width
 

@@ -3,11 +3,11 @@
 import keras
 
 from rigl_tf import checks
-from rigl_tf.accounting import counts
-from rigl_tf.accounting import published
+from rigl_tf.accounting import exact
+from rigl_tf.accounting import micronet
 from rigl_tf.layers import model_paths
 
-RULES = {"exact": counts.count, "published": published.count}
+RULES = {"exact": exact.count, "published": micronet.count}
 
 
 def count(model, *, rule="exact", sparsities=None, input_shapes=None):

@@ -17,7 +17,8 @@ import math
 
 import keras
 
-from rigl_tf.accounting import counts
+from rigl_tf.accounting import costs
+from rigl_tf.accounting import exact
 from rigl_tf.accounting import trace
 from rigl_tf.layers import candidates
 from rigl_tf.layers import model_paths
@@ -166,7 +167,7 @@ def totals(shapes, sparsities=None):
         n_active = density * shape.size
         flops += 2 * n_active * shape.n_positions + shape.n_outputs
         n_bytes += _BYTES * (n_active + shape.n_channels)
-        # Not rounded up to whole bytes, unlike `sizes.bitmask_bytes`.
+        # Not rounded up to whole bytes, unlike `encodings.bitmask_bytes`.
         n_bytes += shape.size / 8 if density < 1 else 0
     return flops, n_bytes
 
@@ -179,31 +180,31 @@ def count(model, *, sparsities=None, input_shapes=None):
     """
     shapes = layer_shapes(model, input_shapes)
     if sparsities:
-        counts.active_weights(model, sparsities, ())  # checks them
+        exact.active_weights(model, sparsities, ())  # checks them
         densities = {path: 1 - s for path, s in sparsities.items()}
     else:
         by_path = model_paths.variables_by_path(model)
         ids = {shape.path: id(by_path[shape.path]) for shape in shapes}
-        active = counts.active_weights(model, {}, ids.values())
+        active = exact.active_weights(model, {}, ids.values())
         densities = {
             shape.path: active.get(ids[shape.path], shape.size) / shape.size
             for shape in shapes
         }
-    return counts.ModelCount(
+    return costs.ModelCount(
         tuple(_layer_count(s, densities.get(s.path, 1.0)) for s in shapes)
     )
 
 
 def _layer_count(shape, density):
     """Write the cost of a layer as a `LayerCount`."""
-    kernel = counts.KernelCount(
+    kernel = costs.KernelCount(
         shape.path,
         shape.kernel,
         density * shape.size,
         shape.n_positions,
         _BYTES,
     )
-    return counts.LayerCount(
+    return costs.LayerCount(
         shape.path.rpartition("/")[0],
         shape.kind,
         (kernel,),

@@ -1,161 +1,20 @@
-"""Count a model: operations of one inference, parameters and bytes."""
+"""Exact costs of a model: operations of one inference, parameters, bytes."""
 
 import collections
-import dataclasses
 import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf.accounting import costs
 from rigl_tf.accounting import operations
-from rigl_tf.accounting import sizes
 from rigl_tf.accounting import trace
 from rigl_tf.layers import candidates
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
-
-
-@dataclasses.dataclass(frozen=True)
-class KernelCount:
-    """A kernel, or another weight that operands are multiplied with.
-
-    Attributes:
-        path: structural path.
-        shape: of the kernel.
-        n_active: number of active weights.
-        uses: multiplications of each weight in one inference.
-        itemsize: bytes of a weight.
-    """
-
-    path: str
-    shape: tuple
-    n_active: int
-    uses: float
-    itemsize: int
-
-    @property
-    def size(self):
-        """Number of weights."""
-        return math.prod(self.shape)
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerCount:
-    """What one layer costs: without what its sublayers cost.
-
-    Attributes:
-        path: structural path, "" for the model itself.
-        type: name of its class.
-        kernels: tuple of `KernelCount`.
-        other_parameters: number of parameters outside of kernels.
-        other_bytes: their bytes.
-        other_multiplications: multiplications that no zero weight saves.
-        other_additions: additions that no zero weight saves.
-    """
-
-    path: str
-    type: str
-    kernels: tuple = ()
-    other_parameters: int = 0
-    other_bytes: int = 0
-    other_multiplications: float = 0
-    other_additions: float = 0
-
-    @property
-    def shape(self):
-        """Shapes of the kernels, e.g. "3x3x64x64"."""
-        return ", ".join("x".join(map(str, k.shape)) for k in self.kernels)
-
-    @property
-    def parameters(self):
-        """Number of parameters."""
-        return sum(k.size for k in self.kernels) + self.other_parameters
-
-    @property
-    def active(self):
-        """Number of active parameters."""
-        return sum(k.n_active for k in self.kernels) + self.other_parameters
-
-    @property
-    def multiplications(self):
-        """Multiplications of one inference, without those by zero weights."""
-        return self._products + self.other_multiplications
-
-    @property
-    def additions(self):
-        """Additions of one inference, without those for zero weights."""
-        return self._products + self.other_additions
-
-    @property
-    def _products(self):
-        return sum(k.n_active * k.uses for k in self.kernels)
-
-    @property
-    def flops(self):
-        """Multiplications and additions."""
-        return self.multiplications + self.additions
-
-    @property
-    def bytes(self):
-        """Bytes with sparse kernels as bit mask and active weights."""
-        packed = sum(
-            sizes.bitmask_bytes(k.size, k.n_active, k.itemsize)
-            for k in self.kernels
-        )
-        return packed + self.other_bytes
-
-    @property
-    def csr_bytes(self):
-        """Bytes with sparse kernels in compressed sparse rows."""
-        packed = sum(
-            sizes.csr_bytes(k.shape, k.n_active, k.itemsize)
-            for k in self.kernels
-        )
-        return packed + self.other_bytes
-
-    @property
-    def dense(self):
-        """The same layer with all weights active."""
-        kernels = tuple(
-            dataclasses.replace(k, n_active=k.size) for k in self.kernels
-        )
-        return dataclasses.replace(self, kernels=kernels)
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelCount:
-    """What a model costs, per example: the sums over its layers.
-
-    Attributes:
-        layers: tuple of `LayerCount`, in the order of the layers.
-    """
-
-    layers: tuple
-
-    def __getattr__(self, name):
-        """Sum an attribute of `LayerCount` over the layers."""
-        if name not in TOTALS:
-            raise AttributeError(name)
-        return sum(getattr(layer, name) for layer in self.layers)
-
-    @property
-    def dense(self):
-        """The same model with all weights active."""
-        return ModelCount(tuple(layer.dense for layer in self.layers))
-
-
-TOTALS = (
-    "parameters",
-    "active",
-    "multiplications",
-    "additions",
-    "flops",
-    "bytes",
-    "csr_bytes",
-)
 
 
 def count(model, *, sparsities=None, input_shapes=None):
@@ -189,7 +48,7 @@ def count(model, *, sparsities=None, input_shapes=None):
         for path, layer in model_paths.walk(model)
         if not isinstance(layer, masked.Masked)
     ]
-    return ModelCount(
+    return costs.ModelCount(
         tuple(item for item in counted if item.parameters or item.flops)
     )
 
@@ -222,7 +81,7 @@ def _layer(path, layer, other, products, active, names):
         itemsize = tf.as_dtype(variable.dtype).size
         if id(variable) in products or id(variable) in active:
             kernels.append(
-                KernelCount(
+                costs.KernelCount(
                     name,
                     tuple(variable.shape),
                     active.get(id(variable), size),
@@ -233,7 +92,7 @@ def _layer(path, layer, other, products, active, names):
         else:
             parameters += size
             n_bytes += size * itemsize
-    return LayerCount(
+    return costs.LayerCount(
         path,
         type(layer).__name__,
         tuple(kernels),

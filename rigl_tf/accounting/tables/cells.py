@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import pathlib
 
-_PUBLISHED = pathlib.Path(__file__).parent.parent / "data"
+_PUBLISHED = pathlib.Path(__file__).parent / "data"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,97 @@
+"""Multi-layer perceptrons without the units that compute nothing."""
+
+import math
+
+import keras
+import numpy as np
+
+from rigl_tf.accounting import encodings
+from rigl_tf.layers import masked
+
+
+def remove_dead_units(matrices):
+    """Remove the units of a multi-layer perceptron that compute nothing.
+
+    First inputs without connections; then, layer by layer, hidden units that
+    lack incoming or outgoing connections, until none is left. (A unit without
+    incoming ones is a constant, which a bias further on can absorb.)
+
+    Args:
+        matrices: list of arrays [n_in, n_out], the masked weights (or masks) of
+            consecutive dense layers.
+
+    Returns:
+        list of arrays without the rows and columns of dead units.
+    """
+    matrices = [np.asarray(matrix) for matrix in matrices]
+    shapes = [matrix.shape for matrix in matrices]
+    if {len(shape) for shape in shapes} != {2} or any(
+        before[1] != after[0] for before, after in zip(shapes, shapes[1:])
+    ):
+        raise ValueError(
+            "`matrices` must be those of consecutive dense layers. "
+            f"Received: shapes {shapes}"
+        )
+    sizes = None
+    while sizes != [matrix.shape for matrix in matrices]:
+        sizes = [matrix.shape for matrix in matrices]
+        matrices[0] = matrices[0][matrices[0].any(axis=1)]
+        for index in range(len(matrices) - 1):
+            before, after = matrices[index : index + 2]
+            alive = before.any(axis=0) & after.any(axis=1)
+            matrices[index] = before[:, alive]
+            matrices[index + 1] = after[alive]
+    return matrices
+
+
+_BETWEEN_DENSE = (
+    keras.layers.Activation,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.ReLU,
+)
+
+
+def without_dead_units(trainer):
+    """Report a multi-layer perceptron without the units that do nothing.
+
+    Args:
+        trainer: `SparseTrainer`.
+
+    Returns:
+        dictionary with "without_dead_units": units of each layer, sparsity,
+        "inference_flops" and "bytes" as the paper's table 2 counts them. Empty
+        for other networks.
+    """
+    matrices = _perceptron(trainer)
+    if matrices is None:
+        return {}
+    matrices = remove_dead_units(matrices)
+    n_active = sum(int(np.count_nonzero(matrix)) for matrix in matrices)
+    size = sum(matrix.size for matrix in matrices)
+    n_biases = sum(matrix.shape[1] for matrix in matrices)
+    n_bytes = encodings.bitmask_bytes(size, n_active) + 4 * n_biases
+    return {
+        "without_dead_units": {
+            "units": [matrices[0].shape[0], *(m.shape[1] for m in matrices)],
+            "sparsity": 1 - n_active / size if size else 0.0,
+            "inference_flops": 2 * n_active,
+            "bytes": math.ceil(n_bytes),
+        }
+    }
+
+
+def _perceptron(trainer):
+    """List the masks of a chain of dense layers; None for other networks."""
+    if not isinstance(trainer.model, keras.Sequential):
+        return None
+    found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
+    matrices = []
+    for layer in trainer.model.layers:
+        layer = layer.layer if isinstance(layer, masked.Masked) else layer
+        if type(layer) is keras.layers.Dense:
+            ones = np.ones(layer.kernel.shape)
+            matrices.append(found.get(id(layer.kernel), ones))
+        elif not isinstance(layer, _BETWEEN_DENSE):
+            return None
+    return matrices if len(matrices) > 1 else None
