@@ -54,8 +54,8 @@ def prepare(arguments):
     """Download and prepare a data set, or check it."""
     with failures.mistakes():
         with launch.quiet_start():
-            from rigl_tf.datasets import prepared
-        found = prepared.prepare(arguments.name, arguments.data_dir)
+            from rigl_tf.datasets import tfds_source
+        found = tfds_source.prepare(arguments.name, arguments.data_dir)
     counts = ", ".join(f"{n} {count:,}" for n, count in found["splits"].items())
     print(f"{found['name']}: {counts} {found['unit']} in {found['directory']}")
     return 0
@@ -210,11 +210,11 @@ def sample(arguments):
                 f"Received: {arguments.workdir!r}, which has no model.keras"
             )
         with launch.quiet_start():
-            from rigl_tf import exports
-            from rigl_tf import sampling
+            from rigl_tf.export import keras_file
+            from rigl_tf.models import text_sampling
 
-            written = sampling.sample(
-                exports.load(path),
+            written = text_sampling.sample(
+                keras_file.load(path),
                 arguments.prompt.encode(errors="surrogateescape"),
                 arguments.length,
                 arguments.temperature,

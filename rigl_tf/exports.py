@@ -10,14 +10,11 @@ import tensorflow as tf
 
 from rigl_tf import accounting
 from rigl_tf import files
-from rigl_tf import packed
-from rigl_tf import run_files
 from rigl_tf.accounting import dead_units
 from rigl_tf.accounting import training_costs
-from rigl_tf.layers import masking
+from rigl_tf.export import keras_file
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
-from rigl_tf.masks import storage
 
 
 def write_json(path, value):
@@ -160,27 +157,6 @@ def cost_rows(count):
     ]
 
 
-def load(path):
-    """Load a saved Keras model.
-
-    Args:
-        path: of a .keras file.
-
-    Raises:
-        ValueError: Keras cannot load it.
-    """
-    files.require_file(files.path(path))  # Keras would wait for a pipe
-    try:
-        return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras and zipfile raise many kinds
-        text = str(error).strip() or type(error).__name__
-        raise ValueError(
-            "A model must be a .keras file that Keras can load; modules of "
-            f"your own layers are named with --import. Received: {str(path)!r} "
-            f"({text.splitlines()[0][:200]})"
-        ) from error
-
-
 def count_file(path, rule="exact", input_shape=None):
     """Count a saved Keras model.
 
@@ -192,40 +168,12 @@ def count_file(path, rule="exact", input_shape=None):
     Returns:
         dictionary with "costs" and "file_bytes", and `model_fields`.
     """
-    model = load(path)
+    model = keras_file.load(path)
     count = accounting.count(model, rule=rule, input_shapes=input_shape)
     return {
         "costs": cost_rows(count),
         **model_fields(count),
         "file_bytes": files.size(files.path(path)),
-    }
-
-
-def export(trainer, workdir):
-    """Write model.keras, plain Keras; masks.npz and packed.npz if sparse.
-
-    Args:
-        trainer: `SparseTrainer`.
-        workdir: directory for the files.
-
-    Returns:
-        dictionary with "file_bytes", the size of model.keras, and
-        "packed_bytes", that of packed.npz.
-    """
-    path = workdir / run_files.MODEL
-    model = trainer.model
-    if trainer.kernels:
-        model = masking.strip(model)
-    with files.replacing(path) as temporary:
-        model.save(temporary)
-    if not trainer.kernels:
-        return {"file_bytes": files.size(path)}
-    arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
-    storage.save(workdir / run_files.MASKS, arrays)
-    packed.save(workdir / run_files.PACKED, model)
-    return {
-        "file_bytes": files.size(path),
-        "packed_bytes": files.size(workdir / run_files.PACKED),
     }
 
 

@@ -11,6 +11,7 @@ from rigl_tf import exports
 from rigl_tf import networks
 from rigl_tf import run_files
 from rigl_tf import workdirs
+from rigl_tf.export import keras_file
 from rigl_tf.masks import distributions
 from rigl_tf.masks import patterns
 from rigl_tf.training import checkpoints
@@ -74,7 +75,7 @@ def train(job, workdir, built=None, should_stop=None, settings=None):
         if settings is not None:
             result["settings"] = settings
         result.update(exports.timing_fields(trainer, result, began))
-        result.update(exports.export(trainer, workdir))
+        result.update(keras_file.export(trainer, workdir))
         exports.write_json(workdir / run_files.RESULT, result)
         return result
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from rigl_tf import cli
 from rigl_tf import datasets
 from rigl_tf.datasets import fake
-from rigl_tf.datasets import prepared
+from rigl_tf.datasets import tfds_source
 
 
 def toy(n=10, labels=None, shape=(1,), test=None):
@@ -220,7 +220,7 @@ def test_images_are_standardised_as_tensorflow_does_it(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3))
     images[1] = 7  # a uniform image stays finite
     split = datasets.Split(images.astype(np.uint8), np.zeros(4, np.int32))
-    monkeypatch.setattr(prepared, "image_splits", lambda *_: (split, split))
+    monkeypatch.setattr(tfds_source, "image_splits", lambda *_: (split, split))
     (batch,) = datasets.cifar10().test(4).take(1)
     expected = tf.image.per_image_standardization(images.astype(np.float32))
     np.testing.assert_allclose(batch[0], expected, atol=1e-5)

@@ -167,7 +167,7 @@ class Layer(keras.layers.Layer):
         "from os import path",
         "import subprocess",
         "import rigl_tf.files as files",
-        "import rigl_tf.datasets.prepared as prepared",
+        "import rigl_tf.datasets.tfds_source as prepared",
         "from keras import utils",
         "import keras.src.utils.file_utils as utils",
         "import mine",

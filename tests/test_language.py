@@ -14,8 +14,8 @@ import rigl_tf
 from rigl_tf import cli
 from rigl_tf import datasets
 from rigl_tf import models
-from rigl_tf import sampling
 from rigl_tf.datasets import text_files
+from rigl_tf.models import text_sampling
 from rigl_tf.training import losses
 from rigl_tf.training import metrics
 
@@ -260,7 +260,7 @@ def test_chunks_give_the_bits_of_one_long_pass(n_rows, length, text_dir):
     text = text_files.wikitext("wikitext103", "valid", text_dir)[:6000]
     keras.utils.set_random_seed(1)
     net = model_that_remembers(length)
-    whole = sampling.of_any_length(net)
+    whole = text_sampling.of_any_length(net)
     x = text.astype(np.int32)[None]
     zeros = np.zeros((1, 24), np.float32)
     logits, _ = tf.function(whole)([x[:, :-1], zeros])
@@ -288,7 +288,7 @@ def test_states_are_carried_in_training_and_kept_by_evaluation():
     still = trainer(model(), updater=None)
     still.optimizer.learning_rate = 0.0
     still.train(data.train(4, 0), 3)
-    whole = sampling.of_any_length(still.model)
+    whole = text_sampling.of_any_length(still.model)
     _, states = whole([x, np.zeros((4, 6), np.float32)])
     np.testing.assert_allclose(
         still.state()["carried_0"].numpy(), states, atol=1e-6
@@ -341,13 +341,13 @@ def test_samples_follow_the_model(tmp_path, capsys):
     text = np.frombuffer(b"abcdefgh" * 200, np.uint8)
     net = model(units=16, embedding=8, readouts=(16,))
     trainer(net).train(dataset(text).train(4, 0), 250)
-    written = bytes(sampling.sample(net, b"abc", 20, temperature=0))
+    written = bytes(text_sampling.sample(net, b"abc", 20, temperature=0))
     assert written == b"defghabcdefghabcdefg"
     assert written == bytes(
-        sampling.sample(net, b"abcdefgh" * 200 + b"abc", 20, 0)
+        text_sampling.sample(net, b"abcdefgh" * 200 + b"abc", 20, 0)
     )
     first, again, other = (
-        bytes(sampling.sample(net, b"a", 60, temperature=3.0, seed=seed))
+        bytes(text_sampling.sample(net, b"a", 60, temperature=3.0, seed=seed))
         for seed in (0, 0, 1)
     )
     assert first == again != other
@@ -374,13 +374,13 @@ def test_samples_follow_the_model(tmp_path, capsys):
 def test_long_prompts_are_remembered():
     keras.utils.set_random_seed(1)
     net = model_that_remembers()
-    whole = tf.function(sampling.of_any_length(net), reduce_retracing=True)
+    whole = tf.function(text_sampling.of_any_length(net), reduce_retracing=True)
     text = some_text(513)  # read in two pieces
     expected = list(text)
     for _ in range(5):
         logits, _ = whole([np.int32([expected]), np.zeros((1, 24), np.float32)])
         expected.append(int(np.argmax(logits[0, -1])))
-    found = sampling.sample(net, text.tobytes(), 5, temperature=0)
+    found = text_sampling.sample(net, text.tobytes(), 5, temperature=0)
     assert list(found) == expected[513:]
 
 
@@ -392,7 +392,7 @@ def test_models_of_any_precision_write(policy):
     finally:
         keras.config.set_dtype_policy("float32")
     assert net.inputs[1].dtype == ("float64" if "64" in policy else "float32")
-    assert len(list(sampling.sample(net, b"ab", 3))) == 3
+    assert len(list(text_sampling.sample(net, b"ab", 3))) == 3
 
 
 def test_draws_follow_the_temperature():
@@ -403,7 +403,7 @@ def test_draws_follow_the_temperature():
     bias[:2] = np.log([0.2, 0.8])
     net.get_layer("logits").bias.assign(bias)
     for temperature in (1.0, 2.0):
-        drawn = list(sampling.sample(net, b"x", 1000, temperature))
+        drawn = list(text_sampling.sample(net, b"x", 1000, temperature))
         odds = np.array([0.2, 0.8]) ** (1 / temperature)
         share = np.mean(np.array(drawn) == 0)
         assert share == pytest.approx(odds[0] / odds.sum(), abs=0.05)

@@ -4,7 +4,7 @@ import pytest
 
 import rigl_tf
 from rigl_tf import models
-from rigl_tf import packed
+from rigl_tf.export import packed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16"])

@@ -9,8 +9,8 @@ import records
 import tensorflow_datasets as tfds
 
 from rigl_tf import config
-from rigl_tf.datasets import prepared
 from rigl_tf.datasets import text_files
+from rigl_tf.datasets import tfds_source
 
 # Networks of fewer and narrower layers, smaller images: what takes the time is
 # to trace them.
@@ -63,10 +63,10 @@ BEGIN_WITH_MASKS = {
 def images(tfds_dir, tmp_path_factory):
     """Return builders of the data sets, by name; some by another's images."""
     directory = tmp_path_factory.mktemp("images")
-    imagenet = prepared.builder("imagenet2012", tfds_dir)
-    cifar = _shortened(prepared.builder("cifar10", tfds_dir))
+    imagenet = tfds_source.builder("imagenet2012", tfds_dir)
+    cifar = _shortened(tfds_source.builder("cifar10", tfds_dir))
     return {
-        "mnist": _shortened(prepared.builder("mnist", tfds_dir)),
+        "mnist": _shortened(tfds_source.builder("mnist", tfds_dir)),
         "cifar10": cifar,
         "cifar100": cifar,
         "imagenet2012": _of_records(directory / "1000", imagenet, 1000),
@@ -124,7 +124,7 @@ def require_repeatable(words, workdir):
 
 @pytest.fixture
 def few_images(images, monkeypatch):
-    monkeypatch.setattr(prepared, "builder", lambda name, _: images[name])
+    monkeypatch.setattr(tfds_source, "builder", lambda name, _: images[name])
 
 
 @pytest.mark.usefixtures("few_images")
@@ -161,7 +161,7 @@ def test_fake_data_need_nothing(task, tmp_path, monkeypatch):
     def refuse(*_):
         raise AssertionError("real data were asked for")
 
-    monkeypatch.setattr(prepared, "builder", refuse)
+    monkeypatch.setattr(tfds_source, "builder", refuse)
     monkeypatch.setattr(text_files, "wikitext", refuse)
     words = [task, "methods/rigl", "SPARSITY=0.8", *TINY, *SMALL[task]]
     result = require_repeatable([*words, "FAKE_DATA=True"], tmp_path / "run")

@@ -6,9 +6,9 @@ from rigl_tf.datasets.cifar import cifar10
 from rigl_tf.datasets.cifar import cifar100
 from rigl_tf.datasets.digits import digits
 from rigl_tf.datasets.fake import FakeDataset
-from rigl_tf.datasets.imagenet import ImageDataset
 from rigl_tf.datasets.imagenet import imagenet2012
-from rigl_tf.datasets.imagenet import imagenette
+from rigl_tf.datasets.imagenette import imagenette
+from rigl_tf.datasets.jpeg_images import ImageDataset
 from rigl_tf.datasets.mnist import mnist
 from rigl_tf.datasets.text import TextDataset
 from rigl_tf.datasets.text import plain_text

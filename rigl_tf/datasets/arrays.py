@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.datasets import replicas
+from rigl_tf.datasets import sharding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class ArrayDataset:
                 f"Received: {low} to {high}"
             )
 
-    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
+    def train(self, batch_size, seed, n_skip=0, context=sharding.EVERYTHING):
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
         Every epoch is a permutation that depends on (seed, epoch) alone, as do
@@ -129,7 +129,7 @@ class ArrayDataset:
                 tf.int32,
                 alg="philox",
             )
-            places = replicas.divide(
+            places = sharding.divide(
                 tf.range(n_batches * batch_size), batch_size, context
             )
             return tf.data.Dataset.from_tensor_slices(
@@ -150,10 +150,10 @@ class ArrayDataset:
             indices.skip(n_done * n_parts)
             .map(examples, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
-            .apply(replicas.ENDLESS)
+            .apply(sharding.ENDLESS)
         )
 
-    def test(self, batch_size, context=replicas.EVERYTHING):
+    def test(self, batch_size, context=sharding.EVERYTHING):
         """Return the test batches `(inputs, labels, weights)`.
 
         All batches are full: what fills the last one has weight 0.
@@ -166,7 +166,7 @@ class ArrayDataset:
         labels = tf.constant(self.splits[1].labels)
         n_test = len(self.splits[1].inputs)
         n_batches = -(-n_test // batch_size)
-        positions = replicas.divide(
+        positions = sharding.divide(
             tf.range(n_batches * batch_size), batch_size, context
         )
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.datasets import arrays
 from rigl_tf.datasets import augmentation
-from rigl_tf.datasets import prepared
+from rigl_tf.datasets import tfds_source
 
 _N_TRAIN = 50_000
 
@@ -52,7 +52,7 @@ def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
         )
 
     def read():
-        train, test = prepared.image_splits(name, data_dir)
+        train, test = tfds_source.image_splits(name, data_dir)
         n_train = len(train.inputs) - n_validation
         kept = arrays.Split(train.inputs[:n_train], train.labels[:n_train])
         if validate:

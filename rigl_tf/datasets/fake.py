@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.datasets import replicas
+from rigl_tf.datasets import sharding
 from rigl_tf.datasets import text
 
 _N_EXAMPLES = 1 << 20  # fill every batch that is trained in practice
@@ -30,7 +30,7 @@ class FakeDataset:
         """Require that a batch can be filled."""
         checks.batch_size(batch_size, self.n_train, self.name)
 
-    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
+    def train(self, batch_size, seed, n_skip=0, context=sharding.EVERYTHING):
         """Return the endless training batches `(inputs, labels)`, all alike.
 
         Args:
@@ -43,7 +43,7 @@ class FakeDataset:
         self.check(batch_size)
         return self._batch(batch_size, seed, context).cache().repeat()
 
-    def test(self, batch_size, context=replicas.EVERYTHING):
+    def test(self, batch_size, context=sharding.EVERYTHING):
         """Return one test batch `(inputs, labels, weights)`.
 
         Args and Returns: as `ArrayDataset.test`.
@@ -61,7 +61,7 @@ class FakeDataset:
         else:
             x = rng.standard_normal(shape, dtype=np.float32)
             y = rng.integers(0, self.n_classes, batch_size, np.int32)
-        shares = replicas.divide(tf.range(batch_size), batch_size, context)
+        shares = sharding.divide(tf.range(batch_size), batch_size, context)
         return tf.data.Dataset.from_tensor_slices(
             (tf.gather(x, shares), tf.gather(y, shares))
         )

@@ -5,7 +5,7 @@ import functools
 import tensorflow as tf
 
 from rigl_tf.datasets import arrays
-from rigl_tf.datasets import prepared
+from rigl_tf.datasets import tfds_source
 
 
 def mnist(data_dir=None):
@@ -21,7 +21,7 @@ def mnist(data_dir=None):
         `ArrayDataset` with inputs [examples, 28, 28, 1]; reading them raises
         FileNotFoundError if the data set is not prepared.
     """
-    read = functools.partial(prepared.image_splits, "mnist", data_dir)
+    read = functools.partial(tfds_source.image_splits, "mnist", data_dir)
     return arrays.ArrayDataset("mnist", (28, 28, 1), 10, read, _to_fractions)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.datasets import replicas
+from rigl_tf.datasets import sharding
 from rigl_tf.datasets import text_files
 
 _WARM_UP = 512  # characters that are read, not counted, before a test stream
@@ -119,7 +119,7 @@ class TextDataset:
         checks.batch_size(batch_size, self.n_train, self.name)
         self._test_text  # noqa: B018 - reads it, to show its mistakes early
 
-    def train(self, batch_size, seed, n_skip=0, context=replicas.EVERYTHING):
+    def train(self, batch_size, seed, n_skip=0, context=sharding.EVERYTHING):
         """Return the endless training batches `(characters, next ones)`.
 
         Args:
@@ -145,10 +145,10 @@ class TextDataset:
             _of_replicas(batches, batch_size, context)
             .map(batch)
             .prefetch(tf.data.AUTOTUNE)
-            .apply(replicas.ENDLESS)
+            .apply(sharding.ENDLESS)
         )
 
-    def test(self, batch_size, context=replicas.EVERYTHING):
+    def test(self, batch_size, context=sharding.EVERYTHING):
         """Return the test batches `(characters, next ones, weights)`.
 
         Every character but the first is the label once, with weight 1, in one
@@ -205,7 +205,7 @@ class TextDataset:
 
 def _of_replicas(batches, batch_size, context):
     """Give each number of a batch the rows of each replica in turn."""
-    shares = replicas.divide(tf.range(batch_size), batch_size, context)
+    shares = sharding.divide(tf.range(batch_size), batch_size, context)
     return batches.flat_map(
         lambda number: tf.data.Dataset.from_tensor_slices(shares).map(
             lambda rows: (number, rows)

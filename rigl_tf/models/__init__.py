@@ -5,8 +5,8 @@ Each is a function `(input_shape, n_classes, **options)` with a multiplier
 """
 
 from rigl_tf.models.char_gru import char_gru
-from rigl_tf.models.mnist import lenet5
-from rigl_tf.models.mnist import mlp
+from rigl_tf.models.lenet import lenet5
+from rigl_tf.models.lenet import mlp
 from rigl_tf.models.mobilenet import mobilenet_v1
 from rigl_tf.models.mobilenet import mobilenet_v2
 from rigl_tf.models.resnet import resnet

@@ -2,7 +2,7 @@
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 
 def char_gru(
@@ -36,20 +36,20 @@ def char_gru(
 
     Reference: Evci et al. 2020, section 4.2 and appendix I.
     """
-    parts.check_width(width)
-    units = parts.scaled(units, width)
+    blocks.check_width(width)
+    units = blocks.scaled(units, width)
     characters = keras.Input(input_shape, dtype="int32", name="characters")
     policy = keras.config.dtype_policy()
     before = keras.Input((units,), dtype=policy.variable_dtype, name="state")
     x = keras.layers.Embedding(
-        n_classes, parts.scaled(embedding, width), name="embedding"
+        n_classes, blocks.scaled(embedding, width), name="embedding"
     )(characters)
     x, after = keras.layers.GRU(
         units, return_sequences=True, return_state=True, name="gru"
     )(x, initial_state=before)
     for index, n in enumerate(readouts, start=1):
         x = keras.layers.Dense(
-            parts.scaled(n, width), activation="relu", name=f"readout{index}"
+            blocks.scaled(n, width), activation="relu", name=f"readout{index}"
         )(x)
     logits = keras.layers.Dense(n_classes, name="logits")(x)
     return keras.Model([characters, before], [logits, after], name="char_gru")

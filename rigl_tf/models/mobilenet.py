@@ -2,7 +2,7 @@
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 # Channels and stride of each block.
 _V1 = (
@@ -48,20 +48,20 @@ def mobilenet_v1(input_shape, n_classes, *, width=1.0):
 
     Reference: Howard et al. 2017; as in the original code.
     """
-    parts.check_width(width)
+    blocks.check_width(width)
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, width)
     for number, (channels, strides) in enumerate(_V1, start=1):
         name = f"block{number}_depthwise"
-        x = parts.depthwise_conv(x, strides, name=name)
-        x = parts.batch_norm(x, name=name)
-        filters = parts.divisible(
-            parts.scaled(channels, width), 1 if number == 1 else 8
+        x = blocks.depthwise_conv(x, strides, name=name)
+        x = blocks.batch_norm(x, name=name)
+        filters = blocks.divisible(
+            blocks.scaled(channels, width), 1 if number == 1 else 8
         )
         name = f"block{number}_pointwise"
-        x = parts.conv(x, filters, 1, name=name)
-        x = parts.batch_norm(x, name=name)
-    logits = parts.classifier(x, n_classes)
+        x = blocks.conv(x, filters, 1, name=name)
+        x = blocks.batch_norm(x, name=name)
+    logits = blocks.classifier(x, n_classes)
     return keras.Model(inputs, logits, name="mobilenet_v1")
 
 
@@ -85,38 +85,38 @@ def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
 
     Reference: Sandler et al. 2018; as in the original code.
     """
-    parts.check_width(width)
+    blocks.check_width(width)
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, width)
     for number, (channels, strides) in enumerate(_V2, start=1):
         is_first = number == 1
-        filters = parts.divisible(
-            parts.scaled(channels, width), 1 if is_first else 8
+        filters = blocks.divisible(
+            blocks.scaled(channels, width), 1 if is_first else 8
         )
         factor = None if is_first else expansion
         x = _inverted_residual(x, filters, strides, factor, f"block{number}")
-    filters = max(1280, parts.divisible(1280 * width))
-    x = parts.conv(x, filters, 1, name="conv2")
-    x = parts.batch_norm(x, name="conv2")
-    logits = parts.classifier(x, n_classes)
+    filters = max(1280, blocks.divisible(1280 * width))
+    x = blocks.conv(x, filters, 1, name="conv2")
+    x = blocks.batch_norm(x, name="conv2")
+    logits = blocks.classifier(x, n_classes)
     return keras.Model(inputs, logits, name="mobilenet_v2")
 
 
 def _stem(x, width):
-    filters = parts.divisible(32 * width)
-    x = parts.conv(x, filters, 3, 2, name="conv1")
-    return parts.batch_norm(x, name="conv1")
+    filters = blocks.divisible(32 * width)
+    x = blocks.conv(x, filters, 3, 2, name="conv1")
+    return blocks.batch_norm(x, name="conv1")
 
 
 def _inverted_residual(x, filters, strides, expansion, name):
     y, channels = x, x.shape[-1]
     if expansion is not None:
-        y = parts.conv(y, int(expansion * channels), 1, name=f"{name}_expand")
-        y = parts.batch_norm(y, name=f"{name}_expand")
-    y = parts.depthwise_conv(y, strides, name=f"{name}_depthwise")
-    y = parts.batch_norm(y, name=f"{name}_depthwise")
-    y = parts.conv(y, filters, 1, name=f"{name}_contract")
-    y = parts.batch_norm(y, name=f"{name}_contract", relu=False)
+        y = blocks.conv(y, int(expansion * channels), 1, name=f"{name}_expand")
+        y = blocks.batch_norm(y, name=f"{name}_expand")
+    y = blocks.depthwise_conv(y, strides, name=f"{name}_depthwise")
+    y = blocks.batch_norm(y, name=f"{name}_depthwise")
+    y = blocks.conv(y, filters, 1, name=f"{name}_contract")
+    y = blocks.batch_norm(y, name=f"{name}_contract", relu=False)
     if strides == 1 and channels == filters:
         return keras.layers.Add(name=f"{name}_add")([x, y])
     return y

@@ -2,7 +2,7 @@
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 _BLOCKS = {
     18: (2, 2, 2, 2),
@@ -57,54 +57,54 @@ def resnet(
         raise ValueError(
             f"`stem` must be one of {', '.join(_STEMS)}. Received: {stem!r}"
         )
-    parts.check_width(width)
+    blocks.check_width(width)
     inputs = keras.Input(tuple(input_shape))
-    x = _stem(inputs, parts.scaled(64, width), stem)
+    x = _stem(inputs, blocks.scaled(64, width), stem)
     block = _basic if depth < 50 else _bottleneck
     options = {
         "gamma": "zeros" if zero_gamma else "ones",
         "symmetric": symmetric_padding,
     }
     for group, n_blocks in enumerate(_BLOCKS[depth], start=1):
-        filters = parts.scaled(32 * 2**group, width)
+        filters = blocks.scaled(32 * 2**group, width)
         for number in range(1, n_blocks + 1):
             strides = 2 if group > 1 and number == 1 else 1
             name = f"group{group}_block{number}"
             x = block(x, filters, strides, number == 1, name, **options)
     init = keras.initializers.RandomNormal(stddev=0.01)
-    logits = parts.classifier(x, n_classes, init)
+    logits = blocks.classifier(x, n_classes, init)
     return keras.Model(inputs, logits, name=f"resnet{depth}")
 
 
 def _stem(x, filters, stem):
     if stem == "cifar":
-        x = parts.conv(x, filters, 3, name="conv1")
-        return parts.batch_norm(x, name="conv1")
-    x = parts.conv(x, filters, 7, 2, name="conv1")
-    x = parts.batch_norm(x, name="conv1")
+        x = blocks.conv(x, filters, 3, name="conv1")
+        return blocks.batch_norm(x, name="conv1")
+    x = blocks.conv(x, filters, 7, 2, name="conv1")
+    x = blocks.batch_norm(x, name="conv1")
     return keras.layers.MaxPooling2D(3, 2, padding="same", name="max_pool")(x)
 
 
 def _basic(x, filters, strides, project, name, *, gamma, symmetric):
-    y = parts.conv(
+    y = blocks.conv(
         x, filters, 3, strides, name=f"{name}_conv1", symmetric=symmetric
     )
-    y = parts.batch_norm(y, name=f"{name}_conv1")
-    y = parts.conv(y, filters, 3, name=f"{name}_conv2")
-    y = parts.batch_norm(y, name=f"{name}_conv2", gamma=gamma, relu=False)
+    y = blocks.batch_norm(y, name=f"{name}_conv1")
+    y = blocks.conv(y, filters, 3, name=f"{name}_conv2")
+    y = blocks.batch_norm(y, name=f"{name}_conv2", gamma=gamma, relu=False)
     shortcut = _shortcut(x, filters, strides, project, name, symmetric)
     return _join(y, shortcut, name)
 
 
 def _bottleneck(x, filters, strides, project, name, *, gamma, symmetric):
-    y = parts.conv(x, filters, 1, name=f"{name}_conv1")
-    y = parts.batch_norm(y, name=f"{name}_conv1")
-    y = parts.conv(
+    y = blocks.conv(x, filters, 1, name=f"{name}_conv1")
+    y = blocks.batch_norm(y, name=f"{name}_conv1")
+    y = blocks.conv(
         y, filters, 3, strides, name=f"{name}_conv2", symmetric=symmetric
     )
-    y = parts.batch_norm(y, name=f"{name}_conv2")
-    y = parts.conv(y, 4 * filters, 1, name=f"{name}_conv3")
-    y = parts.batch_norm(y, name=f"{name}_conv3", gamma=gamma, relu=False)
+    y = blocks.batch_norm(y, name=f"{name}_conv2")
+    y = blocks.conv(y, 4 * filters, 1, name=f"{name}_conv3")
+    y = blocks.batch_norm(y, name=f"{name}_conv3", gamma=gamma, relu=False)
     shortcut = _shortcut(x, 4 * filters, strides, project, name, symmetric)
     return _join(y, shortcut, name)
 
@@ -113,8 +113,8 @@ def _shortcut(x, filters, strides, project, name, symmetric):
     if not project:
         return x
     name = f"{name}_shortcut"
-    x = parts.conv(x, filters, 1, strides, name=name, symmetric=symmetric)
-    return parts.batch_norm(x, name=name, relu=False)
+    x = blocks.conv(x, filters, 1, strides, name=name, symmetric=symmetric)
+    return blocks.batch_norm(x, name=name, relu=False)
 
 
 def _join(x, shortcut, name):

@@ -2,7 +2,7 @@
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 _CONVOLUTIONS = {
     "a": (1, 1, 2, 2, 2),
@@ -36,24 +36,24 @@ def vgg(input_shape, n_classes, *, variant="16", width=1.0):
             f"`variant` must be one of {', '.join(_CONVOLUTIONS)}. "
             f"Received: variant={variant!r}"
         )
-    parts.check_width(width)
+    blocks.check_width(width)
     inputs = x = keras.Input(tuple(input_shape))
     for block, (number, channels) in enumerate(
         zip(_CONVOLUTIONS[variant], _CHANNELS), start=1
     ):
         for index in range(1, number + 1):
             x = keras.layers.Conv2D(
-                parts.scaled(channels, width),
+                blocks.scaled(channels, width),
                 3,
                 padding="same",
                 activation="relu",
                 use_bias=False,
-                kernel_initializer=parts.fan_in(2.0),
+                kernel_initializer=blocks.fan_in(2.0),
                 name=f"block{block}_conv{index}",
             )(x)
         if block < len(_CHANNELS):
             x = keras.layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = keras.layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
-    x = parts.conv(x, n_classes, 1, name="fc", init=parts.fan_in(2.0))
+    x = blocks.conv(x, n_classes, 1, name="fc", init=blocks.fan_in(2.0))
     logits = keras.layers.Flatten(name="logits")(x)
     return keras.Model(inputs, logits, name=f"vgg_{variant}")

@@ -2,7 +2,7 @@
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 
 def wide_resnet(input_shape, n_classes, *, depth=22, width=2, dropout=0.3):
@@ -34,34 +34,34 @@ def wide_resnet(input_shape, n_classes, *, depth=22, width=2, dropout=0.3):
             "`depth` must be 6 n + 4 with n at least 1, e.g. 16, 22 or 28. "
             f"Received: depth={depth!r}"
         )
-    parts.check_width(width)
+    blocks.check_width(width)
     inputs = keras.Input(tuple(input_shape))
     x = _conv(inputs, 16, 3, 1, "conv1")
     for group in (1, 2, 3):
-        filters = parts.scaled(8 * 2**group, width)
+        filters = blocks.scaled(8 * 2**group, width)
         for number in range(1, n_blocks + 1):
             strides = 2 if group > 1 and number == 1 else 1
             name = f"group{group}_block{number}"
             x = _block(x, filters, strides, dropout, name)
-    x = parts.batch_norm(x, name="last")
+    x = blocks.batch_norm(x, name="last")
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     logits = keras.layers.Dense(n_classes, name="fc")(x)
     return keras.Model(inputs, logits, name=f"wide_resnet_{depth}_{width:g}")
 
 
 def _block(x, filters, strides, dropout, name):
-    y = parts.batch_norm(x, name=f"{name}_1")
+    y = blocks.batch_norm(x, name=f"{name}_1")
     if x.shape[-1] != filters or strides > 1:
         x = _conv(y, filters, 1, strides, f"{name}_shortcut")
     y = _conv(y, filters, 3, strides, f"{name}_conv1")
-    y = parts.batch_norm(y, name=f"{name}_2")
+    y = blocks.batch_norm(y, name=f"{name}_2")
     y = keras.layers.Dropout(dropout, name=f"{name}_dropout")(y)
     y = _conv(y, filters, 3, 1, f"{name}_conv2")
     return keras.layers.Add(name=f"{name}_add")([x, y])
 
 
 def _conv(x, filters, size, strides, name):
-    return parts.conv(
+    return blocks.conv(
         x,
         filters,
         size,

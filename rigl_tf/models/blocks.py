@@ -1,4 +1,4 @@
-"""What the convolutional networks share."""
+"""Layers and blocks that the convolutional networks share."""
 
 import keras
 

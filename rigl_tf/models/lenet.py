@@ -1,8 +1,8 @@
-"""Small networks for digits and MNIST."""
+"""Small networks for digits and MNIST: a perceptron and LeNet-5."""
 
 import keras
 
-from rigl_tf.models import parts
+from rigl_tf.models import blocks
 
 
 def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
@@ -22,11 +22,11 @@ def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
 
     Reference: LeCun et al. 1998; Evci et al. 2020, table 2.
     """
-    parts.check_width(width)
+    blocks.check_width(width)
     layers = [keras.Input(tuple(input_shape)), keras.layers.Flatten()]
     layers += [
         keras.layers.Dense(
-            parts.scaled(units, width), activation="relu", name=f"fc{index}"
+            blocks.scaled(units, width), activation="relu", name=f"fc{index}"
         )
         for index, units in enumerate(hidden, start=1)
     ]
@@ -55,12 +55,12 @@ def lenet5(
 
     Reference: LeCun et al. 1998.
     """
-    parts.check_width(width)
+    blocks.check_width(width)
     layers = [keras.Input(tuple(input_shape))]
     for index, channels in enumerate(filters, start=1):
         layers += [
             keras.layers.Conv2D(
-                parts.scaled(channels, width),
+                blocks.scaled(channels, width),
                 5,
                 activation="relu",
                 name=f"conv{index}",
@@ -70,7 +70,7 @@ def lenet5(
     layers.append(keras.layers.Flatten())
     layers += [
         keras.layers.Dense(
-            parts.scaled(n, width), activation="relu", name=f"fc{index}"
+            blocks.scaled(n, width), activation="relu", name=f"fc{index}"
         )
         for index, n in enumerate(units, start=1)
     ]

@@ -1,9 +1,4 @@
-"""Weights of a sparse model in a file that is as small as it should be.
-
-A sparse array is stored as one bit per weight and the active weights; any other
-as it is. The file is an `.npz` archive with the entries `bits:<path>`,
-`shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
-"""
+"""Compact weight files: one mask bit per weight plus the active values."""
 
 import numpy as np
 

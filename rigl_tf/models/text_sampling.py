@@ -1,4 +1,4 @@
-"""Texts that a character language model writes."""
+"""Sample text from a character language model."""
 
 import keras
 import numpy as np

@@ -1,0 +1,1 @@
+"""Files that other programs read: Keras models and compact weights."""
