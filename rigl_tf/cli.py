@@ -7,10 +7,12 @@ another process is training in the work directory, 130 interrupted.
 import argparse
 
 import rigl_tf
-from rigl_tf import commands
-from rigl_tf import failures
-from rigl_tf import launch
-from rigl_tf import outputs
+from rigl_tf.experiments import commands
+from rigl_tf.experiments import count_commands
+from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import report_commands
+from rigl_tf.experiments import session
+from rigl_tf.experiments import standard_streams
 
 
 def main(argv=None):
@@ -19,26 +21,26 @@ def main(argv=None):
     Args:
         argv: words of the command line; None for those of the process.
     """
-    outputs.open_all()
+    standard_streams.open_all()
     try:
-        with outputs.unread(goes_on=False):
+        with standard_streams.unread(goes_on=False):
             arguments = _parse(argv)
-        with failures.mistakes():
+        with exit_codes.mistakes():
             rigl_tf._require_tensorflow_backend()
             if "://" in str(vars(arguments)):
-                launch.load_file_systems()
-        with outputs.unread(goes_on=arguments.run in _LONG):
+                session.load_file_systems()
+        with standard_streams.unread(goes_on=arguments.run in _LONG):
             return arguments.run(arguments)
-    except outputs.Unread:  # `rigl_tf table erk | head`
+    except standard_streams.Unread:  # `rigl_tf table erk | head`
         return 0
-    except failures.UserMistake as mistake:
-        outputs.tell(f"rigl_tf: {mistake}")
+    except exit_codes.UserMistake as mistake:
+        standard_streams.tell(f"rigl_tf: {mistake}")
         return mistake.code
-    except failures.Interrupted as interrupted:
-        outputs.tell(f"rigl_tf: {interrupted}")
+    except exit_codes.Interrupted as interrupted:
+        standard_streams.tell(f"rigl_tf: {interrupted}")
         return 130
     except KeyboardInterrupt:
-        outputs.tell("rigl_tf: interrupted")
+        standard_streams.tell("rigl_tf: interrupted")
         return 130
 
 
@@ -48,7 +50,7 @@ _LONG = (commands.train, commands.sweep, commands.prepare)
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        raise failures.UserMistake(f"{message} (see `{self.prog} --help`)")
+        raise exit_codes.UserMistake(f"{message} (see `{self.prog} --help`)")
 
 
 def _parse(argv):
@@ -164,17 +166,17 @@ def _parser():
     report.add_argument(
         "--format", default="md", help="md (default), csv or html"
     )
-    report.set_defaults(run=commands.report)
+    report.set_defaults(run=report_commands.report)
 
     methods = subparsers.add_parser("methods", help="list methods, show cards")
     methods.add_argument("name", nargs="?", help="show its card, e.g. rigl")
-    methods.set_defaults(run=commands.methods)
+    methods.set_defaults(run=count_commands.methods)
 
     for name, run, text in (
-        ("summary", commands.summary, "show what a run has come to"),
+        ("summary", report_commands.summary, "show what a run has come to"),
         (
             "connectivity",
-            commands.connectivity,
+            report_commands.connectivity,
             "draw the input layer's connections per pixel over training",
         ),
     ):
@@ -201,13 +203,13 @@ def _add_counting(subparsers):
         help="exact (default) or published, as the paper's tables count",
     )
     count.add_argument("--json", action="store_true", help="print JSON")
-    count.set_defaults(run=commands.count)
+    count.set_defaults(run=count_commands.count)
 
     table = subparsers.add_parser(
         "table", help="count a table of the paper, published numbers beside"
     )
-    table.add_argument("name", help=", ".join(commands.TABLES))
-    table.set_defaults(run=commands.table)
+    table.add_argument("name", help=", ".join(count_commands.TABLES))
+    table.set_defaults(run=count_commands.table)
 
 
 def _add_sample(subparsers):

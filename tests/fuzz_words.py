@@ -19,7 +19,7 @@ import tempfile
 import traceback
 
 from rigl_tf import cli
-from rigl_tf import config
+from rigl_tf.experiments import config
 
 _SHORT = [
     "TRAIN_STEPS=4",
@@ -290,7 +290,7 @@ starts.Start.run = @a/starts.Start()
 updaters.RigL.seed = @updaters.RigL()
 updaters.RigL.seed = @gin.singleton()
 L2 = @keras.utils.get_file()
-L2 = @distribute.os.system()
+L2 = @hardware.os.system()
 experiment.Experiment.l2 = %gin.REQUIRED
 experiment.Experiment.l2 = %nowhere
 experiment.Experiment:

@@ -4,14 +4,14 @@ import pathlib
 
 import pytest
 
-from rigl_tf import cards
 from rigl_tf import cli
 from rigl_tf import updaters
+from rigl_tf.experiments import method_cards
 
 README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(
     encoding="utf-8"
 )
-CARDS = cards.read_all()
+CARDS = method_cards.read_all()
 
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
@@ -20,7 +20,7 @@ def test_cards_are_complete(card):
     if card.updater is None:
         assert card.name in ("dense", "small_dense")
         return
-    assert set(card.fields) == set(cards.HEADINGS)
+    assert set(card.fields) == set(method_cards.HEADINGS)
     assert all(len(text) > 3 for text in card.fields.values())
     # A year, or the original code: where it comes from.
     reference = card.fields["Reference"]

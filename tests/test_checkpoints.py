@@ -11,7 +11,7 @@ import tiny
 from rigl_tf import archives
 from rigl_tf import files
 from rigl_tf import updaters
-from rigl_tf import workdirs
+from rigl_tf.experiments import work_directory
 from rigl_tf.training import checkpoints
 from rigl_tf.training.callbacks import base
 from rigl_tf.training.callbacks import mask_statistics
@@ -160,7 +160,7 @@ def test_what_came_after_the_checkpoint_is_forgotten(tmp_path, step, kept):
     (masks / "99.npz").write_bytes(b"precious")
     lines = [f'{{"step": {number}}}\n' for number in (10, 20, 30)]
     metrics.write_text("".join(lines) + '{"st')
-    workdirs.forget_after(step, tmp_path)
+    work_directory.forget_after(step, tmp_path)
     names = sorted(file.name for file in masks.glob("0*.npz"))
     assert names == [f"{number:08}.npz" for number in kept]
     assert (masks / "99.npz").read_bytes() == b"precious"
@@ -193,7 +193,7 @@ ODD = [
 def test_lines_of_others_stay_byte_for_byte(odd, tmp_path, caplog):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(FIRST + odd + SECOND + LATER + odd + LATER)
-    workdirs.forget_after(20, tmp_path)
+    work_directory.forget_after(20, tmp_path)
     assert metrics.read_bytes() == FIRST + odd + SECOND + odd
     assert "2 lines are no objects with a step" in caplog.text
 
@@ -204,7 +204,7 @@ def test_lines_of_others_stay_byte_for_byte(odd, tmp_path, caplog):
 def test_half_a_line_at_the_end_is_cut(torn, tmp_path, caplog):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(FIRST + SECOND + torn)
-    workdirs.forget_after(20, tmp_path)
+    work_directory.forget_after(20, tmp_path)
     assert metrics.read_bytes() == FIRST + SECOND
     assert not caplog.text
 
@@ -213,14 +213,14 @@ def test_a_file_without_later_lines_is_not_written_again(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(FIRST + ODD[0] + SECOND)
     before = metrics.stat().st_ino
-    workdirs.forget_after(20, tmp_path)
+    work_directory.forget_after(20, tmp_path)
     assert metrics.stat().st_ino == before
 
 
 def test_a_line_without_its_end_is_completed(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(FIRST + SECOND.strip())
-    workdirs.forget_after(20, tmp_path)
+    work_directory.forget_after(20, tmp_path)
     assert metrics.read_bytes() == FIRST + SECOND
 
 
@@ -231,7 +231,7 @@ def test_nothing_is_forgotten_before_all_is_read(tmp_path):
     with pytest.raises(
         files.DamagedFile, match="metrics.jsonl' must be a file"
     ):
-        workdirs.forget_after(20, tmp_path)
+        work_directory.forget_after(20, tmp_path)
     assert (tmp_path / "masks/00000030.npz").exists()
 
 

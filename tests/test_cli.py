@@ -11,9 +11,9 @@ import pytest
 import tiny
 
 from rigl_tf import cli
-from rigl_tf import connectivity
-from rigl_tf import report_formats
-from rigl_tf import results
+from rigl_tf.experiments import connectivity
+from rigl_tf.experiments import report_formats
+from rigl_tf.experiments import results
 from rigl_tf.masks import storage
 
 ROOT = str(pathlib.Path(__file__).parent.parent)

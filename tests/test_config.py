@@ -2,7 +2,7 @@ import pathlib
 
 import pytest
 
-from rigl_tf import config
+from rigl_tf.experiments import config
 
 WORDS = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98"]
 TASKS = config.shipped("tasks")

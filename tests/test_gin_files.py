@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
+from rigl_tf.experiments import config
 
 WORDS = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98"]
 DYNAMIC = "from __gin__ import dynamic_registration\n"
@@ -85,10 +85,10 @@ def test_errors_after_an_include_name_the_line(write):
         (["include 'b.gin'\nB = %A\n", "A = %B\n"], "%A -> %B -> %A"),
         (
             [
-                DYNAMIC + "import rigl_tf.starts as starts\n"
+                DYNAMIC + "import rigl_tf.experiments.starts as starts\n"
                 "starts.Start.run = @starts.Start()\n"
             ],
-            "@rigl_tf.starts.Start() -> @rigl_tf.starts.Start()",
+            "@starts.Start() -> @starts.Start()",
         ),
         ([b"# \xfc\n"], "must be UTF-8 text"),
         (["A = " + "(" * 3000 + ")" * 3000], "Configuration error"),
@@ -116,8 +116,8 @@ def test_a_later_value_breaks_a_circle(write):
 def test_scopes_may_call_the_same_function(write):
     file = write(
         "mine.gin",
-        DYNAMIC + "import rigl_tf.experiment as experiment\n"
-        "import rigl_tf.starts as starts\n"
+        DYNAMIC + "import rigl_tf.experiments.experiment as experiment\n"
+        "import rigl_tf.experiments.starts as starts\n"
         "experiment.Experiment.start = @outer/starts.Start()\n"
         "outer/starts.Start.step = None\n",
     )
@@ -189,9 +189,9 @@ def test_other_modules_are_not_imported(statement, write, capsys):
     "name",
     [
         "rigl_tf.files.os.system",
-        "rigl_tf.experiment.files.os.system",
-        "distribute.os.system",
-        "distribute.os.system.__call__",
+        "rigl_tf.experiments.experiment.files.os.system",
+        "hardware.os.system",
+        "hardware.os.system.__call__",
         "distribute.tf.io.gfile.remove",
         "strategies._before_start",
         "experiment._data",
@@ -248,7 +248,7 @@ def test_what_the_users_modules_define_may_be_named(
     file = write(
         "a.gin",
         f"{DYNAMIC}import pack.inner as inner\n"
-        "import rigl_tf.experiment as experiment\n"
+        "import rigl_tf.experiments.experiment as experiment\n"
         "experiment.Experiment.model = @inner.Net\n"
         "experiment.Experiment.updater = @inner.SET()\n"
         "inner.Net.build.width = 2\n",

@@ -5,8 +5,8 @@ import time
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
 from rigl_tf.accounting import training_costs
+from rigl_tf.experiments import config
 
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
 SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2"]

@@ -6,8 +6,8 @@ import oracle
 import pytest
 import tensorflow as tf
 
-from rigl_tf import config
 from rigl_tf import updaters
+from rigl_tf.experiments import config
 from rigl_tf.layers import kernel_masks
 from rigl_tf.training import mask_changes
 from rigl_tf.updaters import schedules

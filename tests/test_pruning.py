@@ -13,9 +13,9 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from rigl_tf import config
 from rigl_tf import updaters
 from rigl_tf.accounting import training_costs
+from rigl_tf.experiments import config
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masking
 from rigl_tf.masks import draws

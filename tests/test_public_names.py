@@ -45,7 +45,15 @@ def test_masked_models_load_after_the_import_alone(imports, saved):
     assert run(f"{code}print(len(model.weights))") == "6\n"
 
 
-@pytest.mark.parametrize("module", ["layers", "masking", "structure", "rates"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "layers.masked",
+        "layers.masking",
+        "layers.model_paths",
+        "training.learning_rates",
+    ],
+)
 def test_any_module_can_be_the_first_to_import_keras(module, saved):
     code = f"import rigl_tf.{module}, keras\n"
     run(f"{code}keras.saving.load_model({str(saved)!r})")
@@ -64,22 +72,22 @@ def test_modules_need_no_import_of_their_own():
 
 
 def test_the_stub_offers_the_same_names():
+    """Names, and where they come from."""
     stub = pathlib.Path(rigl_tf.__file__).with_suffix(".pyi")
-    imported = [
-        alias.asname
-        for node in ast.parse(stub.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    ]
-    assert sorted(imported) == sorted(rigl_tf.__all__)
-    homes = {
-        alias.name: node.module
-        for node in ast.parse(stub.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-        if node.module != "rigl_tf"
+    homes = {}
+    for node in ast.parse(stub.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                homes[alias.asname] = f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Assign):
+            homes[node.targets[0].id] = homes.pop(node.value.id)
+    assert homes == {
+        **{
+            name: f"rigl_tf.{home}.{name}"
+            for name, home in rigl_tf._HOMES.items()
+        },
+        **{name: f"rigl_tf.{path}" for name, path in rigl_tf._MODULES.items()},
     }
-    assert homes == {n: f"rigl_tf.{m}" for n, m in rigl_tf._HOMES.items()}
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", '"jax"', "3"])

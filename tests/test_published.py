@@ -12,7 +12,6 @@ import pytest
 
 from rigl_tf import accounting
 from rigl_tf import cli
-from rigl_tf import commands
 from rigl_tf import models
 from rigl_tf import updaters
 from rigl_tf.accounting import micronet
@@ -20,6 +19,7 @@ from rigl_tf.accounting import tables
 from rigl_tf.accounting import training_costs
 from rigl_tf.accounting import widths
 from rigl_tf.accounting.tables import cells
+from rigl_tf.experiments import count_commands
 from rigl_tf.layers import masking
 from rigl_tf.masks import distribution_tables
 from rigl_tf.masks import distributions
@@ -177,7 +177,7 @@ def test_bad_sparsities_are_refused(rule, sparsities, text):
 
 
 def test_the_command_line_knows_all_tables():
-    assert commands.TABLES == tuple(tables.BY_NAME)
+    assert count_commands.TABLES == tuple(tables.BY_NAME)
 
 
 @functools.cache

@@ -8,11 +8,13 @@ import json
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
-from rigl_tf import published
-from rigl_tf import sweeps
+from rigl_tf.experiments import config
+from rigl_tf.experiments import published_accuracies
+from rigl_tf.experiments import sweep_file
 
-SWEEPS = sorted({run.partition("/")[0] for run in published.by_run()})
+SWEEPS = sorted(
+    {run.partition("/")[0] for run in published_accuracies.by_run()}
+)
 TASKS = {
     ("ImageNet-2012", "ResNet-50"): "imagenet_resnet50",
     ("ImageNet-2012", "MobileNet-v1"): "imagenet_mobilenet_v1",
@@ -43,7 +45,7 @@ METHODS = {
 
 
 def test_rows_are_sound():
-    rows = published.rows()
+    rows = published_accuracies.rows()
     assert len(rows) > 400
     for row in rows:
         assert row["reproduce"] == ("yes" if row["run"] else "reference")
@@ -67,14 +69,14 @@ def test_known_rows_are_there():
         ("repro_cifar10/rigl_erk_90_2x", "92.7", "0.37"),
         ("repro_cifar100/rigl_uniform_90_3x", "73.7", "0.16"),
     ):
-        row = published.by_run()[run]
+        row = published_accuracies.by_run()[run]
         assert (row["accuracy"], row["std"]) == (accuracy, std), run
 
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_sweeps_expand_to_the_published_rows(name):
-    runs = sweeps.read(f"sweeps/{name}")
-    rows = published.table(name)
+    runs = sweep_file.read(f"sweeps/{name}")
+    rows = published_accuracies.table(name)
     assert collections.Counter(
         f"{name}/{run.label}" for run in runs
     ) == collections.Counter(row["run"] for row in rows)
@@ -103,7 +105,9 @@ def test_sweeps_expand_to_the_published_rows(name):
 @pytest.mark.parametrize("name", SWEEPS)
 def test_sweeps_are_experiments(name, tmp_path):
     """Every line builds its experiment, with the row's id."""
-    for words, _ in sweeps.resolve(sweeps.read(f"sweeps/{name}"), tmp_path):
+    for words, _ in sweep_file.resolve(
+        sweep_file.read(f"sweeps/{name}"), tmp_path
+    ):
         words = [w for w in words if not w.startswith("INITIAL_")]
         if "methods/lottery" in words or "SPARSITY=None" in words:
             words = [w for w in words if w != "SPARSITY=None"]
@@ -117,7 +121,7 @@ def test_more_words_are_for_every_run(capsys):
     words = ["sweeps/cifar10", "SEED=7", "hardware/gpu", "--workdir=runs/c"]
     assert cli.main(["sweep", *words, "--dry_run"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(published.table("cifar10"))
+    assert len(lines) == len(published_accuracies.table("cifar10"))
     assert all("SEED=7 hardware/gpu" in line for line in lines)
 
 
@@ -157,7 +161,7 @@ def test_reports_put_ours_beside_the_published(finished, capsys):
     words = ["report", str(finished), "--published=cifar10"]
     assert cli.main(words) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 + len(published.table("cifar10"))
+    assert len(lines) == 2 + len(published_accuracies.table("cifar10"))
     assert sum("| – | 0 |" in line for line in lines) == len(lines) - 3
     assert sum("92.50 ± 0.71" in line for line in lines) == 1
 

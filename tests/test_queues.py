@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from rigl_tf import environments
-from rigl_tf import queues
+from rigl_tf.experiments import process_environments
+from rigl_tf.experiments import run_queue
 
 ALONE = [([f"SEED={seed}"], pathlib.Path(f"w{seed}")) for seed in range(7)]
 
@@ -31,25 +31,25 @@ def names(runs):
 
 
 def test_a_part_is_every_nth_run():
-    parts = [names(queues.shard(ALONE, f"{i}/3")) for i in range(3)]
+    parts = [names(run_queue.shard(ALONE, f"{i}/3")) for i in range(3)]
     assert parts == [["w0", "w3", "w6"], ["w1", "w4"], ["w2", "w5"]]
-    assert queues.shard(ALONE, "0/1") == ALONE
-    assert queues.shard(ALONE, "8/9") == []
+    assert run_queue.shard(ALONE, "0/1") == ALONE
+    assert run_queue.shard(ALONE, "8/9") == []
 
 
 def test_runs_that_need_each_other_are_in_one_part():
-    assert names(queues.shard(CHAIN, "0/2")) == ["a", "c", "e"]
-    assert names(queues.shard(CHAIN, "1/2")) == ["b", "d"]
+    assert names(run_queue.shard(CHAIN, "0/2")) == ["a", "c", "e"]
+    assert names(run_queue.shard(CHAIN, "1/2")) == ["b", "d"]
 
 
 @pytest.mark.parametrize("part", ["3/3", "0/0", "1", "-1/2", "a/b", "1/2/3"])
 def test_what_is_no_part_is_refused(part):
     with pytest.raises(ValueError, match=f"I/N.*Received: --shard={part}"):
-        queues.shard(ALONE, part)
+        run_queue.shard(ALONE, part)
 
 
 def test_held_runs_are_tried_once_more_after_all_others():
-    queue = queues.Queue(CHAIN)
+    queue = run_queue.Queue(CHAIN)
     order = []
     while (run := queue.take()) is not None:
         order.append(str(run.workdir))
@@ -62,7 +62,7 @@ def test_held_runs_are_tried_once_more_after_all_others():
 
 
 def test_what_cannot_begin_is_told():
-    queue = queues.Queue(CHAIN)
+    queue = run_queue.Queue(CHAIN)
     while (run := queue.take()) is not None:
         (queue.hold if str(run.workdir) == "a" else queue.done)(run)
     assert queue.left_out() == [
@@ -73,7 +73,7 @@ def test_what_cannot_begin_is_told():
 
 
 def test_nothing_is_tried_again_while_a_run_may_end():
-    queue = queues.Queue(CHAIN[:3])
+    queue = run_queue.Queue(CHAIN[:3])
     first, second = queue.take(), queue.take()
     queue.hold(first)
     assert queue.take(idle=False) is None
@@ -82,7 +82,7 @@ def test_nothing_is_tried_again_while_a_run_may_end():
 
 
 def devices(n_processes, **environment):
-    dealt = environments.shared(n_processes, environment)
+    dealt = process_environments.shared(n_processes, environment)
     return [own.get("CUDA_VISIBLE_DEVICES") for own in dealt]
 
 
@@ -117,14 +117,16 @@ LISTS = {
 def test_the_driver_is_asked(text, expected, monkeypatch):
     answer = types.SimpleNamespace(returncode=0, stdout=text)
     run = types.SimpleNamespace(run=lambda *_, **__: answer)
-    monkeypatch.setattr(environments, "subprocess", run)
-    monkeypatch.setattr(environments.shutil, "which", lambda name: name)
+    monkeypatch.setattr(process_environments, "subprocess", run)
+    monkeypatch.setattr(process_environments.shutil, "which", lambda name: name)
     assert devices(2) == expected
 
 
 def test_memory_grows_where_there_are_devices(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    (own, _) = environments.shared(2, {"CUDA_VISIBLE_DEVICES": "0", "A": "b"})
+    (own, _) = process_environments.shared(
+        2, {"CUDA_VISIBLE_DEVICES": "0", "A": "b"}
+    )
     assert own == {
         "A": "b",
         "CUDA_VISIBLE_DEVICES": "0",
@@ -132,7 +134,7 @@ def test_memory_grows_where_there_are_devices(monkeypatch):
         "TF_NUM_INTRAOP_THREADS": "4",
     }
     mine = {"CUDA_VISIBLE_DEVICES": "0", "TF_FORCE_GPU_ALLOW_GROWTH": "false"}
-    (own,) = environments.shared(1, mine)
+    (own,) = process_environments.shared(1, mine)
     assert own["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
-    (own,) = environments.shared(1, {"CUDA_VISIBLE_DEVICES": "-1"})
+    (own,) = process_environments.shared(1, {"CUDA_VISIBLE_DEVICES": "-1"})
     assert "TF_FORCE_GPU_ALLOW_GROWTH" not in own

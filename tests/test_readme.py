@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
+from rigl_tf.experiments import config
 
 ROOT = pathlib.Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import tensorflow as tf
 import tiny
 
 from rigl_tf import cli
-from rigl_tf import config
 from rigl_tf import updaters
 from rigl_tf.datasets import augmentation
+from rigl_tf.experiments import config
 from rigl_tf.training import learning_rates
 from rigl_tf.training import losses
 from rigl_tf.training import metrics

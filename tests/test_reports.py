@@ -7,12 +7,12 @@ import json
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
-from rigl_tf import knobs
-from rigl_tf import report_formats
-from rigl_tf import results
-from rigl_tf import sweeps
-from rigl_tf import workdirs
+from rigl_tf.experiments import config
+from rigl_tf.experiments import knobs
+from rigl_tf.experiments import report_formats
+from rigl_tf.experiments import results
+from rigl_tf.experiments import sweep_file
+from rigl_tf.experiments import work_directory
 
 RIGL = ("tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9")
 SHORT = "TRAIN_STEPS=4 UPDATE_END_STEP=2 UPDATE_INTERVAL=1"
@@ -318,14 +318,14 @@ def test_labels_of_no_one_run_are_refused(label, message, tmp_path):
         f"mine: a\ntasks/b INITIAL_RUN=@{label}\nlater: c INITIAL_RUN=@once"
     )
     with pytest.raises(config.ConfigError, match=message):
-        sweeps.resolve(sweeps.read(str(file)), tmp_path)
+        sweep_file.resolve(sweep_file.read(str(file)), tmp_path)
 
 
 def test_a_run_may_get_another_label(tmp_path):
-    workdirs.require_own(tmp_path / "new", "L2 = 0\nLABEL = 'a'")
-    with workdirs.claim(tmp_path / "run", "L2 = 0\nLABEL = 'a'"):
+    work_directory.require_own(tmp_path / "new", "L2 = 0\nLABEL = 'a'")
+    with work_directory.claim(tmp_path / "run", "L2 = 0\nLABEL = 'a'"):
         pass
-    workdirs.require_own(tmp_path / "run", "L2 = 0\nLABEL = 'b'")
+    work_directory.require_own(tmp_path / "run", "L2 = 0\nLABEL = 'b'")
 
 
 def test_labels_must_be_strings(capsys):

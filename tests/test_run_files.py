@@ -13,8 +13,8 @@ import tiny
 from rigl_tf import archives
 from rigl_tf import cli
 from rigl_tf import files
-from rigl_tf import results
 from rigl_tf import run_files
+from rigl_tf.experiments import terminal
 from rigl_tf.masks import storage
 
 RIGL = [*tiny.WORDS, "models.mlp.hidden=(8,)", "RECORD_MASKS=True"]
@@ -127,7 +127,7 @@ def test_fields_of_another_type_or_range_are_named(name, value, finished):
         run_files.read_result(other)
 
 
-@pytest.mark.parametrize("name", [*results._CLOSING, *results._TOTALS])
+@pytest.mark.parametrize("name", [*terminal._CLOSING, *terminal._TOTALS])
 def test_a_summary_names_what_is_missing(name, run, capsys):
     path = run / "result.json"
     held = json.loads(path.read_text())

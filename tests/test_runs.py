@@ -15,7 +15,7 @@ import zipfile
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
+from rigl_tf.experiments import config
 
 ROOT = pathlib.Path(__file__).parent.parent
 SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]

@@ -7,9 +7,9 @@ import keras
 from keras.src.backend.common import global_state
 import pytest
 
-from rigl_tf import config
-from rigl_tf import networks
 from rigl_tf.accounting import widths
+from rigl_tf.experiments import config
+from rigl_tf.experiments import networks
 
 
 def job(*words):

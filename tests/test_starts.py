@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
-from rigl_tf import experiment
 from rigl_tf import files
-from rigl_tf import starts
+from rigl_tf.experiments import config
+from rigl_tf.experiments import experiment
+from rigl_tf.experiments import starts
 from rigl_tf.layers import masking
 from rigl_tf.masks import patterns
 from rigl_tf.masks import storage

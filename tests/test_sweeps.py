@@ -13,18 +13,18 @@ import weakref
 import pytest
 
 from rigl_tf import cli
-from rigl_tf import config
-from rigl_tf import experiment
-from rigl_tf import failures
-from rigl_tf import jobs
-from rigl_tf import launch
-from rigl_tf import sweeps
+from rigl_tf.experiments import config
+from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import experiment
+from rigl_tf.experiments import parallel_runs
+from rigl_tf.experiments import session
+from rigl_tf.experiments import sweep_file
 
 
 def read(tmp_path, text):
     file = tmp_path / "mine.txt"
     file.write_text(text, encoding="utf-8")
-    return sweeps.read(str(file))
+    return sweep_file.read(str(file))
 
 
 def test_lines_are_runs(tmp_path):
@@ -52,7 +52,7 @@ def test_labels_stand_for_work_directories(tmp_path):
         "run-{SEED}: tasks/a SEED={0,1}\n"
         "tasks/b INITIAL_RUN=@run-{SEED} SEED={0,1}\n",
     )
-    resolved = sweeps.resolve(runs, "all")
+    resolved = sweep_file.resolve(runs, "all")
     first = [str(workdir.resolve()) for words, workdir in resolved[:2]]
     assert [words for words, _ in resolved] == [
         ["tasks/a", "SEED=0", "LABEL='run-0'"],
@@ -62,14 +62,14 @@ def test_labels_stand_for_work_directories(tmp_path):
     ]
     assert len({workdir for _, workdir in resolved}) == 4
     # The name of a run does not depend on where the sweep is.
-    moved = sweeps.resolve(runs, "elsewhere")
+    moved = sweep_file.resolve(runs, "elsewhere")
     assert [w.name for _, w in moved] == [w.name for _, w in resolved]
 
 
 def test_references_of_gin_are_left_alone(tmp_path):
     (run,) = read(tmp_path, "a x.Y.model=@net MINE=@net\n")
     assert run.words == ("a", "x.Y.model=@net", "MINE=@net")
-    ((words, _),) = sweeps.resolve([run], "runs")
+    ((words, _),) = sweep_file.resolve([run], "runs")
     assert words == list(run.words)
 
 
@@ -83,12 +83,12 @@ def test_references_of_gin_are_left_alone(tmp_path):
 )
 def test_bad_sweeps_are_refused(text, message, tmp_path):
     with pytest.raises(config.ConfigError, match=message):
-        sweeps.resolve(read(tmp_path, text), tmp_path)
+        sweep_file.resolve(read(tmp_path, text), tmp_path)
 
 
 def test_an_unknown_sweep_is_refused():
     with pytest.raises(config.ConfigError, match="did you mean sweeps/mnist"):
-        sweeps.read("sweeps/mnist_ml")
+        sweep_file.read("sweeps/mnist_ml")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_an_unknown_sweep_is_refused():
     [f"sweeps/{p.stem}" for p in config.directory().glob("sweeps/*.txt")],
 )
 def test_shipped_sweeps_are_commands(name):
-    for words, _ in sweeps.resolve(sweeps.read(name), "runs"):
+    for words, _ in sweep_file.resolve(sweep_file.read(name), "runs"):
         config.read(words)
 
 
@@ -132,8 +132,8 @@ def run_fakes(runs, tmp_path, monkeypatch, n_jobs=2):
     (tmp_path / "fake.py").write_text(FAKE, encoding="utf-8")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     fake = (sys.executable, str(tmp_path / "fake.py"))
-    monkeypatch.setattr(jobs, "_COMMAND", fake)
-    code = jobs.run_all(runs, n_jobs)
+    monkeypatch.setattr(parallel_runs, "_COMMAND", fake)
+    code = parallel_runs.run_all(runs, n_jobs)
     return code, (tmp_path / "log").read_text(encoding="utf-8").splitlines()
 
 
@@ -192,7 +192,7 @@ def test_each_process_has_its_devices(tmp_path, monkeypatch):
         return subprocess.Popen(*arguments, env=env, **options)
 
     monkeypatch.setattr(
-        jobs,
+        parallel_runs,
         "subprocess",
         types.SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL),
     )
@@ -229,7 +229,7 @@ def test_an_error_leaves_no_runs_behind(tmp_path, monkeypatch):
     def fail(_):
         raise BrokenPipeError
 
-    monkeypatch.setattr(jobs.time, "sleep", fail)
+    monkeypatch.setattr(parallel_runs.time, "sleep", fail)
     started = []
 
     def popen(*arguments, **options):
@@ -237,7 +237,7 @@ def test_an_error_leaves_no_runs_behind(tmp_path, monkeypatch):
         return started[-1]
 
     monkeypatch.setattr(
-        jobs,
+        parallel_runs,
         "subprocess",
         types.SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL),
     )
@@ -260,7 +260,7 @@ def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
         trained.append(workdir)
         return True  # a request to stop came while it was evaluated
 
-    monkeypatch.setattr(launch, "run", train)
+    monkeypatch.setattr(session, "run", train)
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
     assert cli.main(words) == 130
     assert len(trained) == 1
@@ -285,7 +285,7 @@ def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
         alive.append(weakref.ref(Graph()))
         return False
 
-    monkeypatch.setattr(launch, "run", train)
+    monkeypatch.setattr(session, "run", train)
     gc.disable()
     try:
         words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
@@ -307,7 +307,7 @@ def test_processes_share_a_directory_of_runs(tmp_path, capsys):
         "INITIAL_RUN=@first\n"
     )
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
-    runs = sweeps.resolve(sweeps.read(str(file)), tmp_path / "runs")
+    runs = sweep_file.resolve(sweep_file.read(str(file)), tmp_path / "runs")
     held, done, blocked = (workdir for _, workdir in runs)
     held.mkdir(parents=True)
     with open(held / ".lock", "w", encoding="utf-8") as lock:
@@ -349,7 +349,7 @@ def test_a_run_that_another_process_finished_meanwhile_is_kept(
 
 
 def test_a_second_sigterm_says_what_the_first_said():
-    with failures.stop_requests() as should_stop:
+    with exit_codes.stop_requests() as should_stop:
         for _ in range(2):
             signal.raise_signal(signal.SIGTERM)
         assert should_stop()

@@ -8,9 +8,9 @@ import pytest
 import records
 import tensorflow_datasets as tfds
 
-from rigl_tf import config
 from rigl_tf.datasets import text_files
 from rigl_tf.datasets import tfds_source
+from rigl_tf.experiments import config
 
 # Networks of fewer and narrower layers, smaller images: what takes the time is
 # to trace them.

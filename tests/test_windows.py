@@ -10,9 +10,9 @@ import tensorflow as tf
 import tiny
 
 import rigl_tf
-from rigl_tf import config
 from rigl_tf import updaters
 from rigl_tf.accounting import training_costs
+from rigl_tf.experiments import config
 from rigl_tf.training import checkpoints
 from rigl_tf.training import steps
 from rigl_tf.updaters import schedules

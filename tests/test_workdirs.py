@@ -2,17 +2,17 @@
 
 import pytest
 
-from rigl_tf import workdirs
+from rigl_tf.experiments import work_directory
 from rigl_tf.training.callbacks import base
 
 TEXT = "SEED = 1\nSTRATEGY = None\n"
 
 
 def test_a_workdir_keeps_its_first_configuration(tmp_path):
-    with workdirs.claim(tmp_path / "w", TEXT) as directory:
+    with work_directory.claim(tmp_path / "w", TEXT) as directory:
         assert (directory / "config.gin").read_text() == TEXT
     moved = "# elsewhere\n\nSEED  =  1\nSTRATEGY = @strategies.cpu\n"
-    with workdirs.claim(tmp_path / "w", moved) as directory:
+    with work_directory.claim(tmp_path / "w", moved) as directory:
         assert (directory / "config.gin").read_text() == TEXT
 
 
@@ -29,18 +29,20 @@ def test_a_workdir_keeps_its_first_configuration(tmp_path):
     ],
 )
 def test_settings_that_differ_are_named(text, message, tmp_path):
-    with workdirs.claim(tmp_path, TEXT):
+    with work_directory.claim(tmp_path, TEXT):
         pass
-    with pytest.raises(workdirs.WorkdirError, match=message):
-        workdirs.require_own(tmp_path, text)
+    with pytest.raises(work_directory.WorkdirError, match=message):
+        work_directory.require_own(tmp_path, text)
 
 
 def test_a_claim_holds_a_lock(tmp_path):
-    with workdirs.claim(tmp_path, TEXT):
-        with pytest.raises(workdirs.WorkdirError, match="one process at a"):
-            with workdirs.claim(tmp_path, TEXT):
+    with work_directory.claim(tmp_path, TEXT):
+        with pytest.raises(
+            work_directory.WorkdirError, match="one process at a"
+        ):
+            with work_directory.claim(tmp_path, TEXT):
                 pass
-    with workdirs.claim(tmp_path, TEXT):  # free again
+    with work_directory.claim(tmp_path, TEXT):  # free again
         pass
 
 
@@ -48,10 +50,10 @@ def test_a_claim_holds_a_lock(tmp_path):
 def test_a_new_workdir_may_hold_what_a_killed_process_left(name, tmp_path):
     (tmp_path / name).write_text("x")
     if name == "thesis.tex":
-        with pytest.raises(workdirs.WorkdirError, match="no config.gin"):
-            workdirs.require_own(tmp_path, TEXT)
+        with pytest.raises(work_directory.WorkdirError, match="no config.gin"):
+            work_directory.require_own(tmp_path, TEXT)
     else:
-        workdirs.require_own(tmp_path, TEXT)
+        work_directory.require_own(tmp_path, TEXT)
 
 
 class _Elsewhere:

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from rigl_tf import results
+from rigl_tf import text_tables
 from rigl_tf.layers import candidates
 from rigl_tf.layers import masked as layer_masked
 from rigl_tf.layers import model_paths
@@ -55,7 +55,7 @@ def summary(model):
                     "why": why,
                 }
             )
-    results.print_masks(rows)
+    print(_table(rows))
     print(f"weights of rank 0 and 1, never masked: {n_others:,}")
     return rows
 
@@ -69,3 +69,19 @@ def _why(variable, layer, mask, candidate):
     if candidate.why_dense is not None:
         return f"dense unless named in masked_layers: {candidate.why_dense}"
     return "dense as asked for, or not masked yet"
+
+
+def _table(rows):
+    return text_tables.aligned(
+        ["path", "type", "shape", "sparsity", "why"],
+        [
+            [
+                row["path"],
+                row["type"],
+                "x".join(map(str, row["shape"])),
+                "–" if row["sparsity"] is None else f"{row['sparsity']:.4f}",
+                row["why"],
+            ]
+            for row in rows
+        ],
+    )

@@ -4,6 +4,8 @@ import csv
 import dataclasses
 import pathlib
 
+from rigl_tf import text_tables
+
 _PUBLISHED = pathlib.Path(__file__).parent / "data"
 
 
@@ -67,7 +69,7 @@ def markdown(table):
     header = [table.name]
     for column in table.columns:
         header += [column, *sources[column]]
-    lines, reasons = [header, ["---"] * len(header)], []
+    lines, reasons = [], []
     for label, values in table.rows.items():
         line = [label]
         for column, form in table.columns.items():
@@ -77,8 +79,7 @@ def markdown(table):
                 cell = cells.get((label, column, source))
                 line.append(_shown(cell, reasons) if cell else "–")
         lines.append(line)
-    text = [table.about, ""]
-    text += [f"| {' | '.join(line)} |" for line in lines]
+    text = [table.about, "", text_tables.markdown(header, lines)]
     if reasons:
         text.append("")
         text += [f"[{i}] {reason}  " for i, reason in enumerate(reasons, 1)]

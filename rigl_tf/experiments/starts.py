@@ -7,8 +7,8 @@ import tensorflow as tf
 from rigl_tf import archives
 from rigl_tf import checks
 from rigl_tf import files
-from rigl_tf import knobs
 from rigl_tf import run_files
+from rigl_tf.experiments import knobs
 from rigl_tf.layers import initializers
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import draws

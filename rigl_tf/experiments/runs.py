@@ -7,10 +7,10 @@ others hear from it what they need.
 import functools
 import time
 
-from rigl_tf import exports
-from rigl_tf import networks
 from rigl_tf import run_files
-from rigl_tf import workdirs
+from rigl_tf.experiments import networks
+from rigl_tf.experiments import result_fields
+from rigl_tf.experiments import work_directory
 from rigl_tf.export import keras_file
 from rigl_tf.masks import distributions
 from rigl_tf.masks import patterns
@@ -74,9 +74,9 @@ def train(job, workdir, built=None, should_stop=None, settings=None):
         result = _result(job, data, trainer, statistics, means)
         if settings is not None:
             result["settings"] = settings
-        result.update(exports.timing_fields(trainer, result, began))
+        result.update(result_fields.timing_fields(trainer, result, began))
         result.update(keras_file.export(trainer, workdir))
-        exports.write_json(workdir / run_files.RESULT, result)
+        result_fields.write_json(workdir / run_files.RESULT, result)
         return result
 
     return trainer.workers.from_chief(write)
@@ -137,7 +137,7 @@ def _begin(workdir, trainer, actions, n_steps):
         )
 
     def prepare():
-        workdirs.forget_after(step, workdir)
+        work_directory.forget_after(step, workdir)
         for action in actions if step is None else ():
             action.on_begin(trainer)
 
@@ -192,7 +192,7 @@ def _result(job, data, trainer, statistics, means):
     if job.start.gives_masks(job.updater):
         shuffled = job.start.shuffle_masks
         distribution = "shuffled_masks" if shuffled else "initial_masks"
-    report = exports.sparsity_report(statistics)
+    report = result_fields.sparsity_report(statistics)
     width = networks.find_width(job, data)
     return {
         "task": f"{job.task}, fake data" if job.fake_data else job.task,
@@ -210,7 +210,7 @@ def _result(job, data, trainer, statistics, means):
         "train_examples": trainer.step * job.batch_size,
         **means,
         "skipped_updates": int(trainer.skipped_updates.numpy()),
-        **exports.accounting_fields(
+        **result_fields.accounting_fields(
             trainer,
             job.mask_updater,
             job.batch_size,
@@ -222,5 +222,5 @@ def _result(job, data, trainer, statistics, means):
         "seed": job.seed,
         "start": job.start.describe(),
         "replicas": trainer.strategy.num_replicas_in_sync,
-        "versions": exports.versions(),
+        "versions": result_fields.versions(),
     }

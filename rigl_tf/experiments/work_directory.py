@@ -67,7 +67,7 @@ HELD = 75
 _MOVABLE = re.compile(
     r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS|LABEL) ="
     r"|experiment\.Experiment\.label ="
-    r"|distribute\.(?!Hardware\.(precision|sync_batch_norm))"
+    r"|hardware\.(?!Hardware\.(precision|sync_batch_norm))"
 )
 
 

@@ -5,11 +5,11 @@ import os
 import sys
 import tempfile
 
-from rigl_tf import config
-from rigl_tf import failures
-from rigl_tf import results
 from rigl_tf import run_files
-from rigl_tf import workdirs
+from rigl_tf.experiments import config
+from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import terminal
+from rigl_tf.experiments import work_directory
 
 
 def experiment(settings):
@@ -45,11 +45,11 @@ def run(settings, workdir, n_workers=1):
     Returns:
         whether a request to stop came, after the last step.
     """
-    with failures.mistakes():
+    with exit_codes.mistakes():
         job = experiment(settings)
         text = config.resolved()
-    with failures.of_training(), contextlib.ExitStack() as stack:
-        with failures.mistakes():
+    with exit_codes.of_training(), contextlib.ExitStack() as stack:
+        with exit_codes.mistakes():
             everyone = job.hardware.workers()
             _require_same(everyone, settings, n_workers)
             if everyone.from_chief(lambda: _is_finished(workdir, text)):
@@ -59,10 +59,10 @@ def run(settings, workdir, n_workers=1):
             # Another process may have finished it in the meantime.
             if everyone.from_chief(lambda: _claim(stack, workdir, text)):
                 return False
-        should_stop = stack.enter_context(failures.stop_requests())
+        should_stop = stack.enter_context(exit_codes.stop_requests())
         result = job.train_and_evaluate(workdir, built, should_stop, knobs)
     if everyone.is_chief:
-        results.print_closing_table(result, workdir)
+        terminal.print_closing_table(result, workdir)
     return should_stop()
 
 
@@ -112,7 +112,7 @@ def _require_same(everyone, settings, n_workers):
 def _claim(stack, workdir, text):
     """Hold the directory until the stack is closed; say if the run is done."""
     is_new = not workdir.exists()
-    stack.enter_context(workdirs.claim(workdir, text))
+    stack.enter_context(work_directory.claim(workdir, text))
     if is_new:
         stack.callback(_remove_untrained, workdir)
     return _is_finished(workdir, text)
@@ -135,7 +135,7 @@ def _remove_untrained(workdir):
 
 def _is_finished(workdir, text):
     """Require an own or new work directory; say whether the run is done."""
-    workdirs.require_own(workdir, text)
+    work_directory.require_own(workdir, text)
     finished = run_files.is_finished(workdir)
     if finished:
         print(f"{workdir} holds this run, finished: nothing to do")

@@ -5,11 +5,13 @@ Reads sources, imports nothing: `rigl_tf methods` answers at once.
 
 import ast
 import dataclasses
+from importlib import resources
 import inspect
 import pathlib
 import re
 
-from rigl_tf import config
+from rigl_tf import text_tables
+from rigl_tf.experiments import config
 
 HEADINGS = (
     "Drop",
@@ -20,7 +22,7 @@ HEADINGS = (
     "Deviations",
     "Reference",
 )
-_UPDATERS = pathlib.Path(__file__).parent / "updaters"
+_UPDATERS = pathlib.Path(resources.files("rigl_tf")) / "updaters"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +74,7 @@ def markdown():
     """Return the table of all methods as Markdown."""
     header = ["method", "what it does", "drops", "grows"]
     header += ["training FLOPs", "class"]
-    lines = [header, ["---"] * len(header)]
+    lines = []
     for card in read_all():
         cells = [f"`methods/{card.name}`", card.summary]
         if card.updater is None:
@@ -84,8 +86,8 @@ def markdown():
             ]
             link = f"rigl_tf/updaters/{card.source}"
             cells.append(f"[`{card.updater}`]({link})")
-        lines.append([cell.replace("|", "\\|") for cell in cells])
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        lines.append(cells)
+    return text_tables.markdown(header, lines)
 
 
 def _read(word, classes):

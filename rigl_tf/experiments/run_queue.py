@@ -35,7 +35,7 @@ class Queue:
     that another process is training is tried once more after all others.
 
     Args:
-        runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
+        runs: list of `(words, work directory)`, see `sweep_file.resolve`.
     """
 
     def __init__(self, runs):
@@ -105,7 +105,7 @@ def shard(runs, part):
     are as equal as possible.
 
     Args:
-        runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
+        runs: list of `(words, work directory)`, see `sweep_file.resolve`.
         part: "I/N", part I of N, counted from 0.
 
     Returns:

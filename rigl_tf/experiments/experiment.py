@@ -7,15 +7,15 @@ import functools
 from rigl_tf import accounting
 from rigl_tf import checks
 from rigl_tf import datasets
-from rigl_tf import exports
 from rigl_tf import files
-from rigl_tf import networks
-from rigl_tf import published
-from rigl_tf import runs
-from rigl_tf import starts
-from rigl_tf import trials
 from rigl_tf import updaters
 from rigl_tf.accounting import widths
+from rigl_tf.experiments import networks
+from rigl_tf.experiments import preflight
+from rigl_tf.experiments import published_accuracies
+from rigl_tf.experiments import result_fields
+from rigl_tf.experiments import runs
+from rigl_tf.experiments import starts
 from rigl_tf.masks import patterns
 from rigl_tf.training import learning_rates
 from rigl_tf.training import losses
@@ -80,8 +80,8 @@ class Experiment:
         seed: seed of weights, masks and the order of data, below 2^32.
         hardware: what to compute on, see `strategies.Hardware`.
         profile_steps: first and last step to be profiled, or None.
-        published: published row that the run reproduces, see `published.rows`,
-            or None.
+        published: published row that the run reproduces, or None; see
+            `published_accuracies.rows`.
         label: name by which other runs find this one, or None.
         fake_data: whether to train on random examples of the data set's
             shapes, which needs not be there, to measure speed.
@@ -172,7 +172,7 @@ class Experiment:
         if self.profile_steps is not None:
             profile.check(self.profile_steps, self.total_steps)
         if self.published is not None:
-            published.check(self.published)
+            published_accuracies.check(self.published)
         if not isinstance(self.label, str | None):
             raise ValueError(
                 "`label` must be a string (LABEL). "
@@ -210,11 +210,11 @@ class Experiment:
         with self.hardware.scope(strategy):
             net = networks.build(self, data)
             optimizer = self.optimizer()
-            trials.require_rate(optimizer)
-            trials.require_drop_fraction(self.mask_updater)
+            preflight.require_rate(optimizer)
+            preflight.require_drop_fraction(self.mask_updater)
             learning_rates.stretch(optimizer, self.training_multiplier)
             optimizer = self.hardware.adapt(net, optimizer)
-        trials.require_step(optimizer)
+        preflight.require_step(optimizer)
         trainer = sparse_trainer.SparseTrainer(
             net,
             self.mask_updater,
@@ -281,7 +281,7 @@ class Experiment:
         Returns:
             dictionary with "layers" (name, shape, target, sparsity, n_active),
             "costs", the `accounting.LayerCount` of each layer, and the fields
-            of `exports.model_fields` and `exports.training_fields`.
+            of `result_fields.model_fields` and `result_fields.training_fields`.
         """
         data = self._data()
         width = networks.find_width(self, data)
@@ -290,10 +290,10 @@ class Experiment:
         count = accounting.count(net, rule=rule, sparsities=targets)
         reference = networks.reference(self, data, width, rule)
         return {
-            "layers": exports.planned_layers(net, targets),
-            "costs": exports.cost_rows(count),
-            **exports.model_fields(count, reference),
-            **exports.training_fields(
+            "layers": result_fields.planned_layers(net, targets),
+            "costs": result_fields.cost_rows(count),
+            **result_fields.model_fields(count, reference),
+            **result_fields.training_fields(
                 count,
                 self.mask_updater,
                 self.total_steps,

@@ -8,15 +8,16 @@ base.gin, the words as given, then the bindings of the command line.
 
 import ast
 import dataclasses
+from importlib import resources
 import inspect
 import pathlib
 import re
 
 from rigl_tf import files
-from rigl_tf import gin_files
-from rigl_tf import knobs
-from rigl_tf import messages
-from rigl_tf import trust
+from rigl_tf.experiments import allow_list
+from rigl_tf.experiments import gin_files
+from rigl_tf.experiments import knobs
+from rigl_tf.experiments import messages
 
 ConfigError = gin_files.ConfigError
 _MACRO = r"[A-Z][A-Z0-9_]*"
@@ -25,7 +26,7 @@ _PARAMETER = r"\w+(/\w+)*(\.\w+)+"
 _PRELUDE = "".join(
     [
         "from __gin__ import dynamic_registration\nimport keras\n",
-        *(f"import {m} as {m.rpartition('.')[2]}\n" for m in trust.MODULES),
+        *(f"import {m} as {name}\n" for name, m in allow_list.MODULES.items()),
     ]
 )
 
@@ -48,7 +49,7 @@ class Config:
 
 def directory():
     """Return the directory of the shipped configuration files."""
-    package = pathlib.Path(__file__).parent
+    package = pathlib.Path(resources.files("rigl_tf"))
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
@@ -92,7 +93,7 @@ def read(words, imports=()):
             _require_text(word)
             text = f"{prelude}{_binding(word, known)}\n"
             parts.append(gin_files.of_text("the command line", text))
-    trust.check_imports(parts, imports)
+    allow_list.check_imports(parts, imports)
     _require_defined(parts)
     gin_files.require_no_cycle(parts)
     return Config(tuple(words), tuple(parts), tuple(imports))
@@ -130,10 +131,10 @@ def parse(config):
     """
     import gin
 
-    from rigl_tf import experiment
+    from rigl_tf.experiments import experiment
 
-    trust.import_modules(config.imports)
-    trust.check_names(config.parts, config.imports)
+    allow_list.import_modules(config.imports)
+    allow_list.check_names(config.parts, config.imports)
     gin.clear_config()
     try:
         for part in config.parts:

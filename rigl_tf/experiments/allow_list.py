@@ -10,25 +10,23 @@ import importlib
 import inspect
 import sys
 
-from rigl_tf import gin_files
-from rigl_tf import messages
+from rigl_tf.experiments import gin_files
+from rigl_tf.experiments import messages
 
-MODULES = tuple(
-    f"rigl_tf.{name}"
-    for name in (
-        "datasets",
-        "distribute",
-        "distributions",
-        "experiment",
-        "initializers",
-        "models",
-        "rates",
-        "schedules",
-        "shapes",
-        "starts",
-        "updaters",
-    )
-)
+# Names of modules in configurations -> modules.
+MODULES = {
+    "datasets": "rigl_tf.datasets",
+    "distributions": "rigl_tf.masks.distributions",
+    "experiment": "rigl_tf.experiments.experiment",
+    "hardware": "rigl_tf.training.hardware.strategies",
+    "initializers": "rigl_tf.layers.initializers",
+    "learning_rates": "rigl_tf.training.learning_rates",
+    "models": "rigl_tf.models",
+    "patterns": "rigl_tf.masks.patterns",
+    "schedules": "rigl_tf.updaters.schedules",
+    "starts": "rigl_tf.experiments.starts",
+    "updaters": "rigl_tf.updaters",
+}
 _KERAS = tuple(
     f"keras.{name}"
     for name in (
@@ -41,7 +39,7 @@ _KERAS = tuple(
         "regularizers",
     )
 )
-_PUBLIC = MODULES + _KERAS
+_PUBLIC = (*MODULES.values(), *_KERAS)
 # Lead to the public ones; nothing of their own may be named.
 _PACKAGES = ("keras", "rigl_tf")
 # They look up classes by names that are values of a configuration.

@@ -15,10 +15,10 @@ import itertools
 import pathlib
 import re
 
-from rigl_tf import config
 from rigl_tf import files
-from rigl_tf import published
-from rigl_tf import results
+from rigl_tf.experiments import config
+from rigl_tf.experiments import published_accuracies
+from rigl_tf.experiments import results
 
 # Not a dictionary, which begins with a quotation mark.
 _CHOICES = re.compile(r"^([A-Za-z_][\w.]*)=\{([^{}'\"][^{}]*,[^{}]*)\}$")
@@ -141,7 +141,7 @@ def _expand(words):
 def _mark(run, sweep):
     """Say which published row a run reproduces, if it does one."""
     row = f"{sweep}/{run.label}"
-    if row not in published.by_run():
+    if row not in published_accuracies.by_run():
         return run
     return Run((*run.words, f"PUBLISHED={row}"), run.label)
 

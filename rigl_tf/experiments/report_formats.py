@@ -2,11 +2,13 @@
 
 import base64
 import csv
+import functools
 import html
 import io
 
-from rigl_tf import knobs
-from rigl_tf import results
+from rigl_tf import text_tables
+from rigl_tf.experiments import knobs
+from rigl_tf.experiments import results
 
 
 def markdown(rows):
@@ -19,9 +21,7 @@ def markdown(rows):
         rows: of `results.rows` or `results.beside_published`.
     """
     header, *cells = _cells(rows)
-    lines = [header, ["---"] * len(header), *cells]
-    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+    return text_tables.markdown(header, cells)
 
 
 def comma_separated(rows):
@@ -68,43 +68,73 @@ def web_page(rows):
     )
 
 
+_COST_TITLES = ("inference FLOPs", "training FLOPs")
 _ALONG_A_LINE = ("SPARSITY", "TRAINING_MULTIPLIER")
 FORMATS = {"md": markdown, "csv": comma_separated, "html": web_page}
 
 
 def _cells(rows):
     """Return the header and the cells of each row."""
-    structured = any(r["pattern"] != "unstructured" for r in rows)
-    stretched = any(r["training_multiplier"] != 1 for r in rows)
-    compared = any("published_accuracy" in r for r in rows)
-    edges = any("edge" in r for r in rows)
-    bits = any("bits_per_character" in r for r in rows)
-    shown = knobs.differing(rows)
-    header = ["task", "method", "distribution", "sparsity"]
-    header += ["pattern"] * structured + ["training"] * stretched + shown
-    header += ["bits per character"] * bits + ["test accuracy, %", "runs"]
-    header += ["published, %"] * compared
-    header += ["inference FLOPs", "training FLOPs"]
-    header += ["input connections at the edge"] * edges
-    lines = [header]
-    for row in rows:
+    columns = [column for column in _columns(rows) if column is not None]
+    header = [title for title, _ in columns]
+    return [header, *([show(row) for _, show in columns] for row in rows)]
+
+
+def _columns(rows):
+    """List `(title, function from a row to its cell)`; None where not shown."""
+
+    def shown_if(condition, title, show):
+        return (title, show) if condition else None
+
+    def any_has(name):
+        return any(name in row for row in rows)
+
+    return [
+        ("task", lambda row: row["task"]),
+        ("method", lambda row: row["method"]),
         # Dense training has no distribution.
-        distribution = row["distribution"] if row["sparsity"] else "–"
-        cells = [row["task"], row["method"], distribution]
-        cells.append(f"{row['sparsity']:g}")
-        cells += [row["pattern"]] * structured
-        cells += [f"{row['training_multiplier']:g}x"] * stretched
-        cells += [knobs.text(row, name) for name in shown]
-        cells += [_mean(row, "bits_per_character", 1, 4)] * bits
-        cells += [_mean(row, "accuracy", 100, 2), str(row["n"])]
-        cells += [_theirs(row)] * compared
-        costs = (row.get(name) for name in results.COSTS)
-        cells += [f"{c:.3f}x" if c is not None else "–" for c in costs]
-        if edges:
-            edge = row.get("edge")
-            cells.append(f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–")
-        lines.append(cells)
-    return lines
+        (
+            "distribution",
+            lambda row: row["distribution"] if row["sparsity"] else "–",
+        ),
+        ("sparsity", lambda row: f"{row['sparsity']:g}"),
+        shown_if(
+            any(row["pattern"] != "unstructured" for row in rows),
+            "pattern",
+            lambda row: row["pattern"],
+        ),
+        shown_if(
+            any(row["training_multiplier"] != 1 for row in rows),
+            "training",
+            lambda row: f"{row['training_multiplier']:g}x",
+        ),
+        *(
+            (name, functools.partial(knobs.text, name=name))
+            for name in knobs.differing(rows)
+        ),
+        shown_if(
+            any_has("bits_per_character"),
+            "bits per character",
+            lambda row: _mean(row, "bits_per_character", 1, 4),
+        ),
+        ("test accuracy, %", lambda row: _mean(row, "accuracy", 100, 2)),
+        ("runs", lambda row: str(row["n"])),
+        shown_if(any_has("published_accuracy"), "published, %", _theirs),
+        *(
+            (title, functools.partial(_cost, name=name))
+            for title, name in zip(_COST_TITLES, results.COSTS)
+        ),
+        shown_if(any_has("edge"), "input connections at the edge", _edge),
+    ]
+
+
+def _cost(row, name):
+    return f"{row[name]:.3f}x" if row.get(name) is not None else "–"
+
+
+def _edge(row):
+    edge = row.get("edge")
+    return f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–"
 
 
 def _mean(row, name, unit, digits):

@@ -11,7 +11,7 @@ import tokenize
 from gin import config_parser
 
 from rigl_tf import files
-from rigl_tf import messages
+from rigl_tf.experiments import messages
 
 
 class ConfigError(ValueError):

@@ -14,7 +14,7 @@ import re
 
 # What a run computes on, what it is called, and what it writes down.
 _NO_SETTING = re.compile(
-    r"distribute\.(?!Hardware\.(precision|sync_batch_norm)$)"
+    r"hardware\.(?!Hardware\.(precision|sync_batch_norm)$)"
     r"|experiment\.Experiment\.("
     r"task|method|seed|label|published|start|hardware|profile_steps"
     r"|log_interval|evaluate_interval|checkpoint_interval|keep_checkpoints"

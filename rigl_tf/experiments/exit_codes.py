@@ -7,9 +7,9 @@ import sys
 
 from rigl_tf import checks
 from rigl_tf import files
-from rigl_tf import messages
-from rigl_tf import signals
-from rigl_tf import workdirs
+from rigl_tf.experiments import messages
+from rigl_tf.experiments import signals
+from rigl_tf.experiments import work_directory
 
 
 class UserMistake(Exception):
@@ -21,7 +21,7 @@ class UserMistake(Exception):
 class Held(UserMistake):
     """Another process is training in the work directory."""
 
-    code = workdirs.HELD
+    code = work_directory.HELD
 
 
 class Interrupted(Exception):
@@ -38,7 +38,7 @@ def mistakes():
             raise
         if os.environ.get("RIGL_TF_TRACEBACK"):
             raise
-        held = isinstance(error, workdirs.HeldError)
+        held = isinstance(error, work_directory.HeldError)
         raise (Held if held else UserMistake)(_line(error)) from error
 
 
@@ -47,7 +47,7 @@ def of_training():
     """Turn what can go wrong in training, with the user's help, into a line."""
     import tensorflow as tf
 
-    from rigl_tf import runs
+    from rigl_tf.experiments import runs
     from rigl_tf.training import checkpoints
     from rigl_tf.training.hardware import workers
 
@@ -73,7 +73,7 @@ def of_training():
         known = (
             checkpoints.CheckpointError,
             files.DamagedFile,
-            workdirs.WorkdirError,
+            work_directory.WorkdirError,
             workers.ChiefRefused,
             FloatingPointError,
             OSError,

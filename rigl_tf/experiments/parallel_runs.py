@@ -11,28 +11,28 @@ import subprocess
 import sys
 import time
 
-from rigl_tf import config
-from rigl_tf import environments
-from rigl_tf import failures
-from rigl_tf import queues
-from rigl_tf import signals
-from rigl_tf import workdirs
+from rigl_tf.experiments import config
+from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import process_environments
+from rigl_tf.experiments import run_queue
+from rigl_tf.experiments import signals
+from rigl_tf.experiments import work_directory
 
 _COMMAND = (sys.executable, "-m", "rigl_tf", "train")
 _STATES = {
     0: "done",
     130: "interrupted",
-    workdirs.HELD: "skipped for now, another process is training it",
+    work_directory.HELD: "skipped for now, another process is training it",
 }
 
 
 def run_all(runs, n_jobs, imports=()):
     """Train runs, some at a time; one that needs another's result waits for it.
 
-    The runs share cores and GPUs, see `environments.shared`.
+    The runs share cores and GPUs, see `process_environments.shared`.
 
     Args:
-        runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
+        runs: list of `(words, work directory)`, see `sweep_file.resolve`.
         n_jobs: how many at a time, at least 1.
         imports: modules that every run imports.
 
@@ -42,7 +42,7 @@ def run_all(runs, n_jobs, imports=()):
         need the result of an unfinished one are left out, and so are those
         that another process is training.
     """
-    queue, failed = queues.Queue(runs), []
+    queue, failed = run_queue.Queue(runs), []
     flags = [f"--import={module}" for module in imports]
     with _processes(n_jobs) as processes:
         while True:
@@ -58,7 +58,7 @@ def run_all(runs, n_jobs, imports=()):
             for run, code in processes.ended():
                 if code == 0:
                     queue.done(run)
-                elif code == workdirs.HELD:
+                elif code == work_directory.HELD:
                     queue.hold(run)
                 else:
                     failed.append(code)
@@ -75,7 +75,7 @@ def run_all(runs, n_jobs, imports=()):
 
 def show(runs):
     """Print the words of runs, without training any."""
-    queue = queues.Queue(runs)
+    queue = run_queue.Queue(runs)
     while (run := queue.take()) is not None:
         print(run.title, *run.words)
         queue.done(run)
@@ -88,27 +88,29 @@ def run_in_turn(runs, imports, train):
     then left to it, with those that need them.
 
     Args:
-        runs: list of `(words, work directory)`, as `sweeps.resolve` returns it.
+        runs: list of `(words, work directory)`, see `sweep_file.resolve`.
         imports: modules that every run imports.
         train: function `(config.Config, work directory) -> bool`: whether a
             request to stop came.
 
     Raises:
-        failures.Interrupted: a request to stop came, and runs are left.
+        exit_codes.Interrupted: a request to stop came, and runs are left.
     """
-    queue, stopped = queues.Queue(runs), False
-    with failures.stop_at_once():
+    queue, stopped = run_queue.Queue(runs), False
+    with exit_codes.stop_at_once():
         while (run := queue.take()) is not None:
             if stopped:
-                raise failures.Interrupted(
+                raise exit_codes.Interrupted(
                     f"stopped before run {run.title}; the same words go on"
                 )
             print(run.title, *run.words)
             try:
                 stopped = train(config.read(run.words, imports), run.workdir)
                 queue.done(run)
-            except failures.Held:
-                print(f"{run.title} {_STATES[workdirs.HELD]}: {run.workdir}")
+            except exit_codes.Held:
+                print(
+                    f"{run.title} {_STATES[work_directory.HELD]}: {run.workdir}"
+                )
                 queue.hold(run)
             gc.collect()  # graphs are cycles that hold on to the data
     for line in queue.left_out():
@@ -125,7 +127,7 @@ class _Processes:
     def __init__(self, n_jobs):
         self.running = []
         self.stopped = False
-        self._free = environments.shared(n_jobs, dict(os.environ))
+        self._free = process_environments.shared(n_jobs, dict(os.environ))
 
     def take_more(self):
         """Say whether another one may start."""

@@ -1,0 +1,1 @@
+"""Everything behind `rigl_tf COMMAND`: settings, runs, results, reports."""

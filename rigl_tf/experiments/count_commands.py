@@ -1,0 +1,100 @@
+"""The commands `count`, `table` and `methods`."""
+
+import json
+import zipfile
+
+from rigl_tf.experiments import allow_list
+from rigl_tf.experiments import config
+from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import method_cards
+from rigl_tf.experiments import session
+from rigl_tf.experiments import terminal
+
+TABLES = (
+    "resnet50",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "widths",
+    "cifar",
+    "erk",
+    "dsr",
+    "str",
+    "gru",
+    "lenet",
+)
+
+
+def methods(arguments):
+    """List all methods, or show the card of one."""
+    with exit_codes.mistakes():
+        if arguments.name is None:
+            print(method_cards.markdown())
+        else:
+            card = method_cards.find(arguments.name)
+            print(f"methods/{card.name}: {card.summary}.")
+            print(f"\n{card.text or 'Dense training, without a mask updater.'}")
+    return 0
+
+
+def count(arguments):
+    """Count operations, parameters and bytes."""
+    with exit_codes.mistakes():
+        if arguments.model is not None and not arguments.words:
+            counts = _count_file(arguments)
+        elif arguments.model is not None or arguments.input_shape is not None:
+            raise ValueError(
+                "`count` takes words, or --model with --input_shape, not both. "
+                f"Received: {' '.join(arguments.words)}, "
+                f"--model={arguments.model}, "
+                f"--input_shape={arguments.input_shape}"
+            )
+        else:
+            settings = config.read(arguments.words, arguments.imports)
+            counts = session.experiment(settings).count(arguments.rule)
+    if arguments.json:
+        print(json.dumps(counts, indent=1))
+        return 0
+    terminal.print_costs(counts["costs"])
+    if counts.get("layers"):
+        print()
+        terminal.print_layers(counts["layers"])
+    terminal.print_totals(counts)
+    return 0
+
+
+def _count_file(arguments):
+    shape = None
+    if arguments.input_shape is not None:
+        sizes = arguments.input_shape.split(",")
+        if not all(size.isdecimal() and int(size) for size in sizes):
+            raise ValueError(
+                "`--input_shape` takes sizes from 1 on, e.g. 224,224,3. "
+                f"Received: {arguments.input_shape!r}"
+            )
+        shape = tuple(map(int, sizes))
+    if not zipfile.is_zipfile(arguments.model):
+        raise ValueError(
+            "`--model` must be a .keras file. "
+            f"Received: {arguments.model!r}, which is none"
+        )
+    with session.quiet_start():
+        from rigl_tf.experiments import result_fields
+
+        allow_list.import_modules(arguments.imports)
+        return result_fields.count_file(arguments.model, arguments.rule, shape)
+
+
+def table(arguments):
+    """Print a table of the paper."""
+    with exit_codes.mistakes():
+        if arguments.name not in TABLES:
+            raise ValueError(
+                f"There are the tables {', '.join(TABLES)}. "
+                f"Received: {arguments.name!r}"
+            )
+        with session.quiet_start():
+            from rigl_tf.accounting import tables
+
+            text = tables.markdown(arguments.name)
+    print(text)
+    return 0

@@ -1,0 +1,163 @@
+"""What the commands print of results."""
+
+from rigl_tf import files
+from rigl_tf import run_files
+from rigl_tf import text_tables
+
+# What the closing table of a run shows.
+_CLOSING = (
+    "task",
+    "method",
+    "layers",
+    "accuracy",
+    "sparsity_achieved",
+    "itop_rate",
+    "steps",
+    "wall_seconds",
+)
+_TOTALS = (
+    "parameters",
+    "active_parameters",
+    "inference_flops",
+    "inference_flops_ratio",
+    "train_flops",
+    "train_flops_ratio_run",
+    "train_flops_ratio_published",
+    "model_bytes",
+    "model_bytes_csr",
+    "dense_bytes",
+)
+
+
+def print_costs(costs):
+    """Print one line per layer: what it costs."""
+    _print_table(
+        [
+            ("layer", "path", "{}"),
+            ("type", "type", "{}"),
+            ("shape", "shape", "{}"),
+            ("parameters", "parameters", "{:,}"),
+            ("active", "active", "{:,.0f}"),
+            ("multiplications", "multiplications", "{:,.0f}"),
+            ("additions", "additions", "{:,.0f}"),
+            ("bytes", "bytes", "{:,.0f}"),
+        ],
+        costs,
+    )
+
+
+def print_classes(classes):
+    """Print one line per class: its precision and recall."""
+    shown = [
+        {n: "–" if value is None else value for n, value in row.items()}
+        for row in classes
+    ]
+    for row in shown:
+        for name in ("precision", "recall"):
+            if row[name] != "–":
+                row[name] = f"{row[name]:.4f}"
+    _print_table([(n, n, "{}") for n in shown[0]], shown)
+
+
+def print_totals(totals):
+    """Print what a model costs in all, and its training if that is known."""
+    print(
+        f"\nparameters {totals['parameters']:,}, "
+        f"active {totals['active_parameters']:,.0f}\n"
+        f"inference {totals['inference_flops']:,.0f} FLOPs, "
+        f"{totals['inference_flops_ratio']:.4f} of dense"
+    )
+    if "train_flops" in totals:
+        print(
+            f"training {totals['train_flops_ratio_run']:.4f} of dense in this "
+            f"run, {totals['train_flops_ratio_published']:.4f} by the paper's "
+            "formula"
+        )
+    print(
+        f"bytes {totals['model_bytes']:,} with bit masks, "
+        f"{totals['model_bytes_csr']:,} as CSR, {totals['dense_bytes']:,} dense"
+        + (f", file {totals['file_bytes']:,}" if "file_bytes" in totals else "")
+    )
+
+
+def print_layers(layers):
+    """Print one line per masked kernel, with what is known of its mask."""
+    columns = [
+        ("layer", "name", "{}"),
+        ("shape", "shape", "{}"),
+        ("target", "target", "{:.4f}"),
+        ("sparsity", "sparsity", "{:.4f}"),
+        ("active", "n_active", "{:,}"),
+        ("dead rows", "dead_rows", "{:,}"),
+        ("dead columns", "dead_columns", "{:,}"),
+        ("overlap with first", "first_mask_overlap", "{:.3f}"),
+    ]
+    if not layers:
+        return
+    columns = [column for column in columns if column[1] in layers[0]]
+    shapes = ({"shape": "x".join(map(str, la["shape"]))} for la in layers)
+    _print_table(columns, [{**la, **s} for la, s in zip(layers, shapes)])
+
+
+def _print_table(columns, items):
+    """Print dictionaries as rows; columns are (title, key, format)."""
+    rows = [
+        [form.format(item[name]) for _, name, form in columns] for item in items
+    ]
+    print(text_tables.aligned([title for title, _, _ in columns], rows))
+
+
+def print_closing_table(result, workdir):
+    """Print what a run has come to."""
+    print()
+    print_layers(result["layers"])
+    line = f"\n{result['method']} on {result['task']}: "
+    if "bits_per_character" in result:
+        line += f"{result['bits_per_character']:.4f} bits per character, "
+    line += (
+        f"test accuracy {100 * result['accuracy']:.2f} %, "
+        f"sparsity {result['sparsity_achieved']:.4f}, "
+    )
+    if result["itop_rate"] is not None:
+        line += f"ITOP rate {result['itop_rate']:.4f}, "
+    print(f"{line}{result['steps']} steps in {result['wall_seconds']:.1f} s")
+    if "not_counted" in result:
+        print(f"not counted: {result['not_counted']}")
+    else:
+        print_totals(result)
+    if "without_dead_units" in result:
+        small = result["without_dead_units"]
+        print(
+            f"without dead units {'-'.join(map(str, small['units']))}, "
+            f"{small['bytes']:,} bytes"
+        )
+    print(f"results in {workdir}")
+
+
+def print_summary(workdir):
+    """Print the closing table of a finished run, or how far a run is.
+
+    Raises:
+        FileNotFoundError: the directory holds no run.
+        files.DamagedFile: a file of the run is damaged.
+    """
+    workdir = files.path(workdir)
+    path, metrics = workdir / run_files.RESULT, workdir / run_files.METRICS
+    if path.exists():
+        result = run_files.read_result(path, _CLOSING)
+        if "not_counted" not in result:
+            run_files.require_fields(path, result, _TOTALS)
+        print_closing_table(result, workdir)
+    elif (workdir / run_files.CONFIG).exists():
+        last = {"step": 0}
+        lines = run_files.read_metrics(metrics) if metrics.exists() else []
+        for _, record in lines:
+            last = record or last
+        numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
+        print(f"{workdir} is not finished; last line of metrics:")
+        print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))
+    else:
+        raise FileNotFoundError(
+            "`--workdir` must be the directory of a run. Received: "
+            f"{str(workdir)!r}, which has no config.gin"
+        )

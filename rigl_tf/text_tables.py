@@ -1,0 +1,34 @@
+"""Tables as text: aligned columns for terminals, and Markdown."""
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table for a terminal: the first column left, others right.
+
+    Args:
+        header: titles of the columns.
+        rows: cells of each row, as many as there are titles.
+    """
+    lines = [header, *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [first.ljust(widths[0])]
+            + [cell.rjust(width) for cell, width in zip(rest, widths[1:])]
+        )
+        for first, *rest in lines
+    )
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown; a bar inside a cell is escaped.
+
+    Args:
+        header: titles of the columns.
+        rows: cells of each row, as many as there are titles.
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
