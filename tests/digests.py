@@ -21,7 +21,7 @@ def scene(method, pattern, dtype="float32"):
         rng = np.random.default_rng(number)
         path = f"layer{number}/kernel"
         mask = np.ones(size, "float32")
-        if not updater.starts_dense:
+        if not updater.needs.dense_start:
             draw = draws.stateless_seed(0, path, "first_mask")
             scores = draws.uniform_scores(size, draw)
             mask = shape.top(scores, shape.n_units(size, 0.5)).numpy()
@@ -38,7 +38,7 @@ def scene(method, pattern, dtype="float32"):
         gradients.append(tf.constant(rng.normal(size=size).astype(dtype)))
     updater.build(kernels)
     updater.observe(kernels, gradients, tf.constant(4, tf.int64))
-    return updater, kernels, gradients if updater.updates_on_batch else None
+    return updater, kernels, gradients if updater.needs.batch else None
 
 
 def digests():

@@ -13,7 +13,9 @@ from rigl_tf.masks import patterns
 class _Given(updaters.DropAndGrow):
     """Drops and grows by the pair of scores that stands for a gradient."""
 
-    updates_on_batch = True
+    @property
+    def needs(self):
+        return dataclasses.replace(super().needs, batch=True)
 
     def drop_scores(self, kernel, gradient, step):
         return gradient[0]

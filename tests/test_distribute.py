@@ -311,7 +311,7 @@ def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):
     assert not HOST.search(text)
     assert "<=" not in text and not re.search(r"\bsort\(", text)
     if method.updates:
-        if trainer.updater.updates_on_batch:
+        if trainer.updater.needs.batch:
             text = hlo(trainer._replica_update, batch)
         else:
             text = hlo(lambda: trainer._replica_update())

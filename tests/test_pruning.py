@@ -266,7 +266,7 @@ def test_one_shot_pruning_keeps_the_best(score):
         updater,
         [kernel(weights, 0.7)],
         3,
-        [tf.constant(gradient)] if updater.updates_on_batch else None,
+        [tf.constant(gradient)] if updater.needs.batch else None,
     )
     draw = draws.stateless_seed(5, "a/kernel", "one_shot", 3)
     scores = {

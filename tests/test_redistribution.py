@@ -85,10 +85,10 @@ def test_connections_go_where_the_values_are_and_the_total_stays(
     gradients = [tf.zeros(v.shape) for v in trainer.model.trainable_variables]
     # All gradients of importance are the second kernel's.
     gradients[2] = tf.ones(trainer.kernels[1].kernel.shape)
-    if updater.observes_gradients:
+    if updater.needs.step_gradients:
         kernels = [gradients[0] * 0, gradients[2] * 1e6]
         updater.observe(trainer.kernels, kernels, tf.constant(4, tf.int64))
-    on_batch = updater.updates_on_batch
+    on_batch = updater.needs.batch
     trainer.update_masks(gradients if on_batch else None)
     after = [int(np.sum(k.mask.numpy())) for k in trainer.kernels]
     assert sum(after) == sum(before)

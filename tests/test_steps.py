@@ -208,10 +208,10 @@ def test_own_loops_equal_ours(build, compiled):
         train, update = tf.function(train), tf.function(update)
     data = iter(tiny.batches())
     while sparse.step < 10:
-        if updater.updates_on_batch and sparse.update_due():
+        if updater.needs.batch and sparse.update_due():
             update(*next(data))
         train(*next(data))
-        if not updater.updates_on_batch and sparse.update_due():
+        if not updater.needs.batch and sparse.update_due():
             sparse.update_masks()
     assert sparse.last_update_step == 8
     for a, b in zip(ours.kernels, sparse.kernels):

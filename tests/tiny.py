@@ -107,7 +107,7 @@ def masked_mlp(updater, sparsity=0.5, dtype=None, build=mlp, pattern=None):
         sparsity,
         "uniform",
         pattern=pattern,
-        first_mask="dense" if updater.starts_dense else "random",
+        first_mask="dense" if updater.needs.dense_start else "random",
     )
 
 

@@ -63,7 +63,7 @@ def _check_window(updater, n_steps):
             f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
             "and TRAIN_STEPS)"
         )
-    if updater.sparsity_varies:
+    if updater.needs.varying_sparsity:
         n_updates = training_costs.n_updates(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(
@@ -104,7 +104,7 @@ def build(job, data):
             net,
             **_targets(job),
             pattern=pattern,
-            first_mask="dense" if job.updater.starts_dense else "random",
+            first_mask="dense" if job.updater.needs.dense_start else "random",
             seed=job.seed,
         )
     else:

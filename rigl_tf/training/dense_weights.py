@@ -17,7 +17,7 @@ class DenseWeights:
     def __init__(self, updater, kernels):
         self._updater = updater
         self._pairs = []
-        if updater is not None and updater.trains_inactive:
+        if updater is not None and updater.needs.dense_weights:
             self._pairs = [(k, updater.dense_weights(k)) for k in kernels]
 
     def __bool__(self):

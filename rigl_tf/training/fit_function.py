@@ -110,7 +110,7 @@ class FitFunction:
 
     def _next_batch(self, iterator):
         """Return an optional batch; None if updates need none."""
-        if not self._updater.updates_on_batch:
+        if not self._updater.needs.batch:
             return None
         return iterator.get_next_as_optional()
 

@@ -218,7 +218,7 @@ class SparseModel(keras.Model):
         callbacks = [*keras.tree.flatten(callbacks), planning]
         given.arguments["callbacks"] = callbacks
         with warnings.catch_warnings():
-            if self.updater is not None and self.updater.updates_on_batch:
+            if self.updater is not None and self.updater.needs.batch:
                 # Epochs are shorter, see above.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             return super().fit(*given.args[1:], **given.kwargs)
@@ -255,14 +255,7 @@ class SparseModel(keras.Model):
         )
 
     def _update_step(self, data=None):
-        gradients = None
-        if data is not None:
-            temperature = self.updater.temperature
-            extra = {} if temperature == 1 else {"temperature": temperature}
-            gradients = self._steps.update_gradients(
-                lambda: self.gradients(data, **extra)[1]
-            )
-        self._steps.update_masks(gradients)
+        self._steps.update_on(data, self.gradients)
 
 
 class _PlanUpdates(keras.callbacks.Callback):

@@ -11,9 +11,9 @@ from rigl_tf import checks
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.training import dense_weights
+from rigl_tf.training import gradients as gradients_of_batch
 from rigl_tf.training import mask_changes
 from rigl_tf.training import optimizer_slots
-from rigl_tf.training import second_order
 from rigl_tf.training import suspension
 from rigl_tf.training import trained_variables
 from rigl_tf.training import update_clock
@@ -73,7 +73,7 @@ class SparseSteps:
             trained_variables.require_plain(self.model)
         else:
             self.kernels = trained_variables.kernels_of(self.model)
-            if self.updater.starts_dense:
+            if self.updater.needs.dense_start:
                 name = type(self.updater).__name__
                 kernel_masks.require_dense(self.kernels, name)
             for item in self.kernels:
@@ -194,7 +194,7 @@ class SparseSteps:
             ValueError: there are more or fewer.
         """
         trained_variables.require_aligned(gradients, self._variables)
-        gradients = self._reduce(gradients)
+        gradients = gradients_of_batch.reduce(gradients, self.strategy)
         self._statistics.average()
         self._observe(gradients)
         masked = [
@@ -208,23 +208,43 @@ class SparseSteps:
         self.step_variable.assign_add(1)
 
     def update_gradients(self, gradients):
-        """Return what `update_masks` wants to know of a batch.
+        """Return the gradients that `update_masks` needs.
 
         Args:
             gradients: function without arguments that returns the gradients of
                 a batch, as for `apply_gradients`.
 
         Returns:
-            these, or the Hessian-gradient products `Hg` if the updater is
-            `second_order`: the gradients of `sum(g * stop_gradient(g))`.
+            these, or the Hessian-gradient products `Hg` with
+            `needs.second_order`: the gradients of `sum(g * stop_gradient(g))`.
         """
-        if not self.updater.second_order:
+        if not self.updater.needs.second_order:
             return gradients()
-        return second_order.products(
+        return gradients_of_batch.hessian_products(
             gradients,
-            self._reduce,
             self._variables,
-            _loss_scale(self.optimizer),
+            self.strategy,
+            gradients_of_batch.loss_scale(self.optimizer),
+        )
+
+    def update_on(self, batch, gradients):
+        """Update the masks on a batch, or without one.
+
+        Args:
+            batch: what `gradients` takes, with `needs.batch`; else None.
+            gradients: function `(batch)`, or `(batch, temperature=T)` if the
+                updater divides logits by T, that returns a pair of anything
+                and the gradients of the batch.
+
+        Returns:
+            the report of `update_masks`.
+        """
+        if batch is None:
+            return self.update_masks()
+        temperature = self.updater.needs.temperature
+        options = {} if temperature == 1 else {"temperature": temperature}
+        return self.update_masks(
+            self.update_gradients(lambda: gradients(batch, **options)[1])
         )
 
     def update_masks(self, gradients=None):
@@ -238,15 +258,17 @@ class SparseSteps:
         Args:
             gradients: list like `model.trainable_variables`, as for
                 `apply_gradients`, or from `update_gradients`, if
-                `updater.updates_on_batch`; else None.
+                `updater.needs.batch`; else None.
 
         Returns:
             float32 tensor, one row per kernel: the number of connections that
             were grown, and the norm of their dense gradient (0 without).
         """
-        if self.updater.updates_on_batch:
+        if self.updater.needs.batch:
             trained_variables.require_aligned(gradients, self._variables)
-            gradients = self._kernel_gradients(self._reduce(gradients))
+            gradients = self._kernel_gradients(
+                gradients_of_batch.reduce(gradients, self.strategy)
+            )
             self._statistics.average()
         weights = [kernel.kernel.value for kernel in self.kernels]
         finite = updaters.all_finite(weights + list(gradients or []))
@@ -265,7 +287,7 @@ class SparseSteps:
         now = self.step_variable.value
         self.last_update_variable.assign(now)
         self._last_done.assign(tf.where(finite, now, self._last_done.value))
-        if self.updater.counts_update_steps:
+        if self.updater.needs.update_is_step:
             self.step_variable.assign_add(1)
         return report
 
@@ -290,39 +312,21 @@ class SparseSteps:
             [entry.trained for entry in self._variables]
         )
 
-    def _reduce(self, gradients):
-        """Sum gradients over replicas, once, before masking and clipping."""
-        if self.strategy.num_replicas_in_sync == 1:
-            return list(gradients)
-        context = tf.distribute.get_replica_context()
-        # Some gradients are on no device, which a collective must have.
-        placed = [tf.identity(g) for g in gradients if g is not None]
-        reduced = iter(context.all_reduce("sum", placed))
-        return [None if g is None else next(reduced) for g in gradients]
-
     def _observe(self, gradients):
-        if self.updater is not None and self.updater.observes_gradients:
+        if self.updater is not None and self.updater.needs.step_gradients:
             self.updater.observe(
                 self.kernels,
                 self._kernel_gradients(gradients),
                 self.step_variable.value,
             )
 
-    def _kernel_gradients(self, gradients):
-        """Pick the kernels' gradients, without the scale of the loss."""
-        scale = _loss_scale(self.optimizer)
-        by_id = {
-            id(entry.variable): gradient
-            for gradient, entry in zip(gradients, self._variables)
-        }
-        weights = [kernel.kernel for kernel in self.kernels]
-        return [
-            tf.zeros_like(w.value)
-            if g is None
-            # Graphs lose the shapes of some gradients.
-            else tf.ensure_shape(g / tf.cast(scale, g.dtype), w.shape)
-            for w, g in ((w, by_id[id(w)]) for w in weights)
-        ]
+    def _kernel_gradients(self, reduced):
+        return gradients_of_batch.of_kernels(
+            reduced,
+            self._variables,
+            self.kernels,
+            gradients_of_batch.loss_scale(self.optimizer),
+        )
 
     def _step_gradient(self, gradient, entry):
         if gradient is None:
@@ -337,11 +341,6 @@ class SparseSteps:
             penalty = self.optimizer.scale_loss(penalty)
             gradient += tf.cast(penalty, gradient.dtype)
         return gradient
-
-
-def _loss_scale(optimizer):
-    """Return the factor by which the optimizer scales losses."""
-    return optimizer.scale_loss(tf.constant(1.0))
 
 
 def _first_replica(variable):

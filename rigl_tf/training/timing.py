@@ -4,6 +4,17 @@ import collections
 import contextlib
 import time
 
+import tensorflow as tf
+
+
+def timed_next(iterator):
+    """Take a batch, and measure the seconds that it was waited for."""
+    began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, True)):
+        return batch, tf.timestamp() - began
+
 
 class Stopwatch:
     """Seconds per activity: "input", "step", "update", "checkpoint", ..."""

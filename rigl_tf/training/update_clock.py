@@ -27,7 +27,7 @@ class HostClock:
         updater = self._trainer.updater
         if updater is None or self.last_tried == self.step:
             return False
-        if not before_step and updater.updates_on_batch:
+        if not before_step and updater.needs.batch:
             return False
         return updater.next_update(self.step, self.last_done) == self.step
 
@@ -35,7 +35,7 @@ class HostClock:
         """Count an update; ask the device whether it was skipped."""
         self.last_tried = self.step
         self.last_done = self._trainer.last_done_step
-        self.step += int(self._trainer.updater.counts_update_steps)
+        self.step += int(self._trainer.updater.needs.update_is_step)
 
     def next_stop(self, stops):
         """Return the step until which there is nothing but steps to do.

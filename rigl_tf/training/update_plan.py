@@ -76,7 +76,7 @@ class Plan:
         if kind.next_update is updaters.MaskUpdater.next_update:
             return False
         due = self.updater.next_update(step, None)
-        return due is None or due > n_steps - self.updater.updates_on_batch
+        return due is None or due > n_steps - self.updater.needs.batch
 
     def _problem(self, n_steps, planned, never):
         """Say why the window does not fit the run; None if it does."""
@@ -88,7 +88,7 @@ class Plan:
             dense = ", and the network stays dense"
             return (
                 f"no mask update happens in a run of {n_steps} steps"
-                f"{dense * self.updater.starts_dense}; set {cure}"
+                f"{dense * self.updater.needs.dense_start}; set {cure}"
             )
         if planned is not None and n_steps > planned:
             return (
@@ -98,7 +98,7 @@ class Plan:
             )
         if end is not None and end > n_steps:
             loss = "masks move until the end, a decaying drop fraction too"
-            if self.updater.sparsity_varies:
+            if self.updater.needs.varying_sparsity:
                 loss = "the target sparsity may not be reached"
             return (
                 f"`update_end_step={end}` lies after the last step, {n_steps}; "

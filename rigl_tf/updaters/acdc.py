@@ -37,7 +37,10 @@ class ACDC(ranking.Ranking):
     update_interval: int = 100
     update_end_step: int | float = 0.75
 
-    sparsity_varies = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, varying_sparsity=True)
 
     def _plan(self):
         if self.update_end_step is None:

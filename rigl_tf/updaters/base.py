@@ -32,6 +32,35 @@ class MaskChange:
     slot_values: tf.Tensor | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a method asks of the training loop.
+
+    Attributes:
+        batch: an update uses the dense gradients of a batch of its own, before
+            a step (RigL, SNIP); otherwise it uses weights and state alone,
+            after a step (SET, SNFS).
+        second_order: these gradients are Hessian-gradient products (GraSP).
+        temperature: divisor of the logits on the batch of an update.
+        step_gradients: `observe` is called with the gradients of every step.
+        dense_start: the first masks are all ones; see `rigl_tf.sparsify`.
+        dense_weights: the optimizer trains dense weights that the updater
+            keeps (`MaskUpdater.dense_weights`); the kernels hold their active
+            part (DNW, Top-KAST).
+        update_is_step: an update on a batch counts as an optimizer step.
+        varying_sparsity: the number of active weights changes over time.
+    """
+
+    batch: bool = False
+    second_order: bool = False
+    temperature: float = 1.0
+    step_gradients: bool = False
+    dense_start: bool = False
+    dense_weights: bool = False
+    update_is_step: bool = False
+    varying_sparsity: bool = False
+
+
 # Fields that may be fractions of the run.
 _STEPS = ("update_begin_step", "update_end_step", "prune_step")
 
@@ -53,31 +82,14 @@ class MaskUpdater:
 
     Attributes:
         seed: seed of all random choices of the method.
-        updates_on_batch: whether an update looks at the dense gradients of a
-            batch of its own, before a step (RigL, SNIP), or only at weights
-            and state, after a step (SET, SNFS).
-        second_order: whether these are Hessian-gradient products (GraSP).
-        temperature: what logits are divided by on the update's batch.
-        starts_dense: whether first masks are all ones (see `masking.sparsify`).
-        observes_gradients: whether `observe` wants every step's gradients.
-        counts_update_steps: whether an update on a batch counts as a step.
-        trains_inactive: whether the optimizer trains dense weights that the
-            updater keeps (`dense_weights`), of which kernels are the active
-            part (DNW, Top-KAST).
-        sparsity_varies: whether the number of active weights changes during
-            training.
     """
 
     seed: int = 0
 
-    updates_on_batch = False
-    second_order = False
-    temperature = 1.0
-    starts_dense = False
-    observes_gradients = False
-    counts_update_steps = False
-    trains_inactive = False
-    sparsity_varies = False
+    @property
+    def needs(self):
+        """Override: what the method asks of the training loop, `Needs`."""
+        return Needs()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -280,14 +292,14 @@ class MaskUpdater:
     def training_flops(self, sparse, dense):
         """Return the mean FLOPs of a batch, per example (paper, appendix H).
 
-        Not asked for if `sparsity_varies`: then the mean is over the run.
+        Unused with `needs.varying_sparsity`: then the mean is over the run.
 
         Args: as `step_flops`.
         """
         return self.step_flops(sparse, dense)
 
     def dense_weights(self, kernel):
-        """Return the variable that is trained, if `trains_inactive`.
+        """Return the variable that is trained, with `needs.dense_weights`.
 
         Args:
             kernel: `kernel_masks.MaskedKernel`.
@@ -331,8 +343,8 @@ class MaskUpdater:
 
         Args:
             kernels: list of `kernel_masks.MaskedKernel`.
-            gradients: list of dense gradients (Hessian-gradient products if
-                `second_order`), one per kernel, if `updates_on_batch`;
+            gradients: list of dense gradients (Hessian-gradient products with
+                `needs.second_order`), one per kernel, with `needs.batch`;
                 otherwise None.
             step: optimizer steps completed, scalar int64 tensor.
 

@@ -16,9 +16,11 @@ class ChooseOnce(ranking.Ranking, abc.ABC):
     prune_step = 0
 
     @property
-    def sparsity_varies(self):
-        """Say whether steps are made before the mask is chosen."""
-        return self.prune_step > 0
+    def needs(self):
+        """What the method asks of the training loop."""
+        # Steps before the mask is chosen are dense.
+        is_late = self.prune_step > 0
+        return dataclasses.replace(super().needs, varying_sparsity=is_late)
 
     def next_update(self, step, last_update_step):
         """Return the step at which the mask is chosen, until it has been."""
@@ -39,7 +41,7 @@ class ChooseOnce(ranking.Ranking, abc.ABC):
 
         Args:
             kernel: `kernel_masks.MaskedKernel`, still dense.
-            gradient: its gradient, if `updates_on_batch`.
+            gradient: its gradient, with `needs.batch`.
             step: optimizer steps completed, scalar int64 tensor.
 
         Returns:

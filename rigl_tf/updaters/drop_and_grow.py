@@ -44,7 +44,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             (drawn from the first active weights), "random_normal" (with the
             deviation of the active weights), "random_uniform" (within their
             mean magnitude), "grad_scale" (the dense gradient) or "grad_sign"
-            (its sign); the last two need `updates_on_batch`.
+            (its sign); the last two need `needs.batch`.
         grow_init_divisor: divides the first weight.
         redistribution: None keeps the number of connections of each kernel.
             Else all that are dropped are grown again where the active weights
@@ -65,6 +65,15 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     redistribution: str | None = None
     momentum: float = 0.9
 
+    _redistribution = None
+
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        shared = self._redistribution
+        observes = shared is not None and shared.observes_gradients
+        return dataclasses.replace(super().needs, step_gradients=observes)
+
     def __post_init__(self):
         if self.update_steps and base.is_fraction(self.update_end_step):
             self.update_end_step = self.update_steps[-1] + 1
@@ -74,7 +83,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         else:
             checks.fraction("drop_fraction", self.drop_fraction)
         checks.one_of("grow_init", self.grow_init, _GROW_INITS)
-        if self.grow_init.startswith("grad") and not self.updates_on_batch:
+        if self.grow_init.startswith("grad") and not self.needs.batch:
             raise ValueError(
                 f"`grow_init={self.grow_init!r}` needs the dense gradients of "
                 f"the update's batch; {type(self).__name__} has none. Use "
@@ -85,8 +94,19 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         checks.fraction("momentum", self.momentum, include_one=False)
         self._redistribution = redistribution.get(self)
         if self._redistribution is not None:
-            self.observes_gradients |= self._redistribution.observes_gradients
+            self._require_step_gradients()
         self._initial = {}
+
+    def _require_step_gradients(self):
+        """Require that an overridden `needs` keeps those of the base class."""
+        wanted = self._redistribution.observes_gradients
+        if wanted and not self.needs.step_gradients:
+            raise ValueError(
+                f"`redistribution={self.redistribution!r}` needs the gradients "
+                f"of every step: `{type(self).__name__}.needs` must return "
+                "`dataclasses.replace(super().needs, ...)`. "
+                f"Received: needs={self.needs}"
+            )
 
     def _plan(self):
         begin, end = self.update_begin_step, self.update_end_step
@@ -135,9 +155,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
 
     def next_update(self, step, last_update_step):
         """Return the next due step that had no update yet."""
-        if step == last_update_step or (
-            step == 0 and not self.updates_on_batch
-        ):
+        if step == last_update_step or (step == 0 and not self.needs.batch):
             step += 1
         return self._window.next_due(step)
 

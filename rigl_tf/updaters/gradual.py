@@ -29,7 +29,10 @@ class Gradual(ranking.Ranking):
     initial_sparsity: float = 0.0
     power: float = 3.0
 
-    sparsity_varies = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, varying_sparsity=True)
 
     def __post_init__(self):
         super().__post_init__()

@@ -36,8 +36,15 @@ class GraSP(choose_once.ChooseOnce):
     absolute: bool = False
     temperature: float = 200.0
 
-    updates_on_batch = True
-    second_order = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(
+            super().needs,
+            batch=True,
+            second_order=True,
+            temperature=self.temperature,
+        )
 
     def __post_init__(self):
         super().__post_init__()

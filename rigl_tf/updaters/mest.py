@@ -30,7 +30,10 @@ class MEST(set.SET):
 
     gradient_weight: float = 1.0
 
-    updates_on_batch = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, batch=True)
 
     def __post_init__(self):
         super().__post_init__()

@@ -36,10 +36,16 @@ class OneShot(choose_once.ChooseOnce):
     prune_step: int | float = 0
     score: str = "magnitude"
 
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(
+            super().needs, batch=self.score == "saliency"
+        )
+
     def __post_init__(self):
         super().__post_init__()
         checks.one_of("score", self.score, ("magnitude", "saliency", "random"))
-        self.updates_on_batch = self.score == "saliency"
 
     def _plan(self):
         checks.at_least("prune_step", self.prune_step, 0, integer=True)
@@ -47,7 +53,7 @@ class OneShot(choose_once.ChooseOnce):
     def update_flops(self, sparse, dense):
         """Return `3 f_D` if the score needs a batch."""
         del sparse
-        return 3 * dense if self.updates_on_batch else 0
+        return 3 * dense if self.needs.batch else 0
 
     def scores(self, kernel, gradient, step):
         """Return the score."""

@@ -20,7 +20,10 @@ class Ranking(base.MaskUpdater):
 
     scope: str = "layer"
 
-    starts_dense = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, dense_start=True)
 
     def __post_init__(self):
         super().__post_init__()

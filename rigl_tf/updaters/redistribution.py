@@ -24,7 +24,7 @@ def get(updater):
     if criterion == "momentum":
         return ByMomentum(updater.momentum)
     if criterion == "gradient":
-        return ByGradient(updater.updates_on_batch)
+        return ByGradient(updater.needs.batch)
     return ByNonzero()
 
 

@@ -41,7 +41,16 @@ class RigL(drop_and_grow.DropAndGrow):
     gradient_batches: int = 1
     initial_accumulator_scale: float = 0.0
 
-    updates_on_batch = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        needs = super().needs
+        return dataclasses.replace(
+            needs,
+            batch=True,
+            step_gradients=needs.step_gradients or self.gradient_batches > 1,
+            update_is_step=self.counts_update_steps,
+        )
 
     def __post_init__(self):
         super().__post_init__()
@@ -53,7 +62,6 @@ class RigL(drop_and_grow.DropAndGrow):
         )
         self._sums = None
         if self.gradient_batches > 1:
-            self.observes_gradients = True
             self._sums = gradient_averages.GradientSums(self.gradient_batches)
 
     def build(self, kernels):

@@ -26,7 +26,10 @@ class SNFS(drop_and_grow.DropAndGrow):
         section 3; as in Evci et al. 2020, table 1.
     """
 
-    observes_gradients = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, step_gradients=True)
 
     def __post_init__(self):
         super().__post_init__()

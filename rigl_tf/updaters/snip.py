@@ -22,7 +22,10 @@ class SNIP(choose_once.ChooseOnce):
         Connection Sensitivity"; as in Evci et al. 2020, table 1.
     """
 
-    updates_on_batch = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, batch=True)
 
     def update_flops(self, sparse, dense):
         """Return `3 f_D`: one batch of the dense network chooses the mask."""

@@ -39,8 +39,12 @@ class StraightThrough(base.MaskUpdater):
     update_end_step: int | float | None = None
     refinement: float = 0.0
 
-    trains_inactive = True
-    starts_dense = True
+    @property
+    def needs(self):
+        """What the method asks of the training loop."""
+        return dataclasses.replace(
+            super().needs, dense_weights=True, dense_start=True
+        )
 
     def __post_init__(self):
         super().__post_init__()
