@@ -1,21 +1,32 @@
 """Dense weights beside masked kernels, for methods that train inactive ones."""
 
+from collections.abc import Sequence
+import typing
+
+import keras
 import tensorflow as tf
+
+from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
 
 
 class DenseWeights:
     """The weights that the optimizer trains instead of the kernels.
 
-    Kernels are their active part, at all times. Empty unless the updater
-    `trains_inactive`.
+    Kernels are their active part, at all times. Empty unless the updater has
+    `needs.dense_weights`.
 
     Args:
         updater: `updaters.MaskUpdater`, built; or None.
         kernels: list of `kernel_masks.MaskedKernel`.
     """
 
-    def __init__(self, updater, kernels):
-        self._updater = updater
+    def __init__(
+        self,
+        updater: updaters.MaskUpdater | None,
+        kernels: Sequence[kernel_masks.MaskedKernel],
+    ):
+        self._updater: typing.Any = updater
         self._pairs = []
         if updater is not None and updater.needs.dense_weights:
             self._pairs = [(k, updater.dense_weights(k)) for k in kernels]
@@ -23,15 +34,15 @@ class DenseWeights:
     def __bool__(self):
         return bool(self._pairs)
 
-    def variables(self):
+    def variables(self) -> list[keras.Variable]:
         """List the variables, in the order of the kernels."""
         return [dense for _, dense in self._pairs]
 
-    def by_kernel(self):
+    def by_kernel(self) -> dict[int, keras.Variable]:
         """Map ids of kernel variables to the variables trained for them."""
         return {id(item.kernel): dense for item, dense in self._pairs}
 
-    def frozen(self):
+    def frozen(self) -> list[tf.Tensor]:
         """Before a step: copy weights that it must not move, for `settle`.
 
         Returns:
@@ -45,7 +56,7 @@ class DenseWeights:
                 found.append((dense, trained, tf.identity(dense.value)))
         return found
 
-    def settle(self, frozen):
+    def settle(self, frozen: list[tf.Tensor]) -> None:
         """After a step: take back what only slots moved; set the kernels.
 
         Args:
@@ -55,13 +66,13 @@ class DenseWeights:
             dense.assign(tf.where(trained, dense.value, old))
         self.mask()
 
-    def mask(self):
+    def mask(self) -> None:
         """Set the kernels to the active part."""
         for item, dense in self._pairs:
             mask = tf.cast(item.mask.value, dense.value.dtype)
             item.kernel.assign(dense.value * mask)
 
-    def adopt(self):
+    def adopt(self) -> None:
         """Take over kernels that somebody has assigned, where active."""
         for item, dense in self._pairs:
             active, weights = item.mask.value > 0, item.kernel.value

@@ -1,10 +1,15 @@
 """The function that Keras' `fit` calls for `steps_per_execution` steps."""
 
+from collections.abc import Callable
 import types
+import typing
 
 import tensorflow as tf
 
 from rigl_tf.training import update_clock
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_model
 
 
 class FitFunction:
@@ -20,12 +25,17 @@ class FitFunction:
             none: what it does in a mask update.
     """
 
-    def __init__(self, model, train_step, update_step):
+    def __init__(
+        self,
+        model: "sparse_model.SparseModel",
+        train_step: Callable,
+        update_step: Callable,
+    ):
         self._model = model
         self._strategy = model.distribute_strategy
         self._replica_functions = train_step, update_step
-        self._clock = None
-        self._iterator = None
+        self._clock: typing.Any = None  # read at the next call
+        self._iterator: typing.Any = None
         self._steps_of_epoch = 0
         self._build()
 
@@ -39,11 +49,11 @@ class FitFunction:
             functions = [tf.function(f, autograph=False) for f in functions]
         self._steps, self._step_on, self._update = functions
 
-    def forget_steps(self):
+    def forget_steps(self) -> None:
         """Read the step counter from the device again, before the next step."""
         self._clock = None
 
-    def __call__(self, iterator):
+    def __call__(self, iterator: typing.Any) -> dict[str, tf.Tensor]:
         """Make `steps_per_execution` steps, or as many as there are batches."""
         if isinstance(iterator, types.GeneratorType):  # of `train_on_batch`
             iterator = _repeated(next(iterator))

@@ -1,16 +1,27 @@
 """Sum losses and metrics over the examples of a batch."""
 
+from collections.abc import Callable
+import typing
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 
-def function_of(loss):
+def function_of(
+    loss: typing.Any,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Return the function `(y, y_pred) -> [batch]` of a loss."""
     loss = keras.losses.get(loss)
     return loss.call if isinstance(loss, keras.losses.Loss) else loss
 
 
-def sums(measures, y, predictions, weights):
+def sums(
+    measures: dict[str, Callable],
+    y: tf.Tensor,
+    predictions: tf.Tensor,
+    weights: tf.Tensor | None,
+) -> list[tf.Tensor]:
     """Sum `[weights, measures...]` over this replica's examples."""
     predictions = keras.tree.map_structure(_not_half, predictions)
     values = [measure(y, predictions) for measure in measures.values()]
@@ -25,7 +36,9 @@ def sums(measures, y, predictions, weights):
     return [total, *[tf.reduce_sum(value) for value in values]]
 
 
-def means(totals, measures):
+def means(
+    totals: np.ndarray, measures: dict[str, Callable]
+) -> dict[str, float]:
     """Turn summed `[weights, measures...]` into a dictionary."""
     if not totals[0]:
         return {}

@@ -1,5 +1,6 @@
 """Optimizer slots of a kernel, found by structure."""
 
+from collections.abc import Sequence
 import dataclasses
 import math
 
@@ -23,7 +24,7 @@ class Slot:
     variable: keras.Variable
     initial: float | None
 
-    def initial_values(self, weights):
+    def initial_values(self, weights: tf.Tensor) -> tf.Tensor:
         """Return a tensor of initial values, for weights that begin anew."""
         value = self.variable.value
         if self.initial is None:
@@ -47,7 +48,9 @@ _ELEMENTWISE = (
 )
 
 
-def elementary(optimizer):
+def elementary(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.optimizers.Optimizer]:
     """List the optimizers that keep the slots.
 
     Those that a LossScaleOptimizer or MultiOptimizer wraps, or the optimizer
@@ -60,12 +63,14 @@ def elementary(optimizer):
     return [optimizer]
 
 
-def are_elementwise(optimizers):
+def are_elementwise(optimizers: Sequence[keras.optimizers.Optimizer]) -> bool:
     """Say whether masked gradients alone keep inactive weights at zero."""
     return all(type(optimizer) in _ELEMENTWISE for optimizer in optimizers)
 
 
-def slots_of(optimizer, variables):
+def slots_of(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> list[list[Slot]]:
     """Find the slots of trainable variables.
 
     Args:

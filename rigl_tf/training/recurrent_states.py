@@ -1,5 +1,8 @@
 """Carry the states of recurrent models from one batch to the next."""
 
+import typing
+
+import keras
 import tensorflow as tf
 
 from rigl_tf import updaters
@@ -19,7 +22,7 @@ class CarriedStates:
             the model are data, and none of them a state.
     """
 
-    def __init__(self, model, n_rows):
+    def __init__(self, model: keras.Model, n_rows: int | None):
         self._n_rows = n_rows
         states = [] if n_rows is None else model.inputs[1:]
         self._variables = [
@@ -30,16 +33,18 @@ class CarriedStates:
             for number, state in enumerate(states)
         ]
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the variables."""
         return {variable.name: variable for variable in self._variables}
 
-    def reset(self):
+    def reset(self) -> None:
         """Begin anew, with zeros."""
         for variable in self._variables:
             variable.assign(tf.zeros_like(variable.value))
 
-    def call(self, model, x, training):
+    def call(
+        self, model: keras.Model, x: tf.Tensor, training: bool
+    ) -> typing.Any:
         """Run the model on this replica's rows; keep its new states.
 
         Args:

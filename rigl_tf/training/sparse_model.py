@@ -1,6 +1,7 @@
 """`compile` and `fit` for masked models."""
 
 import inspect
+import typing
 import warnings
 
 import keras
@@ -56,8 +57,14 @@ class SparseModel(keras.Model):
 
     transparent_path = True
     only_trains = True
+    train_function: typing.Any  # of `keras.Model`
 
-    def __init__(self, model, updater, **kwargs):
+    def __init__(
+        self,
+        model: keras.Model,
+        updater: str | dict[str, typing.Any] | updaters.MaskUpdater | None,
+        **kwargs: typing.Any,
+    ):
         super().__init__(**kwargs)
         _require_model(model, updater)
         _require_keras_step(model)
@@ -68,18 +75,18 @@ class SparseModel(keras.Model):
         else:
             kernel_masks.masked_kernels(model)
         self.built = True
-        self._steps = None
+        self._steps: typing.Any = None  # until `compile`
 
     @property
-    def layer(self):
+    def layer(self) -> keras.Model:
         """The model inside, by the name under which wrappers have it."""
         return self.model
 
-    def call(self, *args, **kwargs):
+    def call(self, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:
         """Call the masked model."""
         return self.model(*args, **kwargs)
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: typing.Any, **kwargs: typing.Any) -> None:
         """Configure training, as `keras.Model.compile`.
 
         Raises:
@@ -92,23 +99,25 @@ class SparseModel(keras.Model):
             self.model, self.updater, self.optimizer, self.distribute_strategy
         )
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, typing.Any]) -> None:
         """Compile with what `get_compile_config` returned."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
-    def steps(self):
+    def steps(self) -> steps.SparseSteps:
         """The pair of steps, for a loop of your own; needs `compile`."""
         return self._steps
 
-    def train_step(self, data):
+    def train_step(self, data: typing.Any) -> dict[str, tf.Tensor]:
         """Apply the masked gradients of one batch."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         predictions, gradients = self.gradients(data)
         self._steps.apply_gradients(gradients)
         return self.compute_metrics(x, y, predictions, sample_weight=weights)
 
-    def gradients(self, data, temperature=1.0):
+    def gradients(
+        self, data: typing.Any, temperature: float = 1.0
+    ) -> tuple[typing.Any, list[tf.Tensor | None]]:
         """Return predictions and dense gradients of one batch.
 
         Override it for a loss of your own; scale the loss with
@@ -145,12 +154,12 @@ class SparseModel(keras.Model):
         variables = [v.value for v in self._steps.trained_variables]
         return predictions, tape.gradient(scaled, variables)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: typing.Any) -> None:
         """Save counters, the method's state and the states of randomness."""
         for name, variable in self._own_state().items():
             store[name.replace("/", ".")] = variable
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: typing.Any) -> None:
         """Load what `save_own_variables` saved, into a compiled model."""
         own = {n.replace("/", "."): v for n, v in self._own_state().items()}
         differing = sorted(own.keys() ^ set(store.keys()))
@@ -174,7 +183,7 @@ class SparseModel(keras.Model):
         seeds = model_paths.seed_states(self.model)
         return {**self._steps.state(), **seeds}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the configurations of model and updater."""
         serialize = keras.saving.serialize_keras_object
         return {
@@ -184,7 +193,11 @@ class SparseModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, typing.Any],
+        custom_objects: dict[str, typing.Any] | None = None,
+    ) -> typing.Self:
         """Build a model from `get_config`'s dictionary; compile it again."""
         parts = {
             name: keras.saving.deserialize_keras_object(
@@ -194,10 +207,12 @@ class SparseModel(keras.Model):
         }
         return cls(**parts, name=config["name"])
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         """Return None: the model inside is built."""
 
-    def fit(self, *args, **kwargs):
+    def fit(
+        self, *args: typing.Any, **kwargs: typing.Any
+    ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit`.
 
         Raises:
@@ -223,7 +238,7 @@ class SparseModel(keras.Model):
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             return super().fit(*given.args[1:], **given.kwargs)
 
-    def save(self, *args, **kwargs):
+    def save(self, *args: typing.Any, **kwargs: typing.Any) -> typing.NoReturn:
         """Refuse: what is worth keeping is the model inside.
 
         Raises:
@@ -235,7 +250,9 @@ class SparseModel(keras.Model):
             "`save_weights` and `ModelCheckpoint(..., save_weights_only=True)`"
         )
 
-    def export(self, *args, **kwargs):
+    def export(
+        self, *args: typing.Any, **kwargs: typing.Any
+    ) -> typing.NoReturn:
         """Refuse: what is to be served is the plain model.
 
         Raises:
@@ -246,7 +263,7 @@ class SparseModel(keras.Model):
             "`rigl_tf.strip(model).export(...)`"
         )
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         """Build the function that `fit` calls for `steps_per_execution`."""
         if self.train_function is not None and not force:
             return

@@ -6,15 +6,22 @@ them from a step counter on the host: a conditional inside the compiled step
 would forbid collectives and cost time.
 """
 
+from collections.abc import Callable
+from collections.abc import Sequence
+import typing
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import updaters
+from rigl_tf.training import compiled_loops
 from rigl_tf.training import measures
 from rigl_tf.training import recurrent_states
 from rigl_tf.training import steps
 from rigl_tf.training import timing
 from rigl_tf.training import update_clock
+from rigl_tf.training.callbacks import base
 from rigl_tf.training.hardware import workers
 
 
@@ -40,19 +47,19 @@ class SparseTrainer(steps.SparseSteps):
 
     def __init__(
         self,
-        model,
-        updater,
-        optimizer,
-        loss,
-        strategy=None,
+        model: keras.Model,
+        updater: updaters.MaskUpdater | None,
+        optimizer: keras.optimizers.Optimizer,
+        loss: typing.Any,
+        strategy: tf.distribute.Strategy | None = None,
         *,
-        metrics=None,
-        test_loss=None,
-        test_metrics=None,
-        l2=0.0,
-        jit_compile=False,
-        n_rows=None,
-        n_test_rows=None,
+        metrics: dict[str, Callable] | None = None,
+        test_loss: typing.Any = None,
+        test_metrics: dict[str, Callable] | None = None,
+        l2: float = 0.0,
+        jit_compile: bool = False,
+        n_rows: int | None = None,
+        n_test_rows: int | None = None,
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.workers = workers.Workers(self.strategy)
@@ -77,7 +84,7 @@ class SparseTrainer(steps.SparseSteps):
         self._jit_compile = jit_compile
         self._compile()
 
-    def state(self):
+    def state(self) -> dict[str, keras.Variable]:
         """Map names to the variables beside model and optimizer."""
         return {**super().state(), **self._states.variables()}
 
@@ -91,75 +98,32 @@ class SparseTrainer(steps.SparseSteps):
             )
         # Without AutoGraph, so that coverage and debuggers see the lines.
         self._train_steps = tf.function(
-            self._looped(self._reduced(step)), autograph=False
+            compiled_loops.of_steps(self._reduced(step)), autograph=False
         )
         self._mask_update = tf.function(
-            self._on_own_batch(update), autograph=False
+            compiled_loops.of_update(update, self.strategy, self._plan.updater),
+            autograph=False,
         )
         self._evaluate = tf.function(
             self._reduced(self._replica_evaluate), autograph=False
         )
 
     def _reduced(self, replica_function):
-        """Return a function of a global batch: the sum over its replicas."""
-
-        def summed(batch):
-            sums = self.strategy.run(replica_function, args=(batch,))
-            return self.strategy.reduce("sum", sums, axis=None)
-
-        return summed
-
-    def _looped(self, step):
-        """Return a function that makes a number of steps.
-
-        Args:
-            step: function of a batch that returns the sums of its measures.
-
-        Returns:
-            function `(iterator, n_steps, totals)` that returns the index of the
-            first step without a finite loss (-1 for none), the running totals,
-            and the seconds that batches were waited for.
-        """
-
-        def train_steps(iterator, n_steps, totals):
-            def one_step(index, bad, totals, waited):
-                batch, seconds = timing.timed_next(iterator)
-                sums = step(batch)
-                is_bad = (bad < 0) & ~tf.math.is_finite(sums[1])
-                bad = tf.where(is_bad, index, bad)
-                totals += tf.cast(sums, totals.dtype)
-                return [index + 1, bad, totals, waited + seconds]
-
-            # Sums are carried through: their bits do not depend on how many
-            # steps a call takes. Nothing on the host waits for them in between.
-            start = [tf.constant(0), tf.constant(-1), totals]
-            _, bad, totals, waited = tf.while_loop(
-                lambda index, *_: index < n_steps,
-                one_step,
-                [*start, tf.constant(0.0, tf.float64)],
-                parallel_iterations=1,
-            )
-            return bad, totals, waited
-
-        return train_steps
-
-    def _on_own_batch(self, update):
-        """Return a function of an iterator: a mask update, and its report."""
-
-        def mask_update(iterator):
-            batch = (next(iterator),) if self.updater.needs.batch else ()
-            report = self.strategy.run(update, args=batch)
-            return self.strategy.experimental_local_results(report)[0]
-
-        return mask_update
+        return compiled_loops.summed(replica_function, self.strategy)
 
     # The loop.
 
-    def reset_totals(self, n_callbacks):
+    def reset_totals(self, n_callbacks: int) -> None:
         """Set the running sums, one row per callback, to zero."""
         self.totals = np.zeros([n_callbacks, 1 + len(self._measures)])
 
-    def train(self, dataset, n_steps, callbacks=(), should_stop=None):
+    def train(
+        self,
+        dataset: typing.Any,
+        n_steps: int,
+        callbacks: Sequence[base.Callback] = (),
+        should_stop: Callable[[], bool] | None = None,
+    ) -> bool:
         """Train until `n_steps` optimizer steps have been completed in all.
 
         Args:
@@ -188,8 +152,8 @@ class SparseTrainer(steps.SparseSteps):
             self.reset_totals(len(callbacks))
         while clock.step < n_steps:
             wish = should_stop is not None and should_stop()
-            stop, pace.n_steps = self.workers.agree(wish, pace.n_steps)
-            if stop:
+            ends, pace.n_steps = self.workers.agree(wish, pace.n_steps)
+            if ends:
                 return False
             if clock.due(before_step=True):
                 before = clock.step
@@ -214,7 +178,7 @@ class SparseTrainer(steps.SparseSteps):
                 with self.stopwatch.measure(callback.activity):
                     callback.fire(self, step, means)
 
-    def run_steps(self, iterator, n_steps):
+    def run_steps(self, iterator: typing.Any, n_steps: int) -> int:
         """Make optimizer steps, one batch each, and add up what they measure.
 
         A part of `train`, for benchmarks and loops of your own: nothing is
@@ -236,7 +200,7 @@ class SparseTrainer(steps.SparseSteps):
         self.n_batches += n_steps
         return int(bad)
 
-    def update(self, iterator):
+    def update(self, iterator: typing.Any) -> None:
         """Update the masks, on a batch of the iterator if the method needs one.
 
         Args:
@@ -244,7 +208,7 @@ class SparseTrainer(steps.SparseSteps):
         """
         with self.stopwatch.measure("update"):
             self.last_update_report = self._mask_update(iterator).numpy()
-        self.n_batches += int(self.updater.needs.batch)
+        self.n_batches += int(self._plan.updater.needs.batch)
 
     def _run_to(self, iterator, clock, stop):
         bad = self.run_steps(iterator, stop - clock.step)
@@ -262,7 +226,7 @@ class SparseTrainer(steps.SparseSteps):
         for callback in callbacks:
             callback.on_update(self, step)
 
-    def evaluate(self, dataset):
+    def evaluate(self, dataset: typing.Any) -> dict[str, float]:
         """Return mean loss and metrics over a finite dataset.
 
         Args:
@@ -275,7 +239,7 @@ class SparseTrainer(steps.SparseSteps):
         totals = self._add_up(self._evaluate, dataset)
         return measures.means(totals, self._test_measures)
 
-    def confusion(self, dataset, n_classes):
+    def confusion(self, dataset: typing.Any, n_classes: int) -> np.ndarray:
         """Count the test examples of each class by what is predicted.
 
         Args:

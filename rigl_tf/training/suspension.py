@@ -1,5 +1,10 @@
 """Detach mask constraints and the optimizer's all-reduce during our step."""
 
+from collections.abc import Sequence
+import typing
+
+import keras
+
 from rigl_tf.layers import constraint
 
 
@@ -16,10 +21,14 @@ class Suspension:
         optimizers: Keras optimizers that shall not reduce gradients.
     """
 
-    def __init__(self, kernels, optimizers):
+    def __init__(
+        self,
+        kernels: Sequence[keras.Variable],
+        optimizers: Sequence[keras.optimizers.Optimizer],
+    ):
         self._kernels = kernels
         self._optimizers = optimizers
-        self._constraints = []
+        self._constraints: list[typing.Any] = []
         self._entered = 0
 
     def __enter__(self):

@@ -1,13 +1,15 @@
 """Measure where the time of a run goes."""
 
 import collections
+from collections.abc import Iterator
 import contextlib
 import time
+import typing
 
 import tensorflow as tf
 
 
-def timed_next(iterator):
+def timed_next(iterator: typing.Any) -> tuple[typing.Any, tf.Tensor]:
     """Take a batch, and measure the seconds that it was waited for."""
     began = tf.timestamp()
     with tf.control_dependencies([began]):
@@ -20,10 +22,10 @@ class Stopwatch:
     """Seconds per activity: "input", "step", "update", "checkpoint", ..."""
 
     def __init__(self):
-        self.seconds = collections.Counter()
+        self.seconds: dict[str, float] = collections.defaultdict(float)
 
     @contextlib.contextmanager
-    def measure(self, activity):
+    def measure(self, activity: str) -> Iterator[None]:
         """Add the time of the block to an activity."""
         began = time.monotonic()
         try:
@@ -31,12 +33,12 @@ class Stopwatch:
         finally:
             self.seconds[activity] += time.monotonic() - began
 
-    def move(self, source, target, seconds):
+    def move(self, source: str, target: str, seconds: float) -> None:
         """Count seconds for another activity than they were measured for."""
         self.seconds[source] -= seconds
         self.seconds[target] += seconds
 
-    def since(self, before):
+    def since(self, before: dict[str, float]) -> dict[str, float]:
         """Return the seconds per activity since an earlier copy of `seconds`.
 
         Args:

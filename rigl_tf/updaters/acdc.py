@@ -4,7 +4,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import ranking
 from rigl_tf.updaters import update_times
 
@@ -38,7 +38,7 @@ class ACDC(ranking.Ranking):
     update_end_step: int | float = 0.75
 
     @property
-    def needs(self):
+    def needs(self) -> protocol.Needs:
         """What the method asks of the training loop."""
         return dataclasses.replace(super().needs, varying_sparsity=True)
 
@@ -52,16 +52,23 @@ class ACDC(ranking.Ranking):
             self.update_interval, self.update_begin_step, self.update_end_step
         )
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next turn that has not been made yet."""
         return self._window.next_after(step, last_update_step)
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return 1 in compressed phases, 0 in others."""
         due = self._window.last_due(step)
         return 0.0 if due is None else float(self._compresses(due))
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Keep the largest `|w|`, or everything."""
         del gradients
         compress = self._compresses(tf.cast(step, tf.int64))
@@ -70,7 +77,7 @@ class ACDC(ranking.Ranking):
         for kernel, mask in zip(kernels, self.fresh_masks(kernels, scores)):
             mask = tf.where(compress, mask, tf.ones_like(mask))
             grown = (mask > 0) & ~(kernel.mask.value > 0)
-            changes.append(base.MaskChange(mask, grown))
+            changes.append(protocol.MaskChange(mask, grown))
         return changes
 
     def _compresses(self, step):

@@ -3,69 +3,23 @@
 import copy
 import dataclasses
 import numbers
+import typing
 
 import keras
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.masks import patterns
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import serialization
 from rigl_tf.updaters import update_times
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskChange:
-    """What an update decides for one kernel.
-
-    Attributes:
-        mask: new mask, float tensor of zeros and ones.
-        grown: boolean tensor of the active connections that begin anew: those
-            that were inactive before.
-        grow_values: weights that grown connections begin with, or None for 0.
-        slot_values: values that are added to the initial slots of grown
-            connections, or None.
-    """
-
-    mask: tf.Tensor
-    grown: tf.Tensor
-    grow_values: tf.Tensor | None = None
-    slot_values: tf.Tensor | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Needs:
-    """What a method asks of the training loop.
-
-    Attributes:
-        batch: an update uses the dense gradients of a batch of its own, before
-            a step (RigL, SNIP); otherwise it uses weights and state alone,
-            after a step (SET, SNFS).
-        second_order: these gradients are Hessian-gradient products (GraSP).
-        temperature: divisor of the logits on the batch of an update.
-        step_gradients: `observe` is called with the gradients of every step.
-        dense_start: the first masks are all ones; see `rigl_tf.sparsify`.
-        dense_weights: the optimizer trains dense weights that the updater
-            keeps (`MaskUpdater.dense_weights`); the kernels hold their active
-            part (DNW, Top-KAST).
-        update_is_step: an update on a batch counts as an optimizer step.
-        varying_sparsity: the number of active weights changes over time.
-    """
-
-    batch: bool = False
-    second_order: bool = False
-    temperature: float = 1.0
-    step_gradients: bool = False
-    dense_start: bool = False
-    dense_weights: bool = False
-    update_is_step: bool = False
-    varying_sparsity: bool = False
-
 
 # Fields that may be fractions of the run.
 _STEPS = ("update_begin_step", "update_end_step", "prune_step")
 
 
-def is_fraction(value):
+def is_fraction(value: object) -> bool:
     """Say whether a field is a fraction of the run, not a step or None."""
     is_real = isinstance(value, numbers.Real)
     return is_real and not isinstance(value, numbers.Integral)
@@ -87,9 +41,9 @@ class MaskUpdater:
     seed: int = 0
 
     @property
-    def needs(self):
+    def needs(self) -> protocol.Needs:
         """Override: what the method asks of the training loop, `Needs`."""
-        return Needs()
+        return protocol.Needs()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -128,7 +82,7 @@ class MaskUpdater:
         checks.at_least("update_interval", interval, 1, integer=True)
 
     @property
-    def has_fractions(self):
+    def has_fractions(self) -> bool:
         """Whether steps are given as fractions of a run of unknown length."""
         return bool(self._fractions())
 
@@ -149,7 +103,9 @@ class MaskUpdater:
             steps["update_end_step"] = max(steps["update_end_step"], begin + 1)
         return steps
 
-    def resolved(self, n_steps, sparsity=None):
+    def resolved(
+        self, n_steps: int, sparsity: float | None = None
+    ) -> typing.Self:
         """Return the same method, state shared, for a run of known length.
 
         Its fractions become steps: `floor(fraction * n_steps)`.
@@ -171,7 +127,7 @@ class MaskUpdater:
         clone._plan()
         return clone
 
-    def for_model(self, model):
+    def for_model(self, model: keras.Model) -> typing.Self:
         """Return this updater, or one like it if another model has its state.
 
         Args:
@@ -182,16 +138,16 @@ class MaskUpdater:
         self._owner = id(model)
         return self
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the fields, as Keras' objects do; the state is left out."""
         return serialization.config_of(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Build an updater from `get_config`'s dictionary."""
         return serialization.from_config(cls, config)
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state; called once, before training.
 
         Args:
@@ -199,19 +155,19 @@ class MaskUpdater:
         """
         del kernels
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the state variables, for checkpoints."""
         return {}
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Raise ValueError if the method cannot work with the optimizer."""
         del optimizer
 
-    def check_pattern(self, pattern):
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
         """Raise ValueError if the method cannot work with a pattern."""
         del pattern
 
-    def check_loss(self, loss):
+    def check_loss(self, loss: typing.Any) -> None:
         """Raise ValueError if the method cannot work with the loss.
 
         Args:
@@ -220,7 +176,7 @@ class MaskUpdater:
         """
         del loss
 
-    def stretched(self, multiplier):
+    def stretched(self, multiplier: float) -> typing.Self:
         """Return the same method for a run that is m times as long.
 
         Begin and end of its updates are multiplied, their interval is not, and
@@ -234,10 +190,10 @@ class MaskUpdater:
             return self
         return dataclasses.replace(self, **self.stretched_fields(multiplier))
 
-    def stretched_fields(self, multiplier):
+    def stretched_fields(self, multiplier: float) -> dict[str, typing.Any]:
         """Map the fields that `stretched` changes to their new values."""
         values = {name: getattr(self, name, None) for name in _STEPS}
-        changed = {
+        changed: dict[str, typing.Any] = {
             name: int(value * multiplier)
             for name, value in values.items()
             if value is not None and not is_fraction(value)
@@ -250,7 +206,9 @@ class MaskUpdater:
             changed["drop_fraction"] = schedules.Stretched(schedule, multiplier)
         return changed
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next step (int) at which an update is due, or None.
 
         Args:
@@ -261,7 +219,7 @@ class MaskUpdater:
         del step, last_update_step
         return None
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return the share of the final zeros that are in place, in [0, 1].
 
         Args:
@@ -270,7 +228,7 @@ class MaskUpdater:
         del step
         return 1.0
 
-    def step_flops(self, sparse, dense):
+    def step_flops(self, sparse: float, dense: float) -> float:
         """Return the FLOPs of an ordinary step, per example: `3 f_S`.
 
         Args:
@@ -281,7 +239,7 @@ class MaskUpdater:
         del dense
         return 3 * sparse
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return the FLOPs of an update beyond those of a step, per example.
 
         Args: as `step_flops`.
@@ -289,7 +247,7 @@ class MaskUpdater:
         del sparse, dense
         return 0
 
-    def training_flops(self, sparse, dense):
+    def training_flops(self, sparse: float, dense: float) -> float:
         """Return the mean FLOPs of a batch, per example (paper, appendix H).
 
         Unused with `needs.varying_sparsity`: then the mean is over the run.
@@ -298,7 +256,7 @@ class MaskUpdater:
         """
         return self.step_flops(sparse, dense)
 
-    def dense_weights(self, kernel):
+    def dense_weights(self, kernel: protocol.Kernel) -> keras.Variable:
         """Return the variable that is trained, with `needs.dense_weights`.
 
         Args:
@@ -306,11 +264,14 @@ class MaskUpdater:
         """
         raise TypeError(f"{type(self).__name__} trains active weights only")
 
-    def trained_positions(self, kernel):
+    def trained_positions(self, kernel: protocol.Kernel) -> tf.Tensor | None:
         """Return which dense weights a step may move, boolean; None for all."""
         del kernel
+        return None
 
-    def step_gradient(self, kernel, gradient):
+    def step_gradient(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor
+    ) -> tf.Tensor:
         """Return what the optimizer gets of a dense gradient: the active part.
 
         Args:
@@ -319,7 +280,9 @@ class MaskUpdater:
         """
         return gradient * tf.cast(kernel.mask.value, gradient.dtype)
 
-    def penalty_gradient(self, kernel, l2):
+    def penalty_gradient(
+        self, kernel: protocol.Kernel, l2: float
+    ) -> tf.Tensor | None:
         """Return the gradient of `wd/2 |w|^2` and other penalties, or None.
 
         Args:
@@ -328,7 +291,12 @@ class MaskUpdater:
         """
         return l2 * kernel.kernel.value if l2 else None
 
-    def observe(self, kernels, gradients, step):
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
         """Take note of a step's dense gradients, reduced over replicas.
 
         Args:
@@ -338,7 +306,12 @@ class MaskUpdater:
         """
         del kernels, gradients, step
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Decide the new masks.
 
         Args:

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import tensorflow as tf
+
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import straight_through
 
 
@@ -18,6 +21,8 @@ class DNW(straight_through.StraightThrough):
     Reference: Wortsman et al. 2019, "Discovering Neural Wirings", section 2.2.
     """
 
-    def penalty_gradient(self, kernel, l2):
+    def penalty_gradient(
+        self, kernel: protocol.Kernel, l2: float
+    ) -> tf.Tensor | None:
         """Leave L2 out."""
         return super().penalty_gradient(kernel, 0.0)

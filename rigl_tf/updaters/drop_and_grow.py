@@ -4,11 +4,14 @@ import abc
 import collections.abc
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.masks import draws as mask_draws
+from rigl_tf.masks import patterns
 from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import redistribution
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import state
@@ -68,7 +71,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     _redistribution = None
 
     @property
-    def needs(self):
+    def needs(self) -> protocol.Needs:
         """What the method asks of the training loop."""
         shared = self._redistribution
         observes = shared is not None and shared.observes_gradients
@@ -123,13 +126,13 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 self.drop_fraction, begin, end
             )
 
-    def check_pattern(self, pattern):
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
         """Require single weights, if they move from kernel to kernel."""
         if self.redistribution is not None:
             what = f"`redistribution={self.redistribution!r}`"
             state.require_unstructured(pattern, what)
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state that growing needs."""
         if self._redistribution is not None:
             self._redistribution.build(kernels)
@@ -141,25 +144,37 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 for kernel in kernels
             }
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the first weights and the redistribution's state."""
         named = {f"{path}/initial": v for path, v in self._initial.items()}
         if self._redistribution is not None:
             named |= self._redistribution.variables()
         return named
 
-    def observe(self, kernels, gradients, step):
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
         """Let the redistribution take note."""
         if self._redistribution is not None:
             self._redistribution.observe(kernels, gradients)
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next due step that had no update yet."""
         if step == last_update_step or (step == 0 and not self.needs.batch):
             step += 1
         return self._window.next_due(step)
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""
         if gradients is None:
             gradients = [None] * len(kernels)
@@ -186,7 +201,12 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             )
         ]
 
-    def drop_scores(self, kernel, gradient, step):
+    def drop_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Score active connections; the smallest are dropped: `|w|`.
 
         Args:
@@ -208,7 +228,12 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         return scores
 
     @abc.abstractmethod
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Score connections outside the kept set; the largest are grown.
 
         Args and Returns: as `drop_scores`.
@@ -227,7 +252,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             self.grow_scores(kernel, gradient, step),
             n_units,
         )
-        return base.MaskChange(
+        return protocol.MaskChange(
             mask, grown, self._grow_values(kernel, gradient, step)
         )
 

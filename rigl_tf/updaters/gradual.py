@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import typing
 
 import tensorflow as tf
 
@@ -9,6 +10,7 @@ from rigl_tf import checks
 from rigl_tf.masks import patterns
 from rigl_tf.masks import selection
 from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import pruning_schedules
 from rigl_tf.updaters import ranking
 
@@ -30,7 +32,7 @@ class Gradual(ranking.Ranking):
     power: float = 3.0
 
     @property
-    def needs(self):
+    def needs(self) -> protocol.Needs:
         """What the method asks of the training loop."""
         return dataclasses.replace(super().needs, varying_sparsity=True)
 
@@ -62,10 +64,10 @@ class Gradual(ranking.Ranking):
                     f"(PRUNE_INTERVAL). Received: {past} steps of a run of "
                     f"{n_steps}, update_interval={self.update_interval}"
                 )
-            steps["update_end_step"] -= past % self.update_interval
+            steps["update_end_step"] -= past % self._window.interval
         return steps
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Require that the first sparsity is not above the last."""
         super().build(kernels)
         last = target_sparsity(kernels)
@@ -88,17 +90,18 @@ class Gradual(ranking.Ranking):
         first = self.initial_sparsity / sparsity
         return first + (1 - first) * self._progress(step)
 
-    def stretched_fields(self, multiplier):
+    def stretched_fields(self, multiplier: float) -> dict[str, typing.Any]:
         """Round the last step down, so that it is one of a pruning."""
         changed = super().stretched_fields(multiplier)
         if "update_end_step" in changed:
-            begin = changed.get("update_begin_step", self.update_begin_step)
+            fields: typing.Any = self  # begin and interval are a subclass's
+            begin = changed.get("update_begin_step", fields.update_begin_step)
             if not base.is_fraction(begin):
                 past = changed["update_end_step"] - begin
-                changed["update_end_step"] -= past % self.update_interval
+                changed["update_end_step"] -= past % fields.update_interval
         return changed
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return s_t / s_f at the last pruning."""
         due = self._window.last_due(step)
         if due is None:
@@ -112,13 +115,15 @@ class Gradual(ranking.Ranking):
         return float(self._share(due, self._target_sparsity))
 
 
-def target_sparsity(kernels):
+def target_sparsity(kernels: protocol.Kernels) -> float:
     """Return the overall target S of `kernel_masks.MaskedKernel`s."""
     zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
     return zeros / sum(kernel.size for kernel in kernels)
 
 
-def prune(kernels, progress, scope):
+def prune(
+    kernels: protocol.Kernels, progress: tf.Tensor, scope: str
+) -> list[protocol.MaskChange]:
     """Prune active weights until a share of the final zeros is in place.
 
     Args:

@@ -4,6 +4,7 @@ import abc
 import collections.abc
 import dataclasses
 import math
+import typing
 
 import keras
 import tensorflow as tf
@@ -16,15 +17,15 @@ class DropFraction(abc.ABC):
     """Base of the schedules: a dataclass that can be saved with its updater."""
 
     @abc.abstractmethod
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the drop fraction after `step` steps, scalar float32."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the fields, as Keras' objects do."""
         return serialization.config_of(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Build a schedule from `get_config`'s dictionary."""
         return serialization.from_config(cls, config)
 
@@ -43,7 +44,7 @@ class Constant(DropFraction):
     def __post_init__(self):
         checks.fraction("drop_fraction", self.value)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return alpha."""
         return tf.constant(self.value, tf.float32)
 
@@ -97,7 +98,7 @@ class Cosine(_Decay):
         end_step: step at which the fraction reaches 0, above `begin_step`.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return tf.constant(self.value / 2, tf.float32) * (
             1.0 + tf.cos(math.pi * self._progress(step))
@@ -115,7 +116,7 @@ class Linear(_Decay):
         end_step: step at which the fraction reaches 0, above `begin_step`.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return tf.constant(self.value, tf.float32) * (
             1.0 - self._progress(step)
@@ -143,7 +144,7 @@ class InversePower(_Decay):
         super().__post_init__()
         checks.above("power", self.power, 0)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return (
             tf.constant(self.value, tf.float32)
@@ -171,7 +172,7 @@ class LikeLearningRate(DropFraction):
         checks.fraction("drop_fraction", self.value)
         checks.above("learning_rate(0)", float(self.learning_rate(0)), 0)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         rate, first = self.learning_rate(step), self.learning_rate(0)
         return tf.cast(self.value * rate / first, tf.float32)
@@ -190,6 +191,6 @@ class Stretched(DropFraction):
     schedule: collections.abc.Callable
     multiplier: float
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return self.schedule(tf.cast(step, tf.float32) / self.multiplier)

@@ -8,7 +8,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.masks import patterns
 from rigl_tf.masks import selection
-from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import rigl
 
 
@@ -48,7 +48,7 @@ class SRigL(rigl.RigL):
                 f"redistribution={self.redistribution!r}"
             )
 
-    def check_pattern(self, pattern):
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
         """Require a constant fan-in."""
         if not isinstance(pattern, patterns.ConstantFanIn):
             raise ValueError(
@@ -56,7 +56,7 @@ class SRigL(rigl.RigL):
                 f'Received: "{pattern}"'
             )
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state; note which kernel gives the outputs."""
         super().build(kernels)
         self._last = kernels[-1].path
@@ -88,7 +88,7 @@ class SRigL(rigl.RigL):
         room = tf.where(alive, new_fan_in - selection.count(kept), 0)
         added = selection.largest_in_rows(shape.rows(growth), room, ~kept)
         new = shape.from_rows(kept | added, kernel_shape)
-        change = base.MaskChange(
+        change = protocol.MaskChange(
             tf.cast(new, tf.float32),
             new & ~active,
             self._grow_values(kernel, gradient, step),

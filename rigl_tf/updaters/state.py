@@ -1,12 +1,15 @@
 """What updaters share: state variables, and checks of masks and numbers."""
 
+from collections.abc import Sequence
+import typing
+
 import keras
 import tensorflow as tf
 
 from rigl_tf.masks import patterns
 
 
-def state_variable(value, name):
+def state_variable(value: typing.Any, name: str) -> keras.Variable:
     """Create a state variable that each replica keeps for itself.
 
     Updates are computed from reduced gradients and stateless randomness alone,
@@ -21,7 +24,7 @@ def state_variable(value, name):
     )
 
 
-def require_unstructured(pattern, what):
+def require_unstructured(pattern: patterns.Pattern, what: str) -> None:
     """Raise ValueError unless masks are made of single weights."""
     if pattern != patterns.UNSTRUCTURED:
         raise ValueError(
@@ -31,7 +34,7 @@ def require_unstructured(pattern, what):
         )
 
 
-def all_finite(tensors):
+def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return a scalar boolean tensor: no infinity or NaN anywhere."""
     sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
     # A sum of magnitudes overflows or is NaN if any element is; the rare

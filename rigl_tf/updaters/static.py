@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rigl_tf.updaters import base
 from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,7 +47,12 @@ class StaticReinit(drop_and_grow.DropAndGrow):
                 f"redistribution={self.redistribution!r}"
             )
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the mask: what was active stays so."""
         del gradient, step
         return kernel.mask.value
@@ -55,4 +61,4 @@ class StaticReinit(drop_and_grow.DropAndGrow):
         mask = kernel.mask.value
         weak = (mask > 0) & ~(kept > 0)
         values = self._grow_values(kernel, gradient, step)
-        return base.MaskChange(tf.cast(mask, tf.float32), weak, values)
+        return protocol.MaskChange(tf.cast(mask, tf.float32), weak, values)

@@ -1,8 +1,14 @@
 """The interface of all callbacks of `SparseTrainer.train`."""
 
 import json
+import typing
+
+import numpy as np
 
 from rigl_tf import checks
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
 
 class Callback:
@@ -21,15 +27,20 @@ class Callback:
     everywhere = False
     activity = "other"
 
-    def __init__(self, interval):
+    def __init__(self, interval: int):
         checks.at_least("interval", interval, 1, integer=True)
         self.interval = interval
 
-    def next_step(self, step):
+    def next_step(self, step: int) -> int:
         """Return the next step after `step` at which it acts."""
         return (step // self.interval + 1) * self.interval
 
-    def fire(self, trainer, step, means):
+    def fire(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Act where it is meant to; args as `on_interval`."""
         if self.everywhere:
             self.on_interval(trainer, step, means)
@@ -38,7 +49,7 @@ class Callback:
                 lambda: self.on_interval(trainer, step, means)
             )
 
-    def on_begin(self, trainer):
+    def on_begin(self, trainer: "sparse_trainer.SparseTrainer") -> None:
         """Override: act before the first step of a run (not of a resumed one).
 
         Called in the chief alone.
@@ -47,7 +58,12 @@ class Callback:
             trainer: the `SparseTrainer`.
         """
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Override: act on what has happened since the last call.
 
         Args:
@@ -56,22 +72,24 @@ class Callback:
             means: mean loss and metrics of the steps since the last call.
         """
 
-    def on_update(self, trainer, step):
+    def on_update(
+        self, trainer: "sparse_trainer.SparseTrainer", step: int
+    ) -> None:
         """Override: act on a mask update, made after `step` steps.
 
         `trainer.last_update_report` holds the number of grown connections and
         the norm of their dense gradient, one row per kernel.
         """
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         """Override: return arrays by name that a checkpoint must keep."""
         return {}
 
-    def restore(self, state):
+    def restore(self, state: dict[str, np.ndarray]) -> None:
         """Override: take the arrays of `state` back."""
 
 
-def append_json_line(path, record):
+def append_json_line(path: typing.Any, record: dict[str, typing.Any]) -> None:
     """Append one JSON object to a file of them."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(record) + "\n")

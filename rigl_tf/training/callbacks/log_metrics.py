@@ -1,12 +1,18 @@
 """Write mean loss and metrics to a file of JSON lines."""
 
+from collections.abc import Callable
+import os
 import sys
 import time
+import typing
 
 import keras
 
 from rigl_tf.training import metrics
 from rigl_tf.training.callbacks import base
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
 
 class LogMetrics(base.Callback):
@@ -26,7 +32,13 @@ class LogMetrics(base.Callback):
     """
 
     def __init__(
-        self, path, interval, steps, batch_size, statistics=dict, stream=None
+        self,
+        path: os.PathLike,
+        interval: int,
+        steps: int,
+        batch_size: int,
+        statistics: Callable[[], dict[str, typing.Any]] = dict,
+        stream: typing.TextIO | None = None,
     ):
         super().__init__(interval)
         self._batch_size = batch_size
@@ -46,7 +58,12 @@ class LogMetrics(base.Callback):
                 stateful_metrics=["loss", *metrics.BY_NAME],
             )
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Write the line."""
         record = {"step": step, **means, **self._statistics()}
         record["wall_seconds"] = round(time.monotonic() - self._started, 3)

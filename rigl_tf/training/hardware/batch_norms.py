@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 
-def find(model):
+def find(model: keras.Model) -> list[keras.Layer]:
     """List the layers of batch normalisation inside of a model."""
     return [
         layer
@@ -15,7 +15,7 @@ def find(model):
     ]
 
 
-def use_batch_statistics(model):
+def use_batch_statistics(model: keras.Model) -> None:
     """Let a model normalise by the statistics of each batch, when tested too.
 
     For evaluations of training runs whose moving statistics are not to be
@@ -53,7 +53,7 @@ class MovingStatistics:
         strategy: `tf.distribute.Strategy` of the model.
     """
 
-    def __init__(self, model, strategy):
+    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy):
         self._variables = []
         if strategy.num_replicas_in_sync == 1:
             return
@@ -61,7 +61,7 @@ class MovingStatistics:
             if layer.trainable and not layer.synchronized:
                 self._variables += [layer.moving_mean, layer.moving_variance]
 
-    def average(self):
+    def average(self) -> None:
         """Average them; for the function of a replica, after a forward pass."""
         if not self._variables:
             return

@@ -1,10 +1,12 @@
 """Build and check TF_CONFIG; imports no TensorFlow."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 import re
 
 
-def check_tf_config(text):
+def check_tf_config(text: str) -> None:
     """Raise ValueError if TF_CONFIG does not say who is who."""
     try:
         config = json.loads(text)
@@ -22,7 +24,7 @@ def check_tf_config(text):
         )
 
 
-def tf_config(workers, index):
+def tf_config(workers: Sequence[str], index: int) -> str:
     """Return the `TF_CONFIG` of one of several workers.
 
     Args:
@@ -48,7 +50,7 @@ def tf_config(workers, index):
     return json.dumps({"cluster": {"worker": workers}, "task": task})
 
 
-def of_slurm(variables, port):
+def of_slurm(variables: Mapping[str, str], port: int) -> str | None:
     """Return the `TF_CONFIG` of a task of a Slurm step.
 
     Ranks go through the nodes in Slurm's order, the first tasks on the first

@@ -2,6 +2,7 @@
 
 import io
 import json
+import typing
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 _SKELETON = "skeleton"
 
 
-def encode(value):
+def encode(value: typing.Any) -> bytes:
     """Return a value as bytes.
 
     Args:
@@ -19,7 +20,7 @@ def encode(value):
     Raises:
         TypeError: it is, or holds, something else.
     """
-    arrays = {}
+    arrays: dict[str, typing.Any] = {}
     text = json.dumps(_taken_apart(value, arrays))
     arrays[_SKELETON] = np.frombuffer(text.encode("utf-8"), np.uint8)
     stream = io.BytesIO()
@@ -27,7 +28,7 @@ def encode(value):
     return stream.getvalue()
 
 
-def decode(data):
+def decode(data: bytes) -> typing.Any:
     """Return the value of `encode`; runs nothing that the bytes may name.
 
     Raises:

@@ -1,10 +1,13 @@
 """Hardware -> `tf.distribute.Strategy`, and what suits it."""
 
 import collections.abc
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
 import os
+import typing
 
 import keras
 import tensorflow as tf
@@ -55,7 +58,7 @@ class Hardware:
             "input_buffer", self.input_buffer, 1, _MOST_BATCHES, integer=True
         )
 
-    def create(self):
+    def create(self) -> tf.distribute.Strategy:
         """Return the strategy; mistakes show here.
 
         Raises:
@@ -71,11 +74,11 @@ class Hardware:
             )
         return strategy
 
-    def workers(self):
+    def workers(self) -> workers.Workers:
         """Return the `workers.Workers` of the strategy."""
         return workers.Workers(self.create())
 
-    def check(self, strategy, batch_size):
+    def check(self, strategy: tf.distribute.Strategy, batch_size: int) -> None:
         """Require that the strategy can train batches of a size.
 
         Raises:
@@ -99,7 +102,7 @@ class Hardware:
             )
 
     @contextlib.contextmanager
-    def scope(self, strategy):
+    def scope(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
         """Build models under a strategy, and in this precision."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
@@ -109,7 +112,9 @@ class Hardware:
         finally:
             keras.config.set_dtype_policy(before)
 
-    def adapt(self, model, optimizer):
+    def adapt(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    ) -> keras.optimizers.Optimizer:
         """Synchronise batch normalisation, scale losses, as need be.
 
         Args:
@@ -126,7 +131,9 @@ class Hardware:
             return keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
-    def batches(self, strategy, function):
+    def batches(
+        self, strategy: tf.distribute.Strategy, function: Callable
+    ) -> typing.Any:
         """Distribute a pipeline.
 
         Args:
@@ -141,7 +148,7 @@ class Hardware:
 
 
 @functools.cache
-def cpu(*, devices=1):
+def cpu(*, devices: int = 1) -> tf.distribute.Strategy:
     """Return a strategy for the CPU alone.
 
     Args:
@@ -170,7 +177,7 @@ def cpu(*, devices=1):
 
 
 @functools.cache
-def gpu(*, devices=None):
+def gpu(*, devices: int | None = None) -> tf.distribute.Strategy:
     """Return MirroredStrategy over the GPUs of this machine.
 
     Args:
@@ -193,7 +200,9 @@ def gpu(*, devices=None):
 
 
 @functools.cache
-def multi_worker(*, communication="auto", port=8888):
+def multi_worker(
+    *, communication: str = "auto", port: int = 8888
+) -> tf.distribute.Strategy:
     """Return MultiWorkerMirroredStrategy over all GPUs, or CPUs, of machines.
 
     Every machine runs the same command. They find each other by `TF_CONFIG`
@@ -224,7 +233,12 @@ def multi_worker(*, communication="auto", port=8888):
 
 
 @functools.cache
-def tpu(*, address="local", zone=None, project=None):
+def tpu(
+    *,
+    address: str | None = "local",
+    zone: str | None = None,
+    project: str | None = None,
+) -> tf.distribute.Strategy:
     """Return TPUStrategy.
 
     Args:

@@ -5,6 +5,9 @@ share of the data. They exchange more than gradients: the chief's files, and
 the wish to stop of any of them. A process alone finds all of this for nothing.
 """
 
+from collections.abc import Callable
+import typing
+
 import numpy as np
 import tensorflow as tf
 
@@ -42,7 +45,7 @@ class Workers:
             has several processes; a Cloud TPU pod is driven by one.
     """
 
-    def __init__(self, strategy):
+    def __init__(self, strategy: tf.distribute.Strategy):
         self._strategy = strategy
         self.index, self.count = 0, 1
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -56,11 +59,11 @@ class Workers:
         self._total = tf.function(self._total_of, autograph=False)
 
     @property
-    def is_chief(self):
+    def is_chief(self) -> bool:
         """Whether this process writes the files."""
         return self.index == 0
 
-    def agree(self, stop, n_steps):
+    def agree(self, stop: bool, n_steps: int) -> tuple[bool, int]:
         """Agree on whether to stop, and on how many steps to make next.
 
         Args:
@@ -75,7 +78,7 @@ class Workers:
         n_wishes, n_steps = self._sum([stop, n_steps if self.is_chief else 0])
         return n_wishes > 0, int(n_steps)
 
-    def from_chief(self, function):
+    def from_chief(self, function: Callable) -> typing.Any:
         """Let the chief alone call a function, while the others wait.
 
         Args:
