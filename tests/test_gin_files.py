@@ -7,6 +7,7 @@ import keras
 import pytest
 
 from rigl_tf import cli
+from rigl_tf.experiments import allow_list
 from rigl_tf.experiments import config
 
 WORDS = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98"]
@@ -88,7 +89,8 @@ def test_errors_after_an_include_name_the_line(write):
                 DYNAMIC + "import rigl_tf.experiments.starts as starts\n"
                 "starts.Start.run = @starts.Start()\n"
             ],
-            "@starts.Start() -> @starts.Start()",
+            "@rigl_tf.experiments.starts.Start() -> "
+            "@rigl_tf.experiments.starts.Start()",
         ),
         ([b"# \xfc\n"], "must be UTF-8 text"),
         (["A = " + "(" * 3000 + ")" * 3000], "Configuration error"),
@@ -171,7 +173,7 @@ class Layer(keras.layers.Layer):
         "from keras import utils",
         "import keras.src.utils.file_utils as utils",
         "import mine",
-        "import distribute",
+        "import hardware",
     ],
 )
 def test_other_modules_are_not_imported(statement, write, capsys):
@@ -192,12 +194,12 @@ def test_other_modules_are_not_imported(statement, write, capsys):
         "rigl_tf.experiments.experiment.files.os.system",
         "hardware.os.system",
         "hardware.os.system.__call__",
-        "distribute.tf.io.gfile.remove",
-        "strategies._before_start",
+        "hardware.tf.io.gfile.remove",
+        "hardware._before_start",
         "experiment._data",
         "experiment.Experiment.train_and_evaluate",
         "experiment.runs.train",
-        "datasets.prepared.prepare",
+        "datasets.tfds_source.prepare",
         "models.mlp.__globals__",
         "learning_rates.Stretched.from_config",
         "keras.utils.get_file",
@@ -229,8 +231,9 @@ def test_functions_of_other_modules_are_refused(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     write("mine.py", MINE)
-    modules = ["datasets", "distribute", "experiment", "models", "rates"]
-    imports = "".join(f"import rigl_tf.{m} as {m}\n" for m in modules)
+    names = ["datasets", "hardware", "experiment", "models", "learning_rates"]
+    modules = allow_list.MODULES
+    imports = "".join(f"import {modules[n]} as {n}\n" for n in names)
     file = write(
         "a.gin",
         f"{DYNAMIC}import keras\nimport mine\nimport rigl_tf\n{imports}"

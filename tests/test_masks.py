@@ -323,12 +323,12 @@ def test_a_traced_step_gives_the_same_seed():
 
 
 _DRAW = """
-from rigl_tf import masks
-from rigl_tf import shapes
-seed = masks.draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
+from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
+seed = draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
 print(seed.numpy().tolist())
-scores = masks.draws.uniform_scores((6, 7), seed)
-mask = masks.patterns.UNSTRUCTURED.top(scores, 11)
+scores = draws.uniform_scores((6, 7), seed)
+mask = patterns.UNSTRUCTURED.top(scores, 11)
 print(mask.numpy().reshape(-1).tolist())
 """
 
@@ -337,7 +337,7 @@ def test_another_process_draws_the_same_mask():
     process = subprocess.run(
         [sys.executable, "-c", _DRAW],
         env={**os.environ, "PYTHONHASHSEED": "12345"},
-        cwd=pathlib.Path(selection.__file__).parents[1],
+        cwd=pathlib.Path(selection.__file__).parents[2],
         capture_output=True,
         check=True,
         text=True,
