@@ -1,9 +1,9 @@
 """Checkpoints: one file per step, atomic, checked, exact.
 
 A checkpoint is an `.npz` archive with one entry per variable, by structural
-path: weights, masks, seed states, optimizer, updater, counters, and whatever
-the callbacks carry. (`tf.train.Checkpoint` passes over variables in lists and
-seed generators without a word.) The archive carries a CRC-32 of every entry; a
+path: weights, masks, seed states, optimizer, updater, counters, and the
+state of the callbacks. (`tf.train.Checkpoint` silently skips variables in lists
+and seed generators.) The archive carries a CRC-32 of every entry; a
 file is complete or absent, because it is renamed into place after it has
 reached the disk.
 """
@@ -26,7 +26,7 @@ if typing.TYPE_CHECKING:
 
 
 class CheckpointError(ValueError):
-    """There are checkpoints, but none that this run can go on from."""
+    """There are checkpoints, but the run cannot resume from any of them."""
 
 
 class Checkpoints:
@@ -35,7 +35,7 @@ class Checkpoints:
     Args:
         directory: where the files are; created at the first save.
         keep_last: how many of the newest to keep, at least 1.
-        keep_every: also keep those of every so many steps, or None.
+        keep_every: also keep checkpoints at multiples of this step, or None.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Checkpoints:
 def variables_of(
     trainer: "sparse_trainer.SparseTrainer",
 ) -> dict[str, keras.Variable]:
-    """Map names to all variables that a run consists of.
+    """Map names to all variables of a run.
 
     Args:
         trainer: `SparseTrainer`.
@@ -190,7 +190,7 @@ def variables_of(
 def arrays_of(
     trainer: "sparse_trainer.SparseTrainer", callbacks: typing.Any
 ) -> dict[str, np.ndarray]:
-    """Collect everything that an exact resume needs.
+    """Collect the arrays that an exact resume needs.
 
     Args:
         trainer: `SparseTrainer`.
@@ -224,8 +224,8 @@ def resume(
     Args:
         trainer: `SparseTrainer`, as it was built.
         checkpoints: `Checkpoints`.
-        callbacks: the callbacks of the run, to go on training; None restores
-            the variables alone.
+        callbacks: the callbacks of the run, to continue training; None restores
+            only the variables.
         step: which one instead of the newest, or None.
 
     Returns:
@@ -282,7 +282,7 @@ def _bits_if_foreign(array):
 
 
 def _require_counters(path, step, arrays):
-    """Require counters that a run can have after so many steps."""
+    """Require counters that are possible after this number of steps."""
     # A step takes a batch, and an update before or after it another.
     at_most = 2 * step + 1
     for name, low, high in (

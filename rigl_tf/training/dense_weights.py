@@ -1,4 +1,4 @@
-"""Dense weights beside masked kernels, for methods that train inactive ones."""
+"""Dense weights beside kernels, for methods that train inactive weights."""
 
 from collections.abc import Sequence
 import typing
@@ -13,7 +13,7 @@ from rigl_tf.layers import kernel_masks
 class DenseWeights:
     """The weights that the optimizer trains instead of the kernels.
 
-    Kernels are their active part, at all times. Empty unless the updater has
+    The kernels always hold their active part. Empty unless the updater has
     `needs.dense_weights`.
 
     Args:
@@ -43,7 +43,7 @@ class DenseWeights:
         return {id(item.kernel): dense for item, dense in self._pairs}
 
     def frozen(self) -> list[tf.Tensor]:
-        """Before a step: copy weights that it must not move, for `settle`.
+        """Copy the weights that a step must not move, for `settle`.
 
         Returns:
             list of (variable, boolean tensor of what may move, copy), of the
@@ -57,7 +57,7 @@ class DenseWeights:
         return found
 
     def settle(self, frozen: list[tf.Tensor]) -> None:
-        """After a step: take back what only slots moved; set the kernels.
+        """Restore frozen weights, then write the active part to the kernels.
 
         Args:
             frozen: what `frozen` returned before the step.
@@ -73,7 +73,7 @@ class DenseWeights:
             item.kernel.assign(dense.value * mask)
 
     def adopt(self) -> None:
-        """Take over kernels that somebody has assigned, where active."""
+        """Copy active weights of kernels that were assigned from outside."""
         for item, dense in self._pairs:
             active, weights = item.mask.value > 0, item.kernel.value
             dense.assign(tf.where(active, weights, dense.value))

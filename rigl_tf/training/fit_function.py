@@ -1,4 +1,4 @@
-"""The function that Keras' `fit` calls for `steps_per_execution` steps."""
+"""The function that Keras' `fit` calls to make steps and mask updates."""
 
 from collections.abc import Callable
 import types
@@ -13,7 +13,7 @@ if typing.TYPE_CHECKING:
 
 
 class FitFunction:
-    """Make steps, and mask updates where they are due.
+    """Make steps, and mask updates when they are due.
 
     Keras wants a function of the epoch's iterator that returns metrics, or
     raises StopIteration at the end of the data.
@@ -68,8 +68,8 @@ class FitFunction:
         end = clock.step + self._model.steps_per_execution
         while clock.step < end:
             if clock.due(before_step=True):
-                # Taken on the host: within the update, the end of the data
-                # would let those of its assignments pass that need no batch.
+                # Taken on the host: if the data ended inside the update, its
+                # assignments that need no batch would still take effect.
                 batch = self._next_batch(iterator)
                 if batch is not None and not batch.has_value():
                     batch = None

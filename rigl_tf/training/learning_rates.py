@@ -11,7 +11,7 @@ from rigl_tf import checks
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that is multiplied by another factor from time to time.
+    """A piecewise constant rate with an optional linear warm-up.
 
     `rate(t) = peak * factors[i]` for the last i with `begins[i] <= t / unit`;
     before that, and times `t / (unit * warm_up)`, during a linear warm-up.
@@ -74,7 +74,7 @@ class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class Stretched(keras.optimizers.schedules.LearningRateSchedule):
-    """Another schedule, in which time passes more slowly: `rate(t / m)`.
+    """A schedule slowed down by a factor: `rate(t / m)`.
 
     Args:
         schedule: Keras learning rate schedule.

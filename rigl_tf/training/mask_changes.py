@@ -1,4 +1,4 @@
-"""Carry out a `MaskChange`: masks, weights, optimizer slots."""
+"""Apply a `MaskChange` to masks, weights and optimizer slots."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def report(
     gradients: Sequence[tf.Tensor | None] | None,
     finite: tf.Tensor,
 ) -> tf.Tensor:
-    """Count grown connections and take the norm of their gradients.
+    """Return the number of grown connections and the norm of their gradients.
 
     Args:
         decided: list of `updaters.MaskChange`.

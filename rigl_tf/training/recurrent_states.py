@@ -9,7 +9,7 @@ from rigl_tf import updaters
 
 
 class CarriedStates:
-    """The states of a model `[x, *states] -> [y, *states]`.
+    """The states of a recurrent model `[x, *states] -> [y, *states]`.
 
     States are [rows, units]; row i belongs to row i of every global batch. Each
     replica holds the states of all rows, so that checkpoints do not depend on
@@ -38,7 +38,7 @@ class CarriedStates:
         return {variable.name: variable for variable in self._variables}
 
     def reset(self) -> None:
-        """Begin anew, with zeros."""
+        """Reset the states to zeros."""
         for variable in self._variables:
             variable.assign(tf.zeros_like(variable.value))
 
@@ -77,7 +77,7 @@ class CarriedStates:
         for variable, rows in zip(self._variables, after):
             rows = tf.cast(tf.stop_gradient(rows), variable.dtype)
             if n_replicas > 1:
-                # Zeros but for one replica: the sum has the bits of the rows.
+                # The others add zeros: the sum has the bits of the rows.
                 padding = [[begin, self._n_rows - begin - share], [0, 0]]
                 rows = context.all_reduce("sum", tf.pad(rows, padding))
             variable.assign(rows)

@@ -17,23 +17,23 @@ from rigl_tf.training import trained_variables
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class SparseModel(keras.Model):
-    """Make a masked model trainable with `compile` and `fit`.
+    """A masked model that trains with `compile` and `fit`.
 
-    On one device or under MirroredStrategy, with callbacks, validation and
-    `steps_per_execution`. Other strategies: use `rigl_tf.SparseTrainer`.
+    Works on one device and under MirroredStrategy, with callbacks, validation
+    and `steps_per_execution`. For other strategies use `rigl_tf.SparseTrainer`.
 
     An update on a batch (RigL, SNIP) takes a batch of its own from the data
     and is no step: an epoch over n batches with u updates makes n - u steps;
-    with `steps_per_epoch=n` it makes n steps and takes n + u batches. Where no
-    batch is left for a step, the epoch makes one on the update's batch.
+    with `steps_per_epoch=n` it makes n steps and takes n + u batches. If no
+    batch is left for a step, the epoch makes one on the batch of the update.
 
     A window of updates that is a fraction of the run (`update_end_step=0.75`,
     the default) is one of the `epochs` of the first `fit` times their batches,
     or `steps_per_epoch`; later calls of `fit` keep it.
 
     A loss of your own goes into `gradients`, which steps and updates share; a
-    whole step of your own into `train_step`. Reported are the model's metrics,
-    those that a subclass holds included, not what `train_step` returns.
+    whole step of your own into `train_step`. `fit` reports the metrics of
+    the model, including those of a subclass, not what `train_step` returns.
 
     Args:
         model: result of `rigl_tf.sparsify`; with `updater=None` a model without
@@ -43,9 +43,9 @@ class SparseModel(keras.Model):
         **kwargs: as `keras.Model`.
 
     Raises:
-        TypeError: the model is none, or the updater.
-        ValueError: model and updater do not fit, or the model has a step of its
-            own, which would not be called.
+        TypeError: the model is no Keras model, or the updater no updater.
+        ValueError: model and updater do not fit, or the model overrides
+            `train_step` or `compute_loss`, which would not be called.
 
     Example:
         >>> dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
@@ -79,7 +79,7 @@ class SparseModel(keras.Model):
 
     @property
     def layer(self) -> keras.Model:
-        """The model inside, by the name under which wrappers have it."""
+        """The masked model, under the name that wrappers use."""
         return self.model
 
     def call(self, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:
@@ -105,7 +105,7 @@ class SparseModel(keras.Model):
 
     @property
     def steps(self) -> steps.SparseSteps:
-        """The pair of steps, for a loop of your own; needs `compile`."""
+        """The `SparseSteps`, for a loop of your own; None before `compile`."""
         return self._steps
 
     def train_step(self, data: typing.Any) -> dict[str, tf.Tensor]:
@@ -135,6 +135,8 @@ class SparseModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             predictions = self(x, training=True)
+            # Private in Keras 3.12 to 3.15: `compute_loss` with the signature
+            # of any subclass. The tests of losses of your own see a change.
             loss = self._compute_loss(
                 x=x,
                 y=y,
@@ -148,6 +150,8 @@ class SparseModel(keras.Model):
             )
             scaled = self.optimizer.scale_loss(loss)
         replicas = self.distribute_strategy.num_replicas_in_sync
+        # Private in Keras 3.12 to 3.15; Keras' `train_step` does the same. The
+        # tests that compare histories with plain Keras see a change.
         self._loss_tracker.update_state(
             loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
         )
@@ -155,7 +159,7 @@ class SparseModel(keras.Model):
         return predictions, tape.gradient(scaled, variables)
 
     def save_own_variables(self, store: typing.Any) -> None:
-        """Save counters, the method's state and the states of randomness."""
+        """Save the counters, the state of the method and the seed states."""
         for name, variable in self._own_state().items():
             store[name.replace("/", ".")] = variable
 
@@ -216,8 +220,8 @@ class SparseModel(keras.Model):
         """Train, as `keras.Model.fit`.
 
         Raises:
-            ValueError: the updater's window is a fraction of the run, and
-                nobody knows how many steps an epoch has.
+            ValueError: the updater's window is a fraction of the run, and the
+                number of steps in an epoch is unknown.
         """
         if self._steps is None:
             return super().fit(*args, **kwargs)  # says that it wants `compile`
@@ -239,7 +243,7 @@ class SparseModel(keras.Model):
             return super().fit(*given.args[1:], **given.kwargs)
 
     def save(self, *args: typing.Any, **kwargs: typing.Any) -> typing.NoReturn:
-        """Refuse: what is worth keeping is the model inside.
+        """Raise: save the masked model, or its plain copy, instead.
 
         Raises:
             ValueError: always, with what to call instead.
@@ -253,7 +257,7 @@ class SparseModel(keras.Model):
     def export(
         self, *args: typing.Any, **kwargs: typing.Any
     ) -> typing.NoReturn:
-        """Refuse: what is to be served is the plain model.
+        """Raise: export the plain model instead.
 
         Raises:
             ValueError: always, with what to call instead.
@@ -276,9 +280,9 @@ class SparseModel(keras.Model):
 
 
 class _PlanUpdates(keras.callbacks.Callback):
-    """Tell the model the length of its run, once Keras knows it.
+    """Plan the mask updates once Keras knows the length of the run.
 
-    Comes last, so that callbacks that resume a run have done so.
+    Must be the last callback, after those that resume a run.
 
     Args:
         initial_epoch: the first epoch of the run.
@@ -322,7 +326,7 @@ def _require_model(model, updater):
 
 
 def _require_keras_step(model):
-    """Raise if the model trains in a way of its own, which would be lost."""
+    """Raise ValueError if the model overrides a step that would be ignored."""
     inside = model
     while getattr(inside, "transparent_path", False):
         inside = inside.layer

@@ -1,9 +1,9 @@
-"""The training loop: two compiled functions under any tf.distribute strategy.
+"""The training loop of the command line, under any tf.distribute strategy.
 
-`train_steps` masks the dense gradients and lets the optimizer apply them;
-`mask_update` lets the updater drop and grow connections. Python chooses between
-them from a step counter on the host: a conditional inside the compiled step
-would forbid collectives and cost time.
+Two compiled functions do the work: one masks the dense gradients and applies
+them, the other drops and grows connections. Python chooses between them by a
+step counter on the host, because a conditional inside the compiled step would
+rule out collectives and cost time.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class SparseTrainer(steps.SparseSteps):
     The loop that the command line uses, on every strategy.
 
     Args:
-        model, updater, optimizer, strategy, l2: as `steps.SparseSteps`.
+        model, updater, optimizer, strategy, l2: see `SparseSteps`.
         loss: Keras loss or its name, or a function `(y, y_pred) -> [batch]` or
             `[batch, time]`.
         metrics: dictionary from a name to a function
@@ -124,7 +124,7 @@ class SparseTrainer(steps.SparseSteps):
         callbacks: Sequence[base.Callback] = (),
         should_stop: Callable[[], bool] | None = None,
     ) -> bool:
-        """Train until `n_steps` optimizer steps have been completed in all.
+        """Train until `n_steps` optimizer steps have been completed in total.
 
         Args:
             dataset: endless `tf.data.Dataset` of global batches `(x, y)` or
@@ -133,8 +133,9 @@ class SparseTrainer(steps.SparseSteps):
                 of its own; `n_batches` counts all.
             n_steps: total number of optimizer steps.
             callbacks: see `rigl_tf.training.callbacks.base.Callback`.
-            should_stop: optional function without arguments, asked about once
-                a second; if it says True, training ends after the current step.
+            should_stop: optional function without arguments, called about once
+                a second; if it returns True, training ends after the current
+                step.
 
         Returns:
             whether all steps have been completed.
@@ -240,7 +241,7 @@ class SparseTrainer(steps.SparseSteps):
         return measures.means(totals, self._test_measures)
 
     def confusion(self, dataset: typing.Any, n_classes: int) -> np.ndarray:
-        """Count the test examples of each class by what is predicted.
+        """Return the confusion matrix of the test examples.
 
         Args:
             dataset: as in `evaluate`, with integer labels [batch].

@@ -15,10 +15,7 @@ from rigl_tf.training.hardware import batch_norms
 
 
 class StepState:
-    """What the steps of `steps.SparseSteps` read and keep.
-
-    Args: see `steps.SparseSteps`.
-    """
+    """State of `steps.SparseSteps`; see there for the arguments."""
 
     def __init__(
         self,
@@ -96,7 +93,7 @@ class StepState:
             self._slots = optimizer_slots.slots_of(self.optimizer, kernels)
 
     def _suspension(self):
-        """Return what switches off constraints and reduction of others."""
+        """Return the context in which constraints and all-reduce are off."""
         optimizers = optimizer_slots.elementary(self.optimizer)
         kernels = [item.kernel for item in self.kernels]
         reduced_here = self.strategy.num_replicas_in_sync > 1
@@ -122,9 +119,10 @@ class StepState:
         resumed run has the same window. Warns, once, of one that does not fit.
 
         Args:
-            n_steps: steps of the whole run; None if nobody knows.
+            n_steps: steps of the whole run; None if unknown.
 
-        Returns: whether the updater has changed: trace anew.
+        Returns:
+            whether the updater has changed, so that callers must retrace.
         """
         if n_steps is not None:
             checks.at_least("n_steps", n_steps, 0, integer=True)

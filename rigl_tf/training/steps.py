@@ -1,4 +1,4 @@
-"""The pair of steps under every loop: apply gradients, update masks.
+"""The two steps under every loop: apply gradients, update masks.
 
 Inactive weights are exactly zero, always. Three things keep them so: gradients
 are masked before the optimizer sees them, the slots of inactive connections
@@ -42,7 +42,7 @@ class SparseSteps(step_state.StepState):
     """
 
     def update_due(self) -> bool:
-        """Say whether a mask update is due now; ask on the host."""
+        """Return whether a mask update is due now; call it on the host."""
         return update_clock.HostClock(self).due(before_step=True)
 
     def apply_gradients(self, gradients: gradients_of_batch.Gradients) -> None:
@@ -117,7 +117,7 @@ class SparseSteps(step_state.StepState):
     def update_masks(
         self, gradients: gradients_of_batch.Gradients | None = None
     ) -> tf.Tensor:
-        """Let the updater change the masks; keep weights and slots in order.
+        """Let the updater change the masks, and adapt weights and slots.
 
         Inactive weights become zero and their slots initial; grown connections
         begin with the updater's first weight and initial slots. With a
@@ -162,10 +162,10 @@ class SparseSteps(step_state.StepState):
         return report
 
     def repair(self) -> None:
-        """Zero what lies off the masks, and reset its slots.
+        """Zero inactive weights and reset their slots.
 
-        Changes no bit after our own steps. Weights that were restored from
-        elsewhere, without the optimizer, need it.
+        Changes nothing after `apply_gradients` and `update_masks`; needed after
+        weights were restored without the optimizer.
         """
         self._dense.adopt()
         for kernel, kernel_slots in zip(self.kernels, self._slots):
@@ -177,7 +177,7 @@ class SparseSteps(step_state.StepState):
                 slot.variable.assign(tf.where(active, value, reset))
 
     def finish(self) -> None:
-        """Let the optimizer put averaged weights, if it keeps any, in place."""
+        """Assign the averaged weights of the optimizer, if it keeps any."""
         self.optimizer.finalize_variable_values(
             [entry.trained for entry in self._variables]
         )

@@ -1,4 +1,4 @@
-"""Detach mask constraints and the optimizer's all-reduce during our step."""
+"""Detach mask constraints and the optimizer's all-reduce during a step."""
 
 from collections.abc import Sequence
 import typing
@@ -9,9 +9,9 @@ from rigl_tf.layers import constraint
 
 
 class Suspension:
-    """Switch off, for a while, what our step does itself.
+    """Context that detaches mask constraints and the optimizer's all-reduce.
 
-    Mask constraints, and the reduction of gradients by optimizers. A constraint
+    Our step does both itself. A constraint
     of the user's own stays, and its mask with it: it may move an inactive
     weight off zero. Entries are counted, because the threads of several
     replicas trace through here alternately.
@@ -41,6 +41,9 @@ class Suspension:
             if isinstance(own, constraint.MaskConstraint) and own.inner is None:
                 kernel.constraint = None
         for optimizer in self._optimizers:
+            # Private in Keras 3.12 to 3.15, without a public switch. If it is
+            # renamed, gradients are summed twice: replicas would differ from
+            # one device in tests of two replicas.
             optimizer._all_reduce_sum_gradients = lambda pairs: pairs
 
     def __exit__(self, *_):

@@ -1,4 +1,4 @@
-"""Measure where the time of a run goes."""
+"""Measure how long each activity of a run takes."""
 
 import collections
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def timed_next(iterator: typing.Any) -> tuple[typing.Any, tf.Tensor]:
-    """Take a batch, and measure the seconds that it was waited for."""
+    """Take a batch, and return it with the seconds spent waiting for it."""
     began = tf.timestamp()
     with tf.control_dependencies([began]):
         batch = next(iterator)
@@ -34,7 +34,7 @@ class Stopwatch:
             self.seconds[activity] += time.monotonic() - began
 
     def move(self, source: str, target: str, seconds: float) -> None:
-        """Count seconds for another activity than they were measured for."""
+        """Move seconds from one activity to another."""
         self.seconds[source] -= seconds
         self.seconds[target] += seconds
 
@@ -54,10 +54,9 @@ class Stopwatch:
 
 
 class Pace:
-    """How many steps to run between two looks at the clock of the host.
+    """Number of steps per compiled call, kept near half a second.
 
-    Long calls save time, but a request to stop must not wait: calls are made
-    to last about half a second.
+    Longer calls save time, but delay requests to stop.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""What an optimizer trains: variables of the model, or dense kernels."""
+"""List the variables that an optimizer trains, and check their gradients."""
 
 from collections.abc import Sequence
 import dataclasses

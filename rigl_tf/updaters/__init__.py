@@ -1,4 +1,4 @@
-"""Mask updaters: the methods of sparse training behind one interface.
+"""Mask updaters: the methods of sparse training, behind one interface.
 
 A method is a dataclass that says when masks change and scores connections for
 dropping and growing; selection, weights and optimizer slots are handled by the
@@ -112,7 +112,7 @@ def get(
 
 
 def _by_name(name):
-    """Return the class of a method, whatever the spelling of its name."""
+    """Return the class of a method; ignores case and underscores."""
     classes = {
         cls.__name__.lower(): cls
         for cls in map(globals().get, __all__)

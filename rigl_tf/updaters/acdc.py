@@ -1,4 +1,4 @@
-"""AC/DC: train compressed and decompressed by turns."""
+"""AC/DC: alternate between sparse and dense phases of training."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from rigl_tf.updaters import update_times
 class ACDC(ranking.Ranking):
     """Alternate sparse and dense phases; end with a sparse one.
 
-    Drop: all but the largest |w|, at the begin of a compressed phase.
-    Grow: everything, from zero, at the begin of a decompressed phase.
+    Drop: all but the largest |w|, at the beginning of a compressed phase.
+    Grow: everything, from zero, at the beginning of a decompressed phase.
     First mask: dense.
     Cost: 3 f_S per step in compressed phases, 3 f_D in others.
     Hyper-parameters: a tenth of the run dense, phases of a twentieth, and the
@@ -55,7 +55,7 @@ class ACDC(ranking.Ranking):
     def next_update(
         self, step: int, last_update_step: int | None
     ) -> int | None:
-        """Return the next turn that has not been made yet."""
+        """Return the next phase change that has not happened yet."""
         return self._window.next_after(step, last_update_step)
 
     def sparsity_progress(self, step: int) -> float:
@@ -81,7 +81,7 @@ class ACDC(ranking.Ranking):
         return changes
 
     def _compresses(self, step):
-        """Say whether the turn at a due step, int or tensor, compresses."""
+        """Return whether the phase that starts at a due step is sparse."""
         turn = (step - self.update_begin_step) // self.update_interval
         last = self._window.last_due(self.update_end_step)
         n_last = (last - self.update_begin_step) // self.update_interval

@@ -20,7 +20,7 @@ _STEPS = ("update_begin_step", "update_end_step", "prune_step")
 
 
 def is_fraction(value: object) -> bool:
-    """Say whether a field is a fraction of the run, not a step or None."""
+    """Return whether a field holds a fraction of the run, not a step."""
     is_real = isinstance(value, numbers.Real)
     return is_real and not isinstance(value, numbers.Integral)
 
@@ -42,7 +42,7 @@ class MaskUpdater:
 
     @property
     def needs(self) -> protocol.Needs:
-        """Override: what the method asks of the training loop, `Needs`."""
+        """What the method asks of the training loop; override it."""
         return protocol.Needs()
 
     def __init_subclass__(cls, **kwargs):
@@ -62,7 +62,7 @@ class MaskUpdater:
         self._window = self._drop_fraction = self._progress = unknown
 
     def _check_fractions(self):
-        """Validate what can be before the length of the run is known."""
+        """Validate the fields that do not depend on the length of the run."""
         fractions = self._fractions()
         for name, value in fractions.items():
             if not 0 <= value <= 1:
@@ -92,7 +92,7 @@ class MaskUpdater:
         return {n: float(v) for n, v in values.items() if is_fraction(v)}
 
     def _plan(self):
-        """Override: set up window and schedules; all steps are known."""
+        """Set up window and schedules once all steps are known; override it."""
 
     def _steps_of(self, fractions, n_steps):
         """Return the steps that fractions of a run of `n_steps` stand for."""
@@ -115,7 +115,7 @@ class MaskUpdater:
             sparsity: overall target sparsity S, if it is known.
 
         Raises:
-            ValueError: the window is impossible in so many steps.
+            ValueError: the window does not fit the number of steps.
         """
         fractions = self._fractions()
         if not fractions and sparsity == self._target_sparsity:
@@ -128,7 +128,7 @@ class MaskUpdater:
         return clone
 
     def for_model(self, model: keras.Model) -> typing.Self:
-        """Return this updater, or one like it if another model has its state.
+        """Return this updater, or a copy if its state belongs to another model.
 
         Args:
             model: Keras model that is to be trained.
@@ -139,7 +139,7 @@ class MaskUpdater:
         return self
 
     def get_config(self) -> dict[str, typing.Any]:
-        """Return the fields, as Keras' objects do; the state is left out."""
+        """Return the fields, without the state, as Keras objects do."""
         return serialization.config_of(self)
 
     @classmethod
@@ -179,9 +179,9 @@ class MaskUpdater:
     def stretched(self, multiplier: float) -> typing.Self:
         """Return the same method for a run that is m times as long.
 
-        Begin and end of its updates are multiplied, their interval is not, and
-        schedules pass more slowly, as the original code's
-        `training_steps_multiplier` does it.
+        The first and last steps of its updates are multiplied, the interval is
+        not, and schedules slow down, as with the original code's
+        `training_steps_multiplier`.
 
         Args:
             multiplier: m, above 0; 1 returns the updater itself.
@@ -297,7 +297,7 @@ class MaskUpdater:
         gradients: protocol.Gradients,
         step: tf.Tensor,
     ) -> None:
-        """Take note of a step's dense gradients, reduced over replicas.
+        """Observe the dense gradients of a step, reduced over replicas.
 
         Args:
             kernels: list of `kernel_masks.MaskedKernel`.

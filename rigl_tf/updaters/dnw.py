@@ -10,10 +10,10 @@ from rigl_tf.updaters import straight_through
 
 @dataclasses.dataclass(kw_only=True)
 class DNW(straight_through.StraightThrough):
-    """Discover wirings: the largest weights of all are the edges.
+    """Train all weights; the largest ones are the edges of the network.
 
-    Drop: whatever is not among the largest |w| of all weights, active or not.
-    Grow: whatever is.
+    Drop: weights that leave the top k by |w| of all weights, active or not.
+    Grow: weights that enter it.
     First mask: the largest first weights, with the counts of the distribution.
     Cost: 2 f_S + f_D per step: every step needs dense gradients.
     Hyper-parameters: none; masks follow the weights after every step.

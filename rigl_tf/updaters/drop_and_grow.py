@@ -1,4 +1,4 @@
-"""What methods share that move connections at fixed counts."""
+"""The base of methods that drop and grow equally many connections."""
 
 import abc
 import collections.abc
@@ -29,7 +29,7 @@ _GROW_INITS = (
 
 @dataclasses.dataclass(kw_only=True)
 class DropAndGrow(base.MaskUpdater, abc.ABC):
-    """Base of the methods that move connections at fixed counts.
+    """Base of methods that drop and grow equally many connections.
 
     Attributes:
         update_interval: steps between two updates (Delta T), at least 1.
@@ -50,10 +50,10 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             (its sign); the last two need `needs.batch`.
         grow_init_divisor: divides the first weight.
         redistribution: None keeps the number of connections of each kernel.
-            Else all that are dropped are grown again where the active weights
-            of a kernel have the largest mean |averaged gradient| ("momentum"),
-            mean |gradient| ("gradient"), or are the most ("nonzero"); the total
-            stays.
+            Otherwise dropped connections are grown in the kernels whose active
+            weights have the largest mean |averaged gradient| ("momentum") or
+            mean |gradient| ("gradient"), or are most numerous ("nonzero");
+            the total stays the same.
         momentum: decay beta of averaged gradients, in [0, 1).
     """
 
@@ -127,7 +127,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             )
 
     def check_pattern(self, pattern: patterns.Pattern) -> None:
-        """Require single weights, if they move from kernel to kernel."""
+        """Require unstructured masks if connections move between kernels."""
         if self.redistribution is not None:
             what = f"`redistribution={self.redistribution!r}`"
             state.require_unstructured(pattern, what)
@@ -157,7 +157,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         gradients: protocol.Gradients,
         step: tf.Tensor,
     ) -> None:
-        """Let the redistribution take note."""
+        """Pass the gradients on to the redistribution."""
         if self._redistribution is not None:
             self._redistribution.observe(kernels, gradients)
 
@@ -240,7 +240,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         """
 
     def _masks_to_move(self, kernels, step):
-        """Return the masks of which a fraction is moved: the present ones."""
+        """Return the masks of which a fraction moves: the current ones."""
         del step
         return [kernel.mask.value for kernel in kernels]
 

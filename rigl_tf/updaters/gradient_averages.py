@@ -1,4 +1,4 @@
-"""Dense gradients over several batches, as state of an updater."""
+"""Averages and sums of dense gradients over several batches."""
 
 import keras
 import tensorflow as tf
@@ -38,7 +38,7 @@ class GradientAverages:
     def update(
         self, kernels: protocol.Kernels, gradients: protocol.Gradients
     ) -> None:
-        """Take in the gradients of a step."""
+        """Add the gradients of a step to the averages."""
         finite = state.all_finite(gradients)
         for kernel, gradient in zip(kernels, gradients):
             average = self._averages[kernel.path]
@@ -55,7 +55,7 @@ class GradientSums:
     """Sums of the dense gradients of the last steps before an update.
 
     Args:
-        n_batches: how many batches a mean is over, that of the update included.
+        n_batches: number of batches in a mean, including that of the update.
     """
 
     def __init__(self, n_batches: int):
@@ -99,13 +99,13 @@ class GradientSums:
             self._count.assign_add(1.0)
             return tf.constant(True)
 
-        # Assignments that each replica makes for itself: allowed in here.
+        # `tf.cond` may assign these: each replica has its own variables.
         tf.cond(near, add, lambda: tf.constant(False))
 
     def means(
         self, kernels: protocol.Kernels, gradients: protocol.Gradients
     ) -> list[tf.Tensor]:
-        """Return the means with an update's own gradients; begin anew."""
+        """Return the means with the gradients of the update, and reset."""
         n_batches = self._count.value + 1.0
         means = []
         for kernel, gradient in zip(kernels, gradients):

@@ -1,4 +1,4 @@
-"""Pruning little by little: the base of gradual methods."""
+"""The base of methods that prune gradually."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ from rigl_tf.updaters import ranking
 
 @dataclasses.dataclass(kw_only=True)
 class Gradual(ranking.Ranking):
-    """Base of the methods that prune by a schedule.
+    """Base of methods that prune by a schedule.
 
     They have a `_window`, and `_progress`, a function from a step to the share
     of the zeros that the first update leaves to later ones.
@@ -160,6 +160,6 @@ def _n_left(kernel, progress):
 
 
 def _rounded(size, sparsity):
-    """Count what is left, as tensorflow-model-optimization: in float32."""
+    """Count remaining weights in float32, as `tfmot` does."""
     left = tf.round(tf.cast(size, tf.float32) * (1 - sparsity))
     return tf.cast(tf.maximum(left, 1), tf.int32)

@@ -70,7 +70,7 @@ def constant(
 
 @functools.cache
 def _tfmot():
-    """Import the schedules, and leave Keras as it was.
+    """Import the schedules without changing the Keras backend of the process.
 
     The import asks for Keras 2 in the environment, and if `tf.keras` has not
     been touched before, it becomes Keras 2 for the whole process.

@@ -1,4 +1,4 @@
-"""What methods share that choose the best weights of a kernel, or of all."""
+"""The base of methods that keep the best weights, per kernel or overall."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -16,7 +16,7 @@ from rigl_tf.updaters import state
 
 @dataclasses.dataclass(kw_only=True)
 class Ranking(base.MaskUpdater):
-    """Base of the methods that begin dense and keep the best weights.
+    """Base of methods that start dense and keep the best weights.
 
     Attributes:
         scope: "layer" gives each kernel the count of the distribution, "global"

@@ -1,4 +1,4 @@
-"""Share the connections that an update grows out among the kernels."""
+"""Distribute the connections that an update grows among the kernels."""
 
 import abc
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Redistribution(abc.ABC):
     def value(
         self, kernel: protocol.Kernel, gradient: tf.Tensor | None
     ) -> tf.Tensor:
-        """Return what the active weights of a kernel are worth, scalar."""
+        """Return the value of the active weights of a kernel, a scalar."""
 
     def share_out(
         self,
@@ -66,8 +66,8 @@ class Redistribution(abc.ABC):
     ) -> list[tf.Tensor]:
         """Return how many connections each kernel grows.
 
-        As many as it has lost, while no kernel is worth anything: before the
-        first step there are no averages.
+        As many as it has lost while all values are zero: before the first step
+        there are no averages.
 
         Args:
             n_lost: list of integer tensors: how many each has lost.
@@ -185,8 +185,8 @@ def apportion(
 ) -> tf.Tensor:
     """Split an integer in proportion to values, within rooms.
 
-    By largest remainders (of equal ones the earlier first); what finds no room
-    is split among the others, in proportion again.
+    Uses largest remainders (ties go to the earlier index); what exceeds the
+    room of one entry is split among the others, again in proportion.
 
     Args:
         total: scalar integer tensor, at most the sum of `rooms`.
@@ -197,7 +197,7 @@ def apportion(
         [n] int32 tensor; its sum is `total`.
     """
     total = tf.reshape(tf.cast(total, tf.int32), [])
-    # Where nothing is worth anything, everything is worth the same.
+    # If all values are zero, they count as equal.
     finite = tf.where(tf.math.is_finite(values), values, tf.zeros_like(values))
     values = tf.maximum(finite, tf.constant(1e-300, tf.float64))
 

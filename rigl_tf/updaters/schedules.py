@@ -1,4 +1,9 @@
-"""Schedules of the drop fraction: step -> fraction."""
+"""Schedules of the drop fraction: functions from a step to a fraction.
+
+A schedule is a function of the step t (optimizer steps completed; int or scalar
+integer tensor) that returns a scalar float32 tensor. The schedules here can be
+saved, as Keras' learning-rate schedules can.
+"""
 
 import abc
 import collections.abc
@@ -90,7 +95,7 @@ class Cosine(_Decay):
     """`t -> alpha/2 * (1 + cos(pi * (t - begin) / (end - begin)))`.
 
     RigL paper, section 3, (2). Outside [begin, end] the value is clipped: alpha
-    before, 0 after. (The original forgets to shift t by begin.)
+    before, 0 after. (The original code does not shift t by begin.)
 
     Attributes:
         value: initial drop fraction alpha, in [0, 1].
@@ -157,7 +162,7 @@ class InversePower(_Decay):
 class LikeLearningRate(DropFraction):
     """`t -> alpha * learning_rate(t) / learning_rate(0)`.
 
-    Where the rate rises above its first value, as in a warm-up, so does the
+    If the rate rises above its first value, as in a warm-up, so does the
     fraction; updates clip it to 1.
 
     Attributes:

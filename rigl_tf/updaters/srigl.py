@@ -1,4 +1,4 @@
-"""SRigL: RigL with a constant fan-in, and without neurons nobody needs."""
+"""SRigL: RigL with constant fan-in that ablates neurons."""
 
 import dataclasses
 import math
@@ -96,11 +96,11 @@ class SRigL(rigl.RigL):
         return self._with_momentum(change, gradient)
 
     def _alive(self, salient, rows, budget):
-        """Say which neurons stay, [neurons, 1]."""
+        """Return which neurons stay, boolean [neurons, 1]."""
         n_alive = tf.reduce_sum(tf.cast(selection.count(rows) > 0, tf.int32))
         fan_in = tf.cast(budget // tf.maximum(n_alive, 1), tf.float32)
         fan_in = tf.minimum(fan_in, float(rows.shape[1]))
         least = tf.math.ceil(self.min_salient * fan_in)
         alive = tf.cast(salient, tf.float32) >= least
-        # Should none be left, all stay.
+        # If none would be left, all stay.
         return alive | ~tf.reduce_any(alive)

@@ -1,4 +1,4 @@
-"""What updaters share: state variables, and checks of masks and numbers."""
+"""State variables and checks that updaters share."""
 
 from collections.abc import Sequence
 import typing
@@ -35,7 +35,7 @@ def require_unstructured(pattern: patterns.Pattern, what: str) -> None:
 
 
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return a scalar boolean tensor: no infinity or NaN anywhere."""
+    """Return whether all values are finite, a scalar boolean tensor."""
     sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
     # A sum of magnitudes overflows or is NaN if any element is; the rare
     # finite overflow only skips an update.

@@ -1,4 +1,4 @@
-"""Static masks: fixed at random, with or without new starts of weak weights."""
+"""Static masks, fixed at random; optionally, weak weights are reset."""
 
 import dataclasses
 
@@ -20,14 +20,14 @@ class Static(base.MaskUpdater):
     Cost: 3 f_S per step (paper, appendix H).
     Hyper-parameters: none.
     Deviations: this is the paper's Static; the original code calls it
-        `scratch`, and its `static` re-initialises weak weights.
+        `scratch`, and its `static` reinitializes weak weights.
     Reference: Evci et al. 2020, section 4, "Static".
     """
 
 
 @dataclasses.dataclass(kw_only=True)
 class StaticReinit(drop_and_grow.DropAndGrow):
-    """Keep the mask, but let the smallest weights begin anew.
+    """Keep the mask, but reset the smallest weights.
 
     Drop: never; the smallest |w| are reset to `grow_init`, their slots too.
     Grow: never.

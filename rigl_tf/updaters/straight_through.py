@@ -15,8 +15,8 @@ from rigl_tf.updaters import update_times
 class StraightThrough(base.MaskUpdater):
     """Train dense weights; compute with the largest of them.
 
-    Drop: whatever is not among the largest |w| of all weights, active or not.
-    Grow: whatever is.
+    Drop: weights that leave the top k by |w| of all weights, active or not.
+    Grow: weights that enter it.
     First mask: the largest first weights, with the counts of the distribution.
     Cost: 2 f_S + f_D per step: every step needs dense gradients.
     Hyper-parameters: masks follow the weights after every step; lambda 2e-4

@@ -12,12 +12,12 @@ if typing.TYPE_CHECKING:
 
 
 class Callback:
-    """Base: acts every `interval` steps of `SparseTrainer.train`.
+    """Base of callbacks, which act every `interval` steps of training.
 
     Attributes:
-        everywhere: whether it acts in all processes of a run; else the chief
-            alone does, and the others wait.
-        activity: what its time is counted as.
+        everywhere: whether it acts in all processes of a run; otherwise only
+            the chief acts, and the others wait.
+        activity: name under which its time is counted.
 
     Args:
         interval: steps between two calls of `on_interval`; the last step calls
@@ -41,7 +41,7 @@ class Callback:
         step: int,
         means: dict[str, float],
     ) -> None:
-        """Act where it is meant to; args as `on_interval`."""
+        """Call `on_interval` in the chief, or everywhere if set so."""
         if self.everywhere:
             self.on_interval(trainer, step, means)
         else:
@@ -50,7 +50,7 @@ class Callback:
             )
 
     def on_begin(self, trainer: "sparse_trainer.SparseTrainer") -> None:
-        """Override: act before the first step of a run (not of a resumed one).
+        """Act before the first step of a new run; override it.
 
         Called in the chief alone.
 
@@ -64,7 +64,7 @@ class Callback:
         step: int,
         means: dict[str, float],
     ) -> None:
-        """Override: act on what has happened since the last call.
+        """Act on the steps since the last call; override it.
 
         Args:
             trainer: the `SparseTrainer`.
@@ -75,18 +75,18 @@ class Callback:
     def on_update(
         self, trainer: "sparse_trainer.SparseTrainer", step: int
     ) -> None:
-        """Override: act on a mask update, made after `step` steps.
+        """Act on a mask update, made after `step` steps; override it.
 
         `trainer.last_update_report` holds the number of grown connections and
         the norm of their dense gradient, one row per kernel.
         """
 
     def state(self) -> dict[str, np.ndarray]:
-        """Override: return arrays by name that a checkpoint must keep."""
+        """Return arrays by name to be kept in checkpoints; override it."""
         return {}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Override: take the arrays of `state` back."""
+        """Restore the arrays that `state` returned; override it."""
 
 
 def append_json_line(path: typing.Any, record: dict[str, typing.Any]) -> None:

@@ -10,7 +10,7 @@ if typing.TYPE_CHECKING:
 
 
 class Evaluate(base.Callback):
-    """Evaluate every so many steps and append the result to a file.
+    """Evaluate at step intervals and append the result to a file.
 
     Args:
         path: the file, usually `metrics.jsonl`.

@@ -18,8 +18,8 @@ if typing.TYPE_CHECKING:
 class LogMetrics(base.Callback):
     """Append one JSON object per interval to a file, and show progress.
 
-    Every line tells where its time went: `seconds` of each activity since the
-    line before, and `examples_per_second` over all of them.
+    Every line contains the `seconds` of each activity since the previous line,
+    and `examples_per_second` over all of them.
 
     Args:
         path: the file, usually `metrics.jsonl`.
@@ -27,8 +27,8 @@ class LogMetrics(base.Callback):
         steps: steps of the whole run.
         batch_size: examples in a global batch.
         statistics: function that returns more fields of a line.
-        stream: where progress is shown: a bar on a terminal, else a line per
-            tenth of the run.
+        stream: where progress is shown: a bar on a terminal, otherwise one line
+            per tenth of the run.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LogMetrics(base.Callback):
             )
 
     def _speed(self, trainer, step):
-        """Return what has been done since the last line, and how fast."""
+        """Return the seconds per activity and the speed since the last line."""
         now = (step, time.monotonic(), trainer.stopwatch.seconds.copy())
         last, self._last = self._last or (None, self._started, {}), now
         fields = {"seconds": trainer.stopwatch.since(last[2])}

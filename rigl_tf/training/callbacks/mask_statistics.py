@@ -36,7 +36,7 @@ class MaskStatistics(base.Callback):
     def on_update(
         self, trainer: "sparse_trainer.SparseTrainer", step: int
     ) -> None:
-        """Count what has moved."""
+        """Count the connections that moved."""
         report: typing.Any = trainer.last_update_report
         self._moved += report[:, 0]
         self._norms = report[:, 1].astype("float64")
@@ -44,7 +44,7 @@ class MaskStatistics(base.Callback):
             ever |= _bits(kernel)
 
     def line(self) -> dict[str, typing.Any]:
-        """Return the fields of a line of metrics, and begin to count anew."""
+        """Return the fields of a line of metrics, and reset the counts."""
         moved, self._moved = self._moved, np.zeros(len(self._kernels))
         norms, self._norms = self._norms, np.zeros(len(self._kernels))
         if not self._kernels:
@@ -56,7 +56,7 @@ class MaskStatistics(base.Callback):
         return {"itop_rate": self.itop_rate(), "layers": layers}
 
     def layers(self) -> list[dict[str, typing.Any]]:
-        """Describe the present mask of each kernel."""
+        """Describe the current mask of each kernel."""
         described = []
         for kernel, first in zip(self._kernels, self._first):
             mask = _bits(kernel)
@@ -93,7 +93,7 @@ class MaskStatistics(base.Callback):
         return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Take masks and counts back."""
+        """Restore masks and counts."""
         self._moved, self._norms = state["moved"], state["norms"]
         for name, masks in (("first", self._first), ("ever", self._ever)):
             for index, mask in enumerate(masks):

@@ -11,7 +11,7 @@ if typing.TYPE_CHECKING:
 
 
 class RecordMasks(base.Callback):
-    """Save all masks every so many steps, as `<directory>/<step>.npz`.
+    """Save all masks at step intervals, as `<directory>/<step>.npz`.
 
     Args:
         directory: where the files go; created if need be.

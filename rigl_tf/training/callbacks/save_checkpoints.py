@@ -11,7 +11,7 @@ if typing.TYPE_CHECKING:
 
 
 class SaveCheckpoints(base.Callback):
-    """Save a checkpoint every so many steps; comes last in the list.
+    """Save checkpoints at step intervals; must be the last callback.
 
     Args:
         checkpoints: `checkpoints.Checkpoints`.

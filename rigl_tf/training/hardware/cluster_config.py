@@ -7,7 +7,7 @@ import re
 
 
 def check_tf_config(text: str) -> None:
-    """Raise ValueError if TF_CONFIG does not say who is who."""
+    """Raise ValueError unless TF_CONFIG names the workers and this process."""
     try:
         config = json.loads(text)
         task = config["task"]
@@ -29,7 +29,7 @@ def tf_config(workers: Sequence[str], index: int) -> str:
 
     Args:
         workers: addresses host:port, the chief's first.
-        index: which of them this process is, from 0.
+        index: index of this process, from 0.
 
     Raises:
         ValueError: an address or the index is wrong.

@@ -1,4 +1,4 @@
-"""Values as bytes that are safe to read: JSON, with arrays beside it."""
+"""Encode values as bytes that are safe to read: JSON plus arrays."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def encode(value: typing.Any) -> bytes:
 
 
 def decode(data: bytes) -> typing.Any:
-    """Return the value of `encode`; runs nothing that the bytes may name.
+    """Return the value that `encode` encoded; executes nothing.
 
     Raises:
         ValueError: the bytes are not of `encode`.

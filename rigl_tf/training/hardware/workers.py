@@ -1,8 +1,8 @@
-"""The processes that train one model together: what they must agree on.
+"""Communication between the processes that train one model together.
 
 Under MultiWorkerMirroredStrategy each process runs the same program on its
-share of the data. They exchange more than gradients: the chief's files, and
-the wish to stop of any of them. A process alone finds all of this for nothing.
+share of the data. Besides gradients they exchange the contents of files that
+the chief reads, and requests to stop. With one process these are no-ops.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from rigl_tf.training.hardware import payloads
 
 # Numbers per message; fixed, so that one graph serves all.
 _MESSAGE = 1 << 20
-# What TensorFlow raises when a peer has gone.
+# Messages of TensorFlow when a peer has ended.
 SIGNS_OF_LOSS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -26,11 +26,11 @@ SIGNS_OF_LOSS = (
 
 
 class LostWorker(Exception):
-    """Another process has ended; all can go on from the last checkpoint."""
+    """Another process ended; training can resume from the last checkpoint."""
 
 
 class ChiefRefused(ValueError):
-    """The chief met a mistake of the user's, and says which."""
+    """The chief raised an error that the user can fix."""
 
 
 class Workers:
@@ -60,7 +60,7 @@ class Workers:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes the files."""
+        """Whether this process is the chief, which writes files."""
         return self.index == 0
 
     def agree(self, stop: bool, n_steps: int) -> tuple[bool, int]:
@@ -79,7 +79,7 @@ class Workers:
         return n_wishes > 0, int(n_steps)
 
     def from_chief(self, function: Callable) -> typing.Any:
-        """Let the chief alone call a function, while the others wait.
+        """Call a function in the chief only, while the others wait.
 
         Args:
             function: without arguments; what it returns, see
@@ -100,7 +100,7 @@ class Workers:
             try:
                 result = function()
                 data = b"" if result is None else payloads.encode(result)
-            except Exception as raised:  # told after the others have heard
+            except Exception as raised:  # raised after the others were told
                 error = raised
                 kind = 1 if isinstance(raised, checks.MISTAKES) else 2
         n_bytes, kind = self._sum([len(data), kind])
