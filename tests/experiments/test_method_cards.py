@@ -8,7 +8,7 @@ from rigl_tf import cli
 from rigl_tf import updaters
 from rigl_tf.experiments import method_cards
 
-README = (pathlib.Path(__file__).parent.parent / "README.md").read_text(
+README = (pathlib.Path(__file__).parents[2] / "README.md").read_text(
     encoding="utf-8"
 )
 CARDS = method_cards.read_all()

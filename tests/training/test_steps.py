@@ -2,10 +2,10 @@
 
 import keras
 import numpy as np
+import optimizers
 import oracle
 import pytest
 import tensorflow as tf
-import test_slots
 import tiny
 
 import rigl_tf
@@ -14,7 +14,7 @@ from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
 OPTIMIZERS = {
-    **{name: row[0] for name, row in test_slots.ELEMENTWISE.items()},
+    **{name: row[0] for name, row in optimizers.ELEMENTWISE.items()},
     "Nesterov": tiny.sgd,
     "weight decay": lambda: keras.optimizers.SGD(0.1, weight_decay=0.1),
     "clip by norm": lambda: keras.optimizers.Adam(0.1, clipnorm=0.01),

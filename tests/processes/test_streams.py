@@ -8,7 +8,7 @@ import sys
 import pytest
 import tiny
 
-ROOT = str(pathlib.Path(__file__).parent.parent)
+ROOT = str(pathlib.Path(__file__).parents[2])
 
 
 def shell(line, cwd, *flags, **variables):

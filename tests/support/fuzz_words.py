@@ -1,6 +1,6 @@
 """Mutated command lines and configuration files, to be refused or obeyed.
 
-    python tests/fuzz_words.py --cases=300 --files=100 --seed=7
+    python tests/support/fuzz_words.py --cases=300 --files=100 --seed=7
 
 Each case runs in this process, in a directory of its own. It fails if an
 exception comes out, if the exit code is none of 0, 2 and 130, if a refusal

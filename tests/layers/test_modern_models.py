@@ -115,7 +115,7 @@ for model, masks in check("masked"):
 
 
 def test_models_of_today_load_elsewhere(saved):
-    here = str(pathlib.Path(__file__).parent)
+    here = str(pathlib.Path(zoo_of_today.__file__).parent)
     run = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, str(saved), here],
         capture_output=True,

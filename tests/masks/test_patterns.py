@@ -19,11 +19,8 @@ import rigl_tf
 from rigl_tf.masks import counts
 from rigl_tf.masks import patterns
 
-GOLDEN = json.loads(
-    (pathlib.Path(__file__).parent / "golden/structured_masks.json").read_text(
-        encoding="utf-8"
-    )
-)["cases"]
+_FILE = pathlib.Path(__file__).parents[1] / "golden/structured_masks.json"
+GOLDEN = json.loads(_FILE.read_text(encoding="utf-8"))["cases"]
 KINDS = (
     "n:2",
     "n:3_axis0",

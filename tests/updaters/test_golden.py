@@ -24,7 +24,7 @@ from rigl_tf.training import mask_changes
 from rigl_tf.training import optimizer_slots
 from rigl_tf.updaters import schedules
 
-_DIRECTORY = pathlib.Path(__file__).parent / "golden"
+_DIRECTORY = pathlib.Path(__file__).parents[1] / "golden"
 
 drop_and_grow = moving.drop_and_grow
 

@@ -15,7 +15,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.experiments import config
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(
     r"<!-- test: (run|shortened|dry_run|file) -->\n```(\w*)\n(.*?)```",

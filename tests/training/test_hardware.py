@@ -4,8 +4,8 @@ import json
 import os
 import re
 
-import contracts
 import keras
+import method_rows
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -301,7 +301,7 @@ HOST = re.compile(r"outfeed|infeed|\bsend\(|\brecv\(|callback|HostCompute")
 
 @pytest.mark.parametrize(
     "method, pattern",
-    contracts.SOME_SHAPE,
+    method_rows.SOME_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
 def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):

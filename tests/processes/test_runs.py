@@ -17,7 +17,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.experiments import config
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
 

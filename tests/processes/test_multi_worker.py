@@ -7,17 +7,17 @@ import subprocess
 import sys
 import time
 
-import contracts
 import keras
 import kill_test
 import launch_local
+import method_rows
 import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 import two_workers
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 WORDS = [
     "tasks/digits_mlp",
     "methods/rigl",
@@ -82,11 +82,11 @@ def test_two_processes_train_like_one(tmp_path):
         return first
 
     assert load_equal("wide_resnet")
-    for method, pattern in contracts.SOME_SHAPE:
+    for method, pattern in method_rows.SOME_SHAPE:
         trained = load_equal(method.name)
         keras.utils.set_random_seed(0)
         alone = tiny.trainer(method.build(), dtype="float64", pattern=pattern)
-        alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+        alone.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
         expected = two_workers.states(alone)
         assert trained.keys() == expected.keys()
         for name, array in expected.items():

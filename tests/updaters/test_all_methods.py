@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-import contracts
 import digests
 import keras
+import method_rows
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,16 +19,16 @@ from rigl_tf.experiments import config
 from rigl_tf.masks import counts as mask_counts
 
 ALL = pytest.mark.parametrize(
-    "method", contracts.METHODS, ids=lambda method: method.name
+    "method", method_rows.METHODS, ids=lambda method: method.name
 )
 EACH_SHAPE = pytest.mark.parametrize(
     "method, pattern",
-    contracts.EACH_SHAPE,
+    method_rows.EACH_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
 SOME_SHAPE = pytest.mark.parametrize(
     "method, pattern",
-    contracts.SOME_SHAPE,
+    method_rows.SOME_SHAPE,
     ids=lambda value: getattr(value, "name", value),
 )
 N_STEPS = 22
@@ -130,10 +130,10 @@ def test_every_pattern_is_kept(method, pattern):
 def test_two_replicas_train_like_one(method, pattern, mirrored):
     options = {"dtype": "float64", "pattern": pattern}
     alone = tiny.trainer(method.build(), **options)
-    alone.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+    alone.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
     keras.utils.set_random_seed(0)
     pair = tiny.trainer(method.build(), strategy=mirrored, **options)
-    pair.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+    pair.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
     for a, b in zip(alone.kernels, pair.kernels):
         for variable in (b.mask, b.kernel):
             first, second = (np.asarray(v) for v in variable.value.values)
@@ -146,7 +146,7 @@ def test_two_replicas_train_like_one(method, pattern, mirrored):
 
 def test_replicas_in_float32_agree_bit_for_bit(mirrored):
     trainer = tiny.trainer(
-        contracts.BY_NAME["snfs_momentum"].build(), strategy=mirrored
+        method_rows.BY_NAME["snfs_momentum"].build(), strategy=mirrored
     )
     trainer.train(tiny.batches(), 50)
     for item in trainer.kernels:
@@ -157,7 +157,7 @@ def test_replicas_in_float32_agree_bit_for_bit(mirrored):
 
 @pytest.mark.parametrize(
     "method, pattern",
-    [(m, shape) for m, shape in contracts.SOME_SHAPE if m.updates],
+    [(m, shape) for m, shape in method_rows.SOME_SHAPE if m.updates],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_eager_graph_and_xla_decide_alike(method, pattern):
@@ -199,7 +199,7 @@ def test_another_process_decides_alike():
     ["set", "srigl", "snfs_momentum", "grasp", "granet", "top_kast"],
 )
 def test_mixed_bfloat16_keeps_counts_and_zeros(name):
-    method = contracts.BY_NAME[name]
+    method = method_rows.BY_NAME[name]
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         trainer = tiny.trainer(method.build())

@@ -1,6 +1,6 @@
 """Damage the files of runs, then run the commands that read them.
 
-    python tests/fuzz.py --cases 300 --seed 1
+    python tests/support/fuzz.py --cases 300 --seed 1
 
 Every command must end with exit code 0, 2 or 130 and say at most one line on
 stderr; it must change no file that is not its own, and a run beside the damaged

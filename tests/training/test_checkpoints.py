@@ -2,8 +2,8 @@
 
 import os
 
-import contracts
 import keras
+import method_rows
 import numpy as np
 import pytest
 import tiny
@@ -19,10 +19,10 @@ from rigl_tf.training.callbacks import mask_statistics
 _POINTS = (4, 5, 6)
 # Before, at and right after the update of step 5: all three for RigL, one for
 # every other method.
-POINTS = [(contracts.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
+POINTS = [(method_rows.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
 POINTS += [
     (method, pattern, _POINTS[index % 3])
-    for index, (method, pattern) in enumerate(contracts.SOME_SHAPE)
+    for index, (method, pattern) in enumerate(method_rows.SOME_SHAPE)
 ]
 
 
@@ -78,7 +78,7 @@ def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(
 
 
 def test_bfloat16_weights_come_back(tmp_path):
-    rigl = contracts.BY_NAME["rigl"]
+    rigl = method_rows.BY_NAME["rigl"]
     keras.config.set_dtype_policy("bfloat16")
     try:
         trainer, actions = with_dropout(rigl)
@@ -292,7 +292,7 @@ def test_foreign_checkpoints_are_refused(expected, message, tmp_path):
 
 @pytest.mark.parametrize("others", [True, False])
 def test_numbers_of_another_kind_are_not_reinterpreted(others, tmp_path):
-    trainer, actions = with_dropout(contracts.METHODS[0])
+    trainer, actions = with_dropout(method_rows.METHODS[0])
     arrays = checkpoints.arrays_of(trainer, actions)
     arrays["model/fc1/kernel"] = arrays["model/fc1/kernel"].view("int32")
     store = checkpoints.Checkpoints(tmp_path)
@@ -316,7 +316,7 @@ def test_numbers_of_another_kind_are_not_reinterpreted(others, tmp_path):
     ],
 )
 def test_counters_that_cannot_be_are_refused(name, value, tmp_path):
-    trainer, actions = with_dropout(contracts.METHODS[0])
+    trainer, actions = with_dropout(method_rows.METHODS[0])
     arrays = checkpoints.arrays_of(trainer, actions)
     arrays["trainer/step"] = np.full_like(arrays["trainer/step"], 3)
     store = checkpoints.Checkpoints(tmp_path)
@@ -341,7 +341,7 @@ def test_a_full_disk_leaves_the_older_checkpoints(tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_without_masks_is_refused(tmp_path):
-    trainer, actions = with_dropout(contracts.METHODS[0])
+    trainer, actions = with_dropout(method_rows.METHODS[0])
     arrays = checkpoints.arrays_of(trainer, actions)
     del arrays["model/fc1/kernel_mask"]
     store = checkpoints.Checkpoints(tmp_path)
@@ -351,7 +351,7 @@ def test_a_checkpoint_without_masks_is_refused(tmp_path):
 
 
 def test_statistics_count_what_moves():
-    method = contracts.BY_NAME["rigl"]
+    method = method_rows.BY_NAME["rigl"]
     trainer = tiny.trainer(method.build())
     statistics = mask_statistics.MaskStatistics(trainer.kernels)
     first = [item.mask.numpy() for item in trainer.kernels]

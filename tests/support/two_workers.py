@@ -1,6 +1,6 @@
 """One of two workers: train every method, save what came out.
 
-    python tests/two_workers.py INDEX ADDRESSES DIRECTORY
+    python tests/support/two_workers.py INDEX ADDRESSES DIRECTORY
 
 Started twice by test_multi_worker.py.
 """
@@ -17,8 +17,8 @@ def main(index, addresses, directory):
     os.environ["TF_CONFIG"] = cluster_config.tf_config(
         addresses.split(","), index
     )
-    import contracts
     import keras
+    import method_rows
     import numpy as np
     import tiny
 
@@ -26,7 +26,7 @@ def main(index, addresses, directory):
 
     strategy = strategies.multi_worker()
     directory = pathlib.Path(directory)
-    for method, pattern in contracts.SOME_SHAPE:
+    for method, pattern in method_rows.SOME_SHAPE:
         keras.utils.set_random_seed(0)
         trainer = tiny.trainer(
             method.build(),
@@ -34,7 +34,7 @@ def main(index, addresses, directory):
             dtype="float64",
             pattern=pattern,
         )
-        trainer.train(tiny.batches(dtype="float64"), contracts.N_STEPS)
+        trainer.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
         assert trainer.workers.count == 2
         np.savez(directory / f"{method.name}-{index}.npz", **states(trainer))
     trainer = tiny.wide_resnet_trainer(strategy)

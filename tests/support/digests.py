@@ -3,8 +3,8 @@
 import hashlib
 import json
 
-import contracts
 import keras
+import method_rows
 import numpy as np
 import tensorflow as tf
 
@@ -44,7 +44,7 @@ def scene(method, pattern, dtype="float32"):
 def digests():
     """Map method and pattern to a digest of the new masks."""
     found = {}
-    for method, pattern in contracts.EACH_SHAPE:
+    for method, pattern in method_rows.EACH_SHAPE:
         # What a method draws depends on paths, not on the pattern.
         others = method.name not in ("set", "rigl")
         if not method.updates or (others and pattern != method.shapes[0]):

@@ -21,7 +21,7 @@ from rigl_tf.layers import masking
 from rigl_tf.masks import draws
 
 GOLDEN = json.loads(
-    (pathlib.Path(__file__).parent / "golden/gmp.json").read_text(
+    (pathlib.Path(__file__).parents[1] / "golden/gmp.json").read_text(
         encoding="utf-8"
     )
 )

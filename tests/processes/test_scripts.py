@@ -9,7 +9,7 @@ import sys
 import pytest
 import tiny
 
-SCRIPTS = pathlib.Path(__file__).parent.parent / "scripts"
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
 
 
 def load(name):

@@ -16,7 +16,7 @@ from rigl_tf.experiments import report_formats
 from rigl_tf.experiments import results
 from rigl_tf.masks import storage
 
-ROOT = str(pathlib.Path(__file__).parent.parent)
+ROOT = str(pathlib.Path(__file__).parents[2])
 SHORT = ["TRAIN_STEPS=60", "UPDATE_END_STEP=40", "LOG_INTERVAL=20"]
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
 RECORDED = [*RIGL, "RECORD_MASKS=True", "EVALUATE_INTERVAL=30"]

@@ -24,7 +24,7 @@ from rigl_tf.layers import masking
 from rigl_tf.masks import distribution_tables
 from rigl_tf.masks import distributions
 
-_FILE = pathlib.Path(__file__).parent / "golden" / "flops.json"
+_FILE = pathlib.Path(__file__).parents[1] / "golden" / "flops.json"
 GOLDEN = json.loads(_FILE.read_text(encoding="utf-8"))
 METHODS = {
     "random": distributions.uniform,
