@@ -9,6 +9,9 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.experiments import config
 
+SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
+RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9", *SHORT]
+
 WORDS = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98"]
 DYNAMIC = "from __gin__ import dynamic_registration\n"
 
@@ -298,3 +301,11 @@ def test_modules_that_cannot_be_imported_are_named(
     assert cli.main(["train", *WORDS, "--import=unsound"]) == 2
     error = capsys.readouterr().err
     assert "sound module" in error and error.count("\n") == 1
+
+
+def test_broken_modules_are_named(tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "broken_module.py").write_text("def f(:\n", encoding="utf-8")
+    assert cli.main(["train", *RIGL, "--import=broken_module"]) == 2
+    error = capsys.readouterr().err
+    assert "SyntaxError" in error and error.count("\n") == 1

@@ -213,6 +213,7 @@ def test_mistakes_are_told_on_one_line(words, message, here, capsys):
     assert not list(here.iterdir())
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "words, message",
     [*WORDS[:6], *WORDS[7:12], *WORDS[12:15], (rigl("SPARSITY=2"), "[0, 1)")],
@@ -287,6 +288,7 @@ def test_an_unwritable_place_is_named(capsys):
     expect_mistake([*AGAIN, "--workdir=/proc/w"], "/proc/w", capsys)
 
 
+@pytest.mark.process
 def test_a_second_process_is_refused(unfinished, capsys):
     code = (
         "import fcntl, sys; f = open(sys.argv[1], 'w');"
@@ -360,6 +362,7 @@ def test_what_cannot_be_written_leaves_no_part(tmp_path, capsys):
     assert not (tmp_path / "w/result.json").exists()
 
 
+@pytest.mark.process
 def test_a_full_disk_is_told_and_nothing_is_lost(unfinished, capsys):
     """Fill a small disk of its own, while checkpoints are written."""
     disk = unfinished.parent / "disk"

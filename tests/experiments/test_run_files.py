@@ -391,3 +391,18 @@ def test_a_kernel_without_connections_can_be_drawn(run):
         if other != path:
             other.unlink()
     assert cli.main(["connectivity", f"--workdir={run}"]) == 0
+
+
+def test_foreign_results_are_named(tmp_path, capsys):
+    (tmp_path / "result.json").write_text("{}", encoding="utf-8")
+    assert cli.main(["report", str(tmp_path)]) == 2
+    assert "lacks task" in capsys.readouterr().err
+
+
+def test_a_summary_passes_over_half_a_line(tmp_path, capsys):
+    (tmp_path / "config.gin").write_text("", encoding="utf-8")
+    record = {"step": 5, "loss": 0.5, "layers": []}
+    text = json.dumps(record) + '\n{"step": 6'
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+    assert cli.main(["summary", f"--workdir={tmp_path}"]) == 0
+    assert "step 5, loss 0.5" in capsys.readouterr().out

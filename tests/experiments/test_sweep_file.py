@@ -364,17 +364,3 @@ def test_equal_runs_are_refused(tmp_path, capsys):
     )
     assert cli.main(["sweep", str(file), f"--workdir={tmp_path}"]) == 2
     assert "must differ" in capsys.readouterr().err
-
-
-def test_real_runs_at_a_time(tmp_path):
-    file = tmp_path / "two.txt"
-    file.write_text(
-        f"first: tasks/digits_mlp methods/rigl SPARSITY=0.9 {SHORT}\n"
-        f"tasks/digits_mlp methods/lottery {SHORT} "
-        "INITIAL_RUN=@first INITIAL_MASKS=@first\n",
-        encoding="utf-8",
-    )
-    words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}", "--jobs=2"]
-    assert cli.main(words) == 0
-    assert len(list(tmp_path.glob("runs/*/result.json"))) == 2
-    assert cli.main([*words, "--jobs=0"]) == 2

@@ -7,8 +7,6 @@ application; RIGL_TF_MATRIX=full runs all combinations.
 import contextlib
 import itertools
 import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -131,40 +129,6 @@ def test_every_model_trains_in_every_loop(kind, loop, policy, tmp_path):
         loaded = keras.models.load_model(tmp_path / "plain.keras")
     found = np.asarray(loaded(x, training=False), np.float32)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-
-
-ELSEWHERE = """
-import sys, keras, numpy as np
-sys.path.insert(0, sys.argv[2])
-import zoo
-assert "rigl_tf" not in sys.modules
-for kind in zoo.KINDS:
-    model = keras.models.load_model(f"{sys.argv[1]}/{kind}.keras")
-    model.load_weights(f"{sys.argv[1]}/{kind}.weights.h5")
-    x, y = zoo.arrays(model)
-    expected = np.load(f"{sys.argv[1]}/{kind}.npy")
-    found = np.asarray(model(x, training=False))
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
-    model.compile("sgd", "mse")
-    model.train_on_batch(x, expected)
-assert "rigl_tf" not in sys.modules
-"""
-
-
-def test_stripped_models_live_elsewhere(tmp_path):
-    for kind, build in zoo.KINDS.items():
-        model = rigl_tf.sparsify(build(), 0.5)
-        plain = rigl_tf.strip(model)
-        plain.save(tmp_path / f"{kind}.keras")
-        plain.save_weights(tmp_path / f"{kind}.weights.h5")
-        x, _ = zoo.arrays(plain)
-        np.save(tmp_path / f"{kind}.npy", model(x, training=False))
-    run = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(tmp_path), zoo.__file__[:-7]],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
 
 
 @pytest.mark.parametrize("kind", zoo.KINDS)

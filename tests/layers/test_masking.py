@@ -4,6 +4,7 @@ import pytest
 import tiny
 
 import rigl_tf
+from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import model_paths
 
@@ -168,3 +169,47 @@ def test_half_a_layer_can_stay_dense():
     masked = rigl_tf.sparsify(model, 0.5, dense_layers=["gru/cell/kernel"])
     (item,) = rigl_tf.masked_kernels(masked)
     assert item.path == "gru/cell/recurrent_kernel"
+
+
+def test_models_with_bare_operations_are_masked_saved_and_stripped(tmp_path):
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(6)(inputs)
+    outputs = keras.layers.Dense(2)(keras.ops.relu(inputs + hidden * 2))
+    model = keras.Model(inputs, outputs)
+    x = np.random.default_rng(0).normal(size=(3, 6))
+    np.testing.assert_array_equal(rigl_tf.sparsify(model, 0.0)(x), model(x))
+    masked = rigl_tf.sparsify(model, 0.5)
+    np.testing.assert_array_equal(rigl_tf.strip(masked)(x), masked(x))
+    masked.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded(x), masked(x))
+
+
+def test_frozen_masked_layers_keep_their_masks(tmp_path):
+    model = tiny.masked_mlp(updaters.Static())
+    model.layers[0].trainable = False
+    assert len(rigl_tf.masked_kernels(model)) == 2
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")
+    assert len(rigl_tf.masked_kernels(loaded)) == 2
+    x = np.ones((2, 6))
+    np.testing.assert_array_equal(rigl_tf.strip(loaded)(x), model(x))
+
+
+def test_masked_models_are_not_masked_again():
+    with pytest.raises(ValueError, match="must not be masked already"):
+        rigl_tf.sparsify(rigl_tf.sparsify(tiny.mlp(), 0.5), 0.8)
+
+
+def test_time_step_masks_pass_through_without_a_warning(recwarn):
+    model = keras.Sequential(
+        [
+            keras.Input((5,), dtype="int32"),
+            keras.layers.Embedding(7, 3, mask_zero=True),
+            keras.layers.LSTM(4, return_sequences=True),
+            keras.layers.LSTM(2),
+        ]
+    )
+    x = np.array([[1, 2, 0, 0, 0], [3, 4, 5, 0, 0]])
+    np.testing.assert_array_equal(rigl_tf.sparsify(model, 0.0)(x), model(x))
+    assert not [w for w in recwarn if "support masking" in str(w.message)]

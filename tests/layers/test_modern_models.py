@@ -1,12 +1,7 @@
-"""Models of today: sparsify, train, strip, save, load elsewhere.
+"""Models of today: sparsify, train, strip.
 
 RIGL_TF_MATRIX=full adds the larger ones.
 """
-
-import pathlib
-import pickle
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -36,17 +31,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    return tmp_path_factory.mktemp("zoo")
-
-
 def flat(outputs):
     return [np.asarray(x, np.float32) for x in keras.tree.flatten(outputs)]
 
 
 @pytest.mark.parametrize("kind", zoo_of_today.KINDS)
-def test_models_of_today_train(kind, saved):
+def test_modern_models_train(kind):
     dense = zoo_of_today.KINDS[kind]()
     x = zoo_of_today.examples(dense)
     some = SOME.get(kind)
@@ -77,51 +67,9 @@ def test_models_of_today_train(kind, saved):
 
     plain = rigl_tf.strip(model)
     assert type(plain) is type(dense)
-    plain.save(saved / f"{kind}.plain.keras")
-    model.save(saved / f"{kind}.masked.keras")
     found = flat(model(x, training=False))
     for a, b in zip(flat(plain(x, training=False)), found, strict=True):
         np.testing.assert_array_equal(a, b)
-    (saved / f"{kind}.pickle").write_bytes(pickle.dumps((x, found, after)))
-
-
-ELSEWHERE = """
-import pathlib, pickle, sys
-import keras, numpy as np
-sys.path.insert(0, sys.argv[2])
-import zoo_of_today
-
-def check(which):
-    for file in sorted(pathlib.Path(sys.argv[1]).glob("*.pickle")):
-        x, expected, masks = pickle.loads(file.read_bytes())
-        model = keras.saving.load_model(
-            file.with_suffix(f".{which}.keras"),
-            safe_mode=file.stem != "with_lambda",
-        )
-        found = keras.tree.flatten(model(x, training=False))
-        for a, b in zip(found, expected, strict=True):
-            a = np.asarray(a, np.float32)
-            assert np.abs(a - b).max() <= 1e-6, file.stem
-        yield model, masks
-
-for model, _ in check("plain"):
-    assert "rigl_tf" not in sys.modules
-import rigl_tf
-for model, masks in check("masked"):
-    items = rigl_tf.masked_kernels(model)
-    for item, mask in zip(items, masks, strict=True):
-        np.testing.assert_array_equal(item.mask.numpy(), mask)
-"""
-
-
-def test_models_of_today_load_elsewhere(saved):
-    here = str(pathlib.Path(zoo_of_today.__file__).parent)
-    run = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, str(saved), here],
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
 
 
 # Models whose class builds their graph

@@ -2,10 +2,6 @@
 
 import functools
 import math
-import os
-import pathlib
-import subprocess
-import sys
 
 import hypothesis
 from hypothesis import strategies as st
@@ -320,32 +316,6 @@ def test_a_traced_step_gives_the_same_seed():
         traced(tf.constant(250, tf.int64)),
         draws.stateless_seed(3, "k", "grow", 250),
     )
-
-
-_DRAW = """
-from rigl_tf import masks
-from rigl_tf import shapes
-seed = masks.draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
-print(seed.numpy().tolist())
-scores = masks.draws.uniform_scores((6, 7), seed)
-mask = masks.patterns.UNSTRUCTURED.top(scores, 11)
-print(mask.numpy().reshape(-1).tolist())
-"""
-
-
-def test_another_process_draws_the_same_mask():
-    process = subprocess.run(
-        [sys.executable, "-c", _DRAW],
-        env={**os.environ, "PYTHONHASHSEED": "12345"},
-        cwd=pathlib.Path(selection.__file__).parents[1],
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    seed = draws.stateless_seed(3, "layers/0/kernel", "grow", 7)
-    mask = random_mask((6, 7), 11, seed).numpy().reshape(-1)
-    theirs = process.stdout.splitlines()[-2:]
-    assert theirs == [str(seed.numpy().tolist()), str(mask.tolist())]
 
 
 def test_fractions_above_one_move_every_connection_and_no_more():

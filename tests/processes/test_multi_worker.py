@@ -96,22 +96,6 @@ def test_two_processes_train_like_one(tmp_path):
             )
 
 
-def test_two_replicas_agree_with_batch_normalisation(mirrored):
-    trainer = tiny.wide_resnet_trainer(mirrored, depth=10)
-    before = [item.mask.numpy() for item in trainer.kernels]
-    trainer.train(tiny.images(), 4)
-    for variable in [
-        *trainer.model.weights,
-        *(item.mask for item in trainer.kernels),
-    ]:
-        first, second = (np.asarray(v) for v in variable.value.values)
-        np.testing.assert_array_equal(first, second)
-    assert any(
-        (old != item.mask.numpy()).any()
-        for old, item in zip(before, trainer.kernels)
-    )
-
-
 def test_the_chief_writes_and_all_are_told(tmp_path):
     """A run of two; then it is finished for both; words that differ stop it."""
     pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import rigl_tf
 from rigl_tf import models
+from rigl_tf.updaters import schedules
 
 # Of a run of the command line that updates, logs and saves.
 WORDS = [
@@ -128,6 +129,29 @@ def trainer(
     return rigl_tf.SparseTrainer(
         model, updater, optimizer, LOSS, strategy, **kwargs
     )
+
+
+def rigl(**kwargs):
+    """Build RigL that moves half of the connections every 3 steps."""
+    options = {
+        "update_interval": 3,
+        "update_end_step": None,
+        "drop_fraction": schedules.Constant(0.5),
+    }
+    return rigl_tf.updaters.RigL(**{**options, **kwargs})
+
+
+def sparse_model(updater, optimizer):
+    """Compile a `SparseModel` of the masked `mlp`."""
+    sparse = rigl_tf.SparseModel(masked_mlp(updater), updater)
+    sparse.compile(optimizer, LOSS)
+    return sparse
+
+
+def leaks(model):
+    """Count the inactive weights that are not zero."""
+    items = rigl_tf.masked_kernels(model)
+    return sum(np.count_nonzero(off_mask(i, i.kernel)) for i in items)
 
 
 def off_mask(item, variable):

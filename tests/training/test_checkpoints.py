@@ -411,3 +411,13 @@ def test_sums_do_not_depend_on_how_calls_are_cut(interval):
 class _Last(base.Callback):
     def on_interval(self, trainer, step, means):
         self.means = means
+
+
+def test_bad_newer_files_do_not_displace_a_new_one(tmp_path):
+    store = checkpoints.Checkpoints(tmp_path, keep_last=1, keep_every=20)
+    for step in (20, 40):
+        store.save(step, {"a": np.ones(2)})
+    (tmp_path / "00000040.npz").write_bytes(b"damaged")
+    assert store.load_newest({"a": ((2,), "float64")})[0] == 20
+    store.save(30, {"a": np.zeros(2)})
+    assert store.steps() == [20, 30]

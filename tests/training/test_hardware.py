@@ -322,3 +322,19 @@ def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):
 def hlo(function, *arguments):
     compiled = tf.function(function, autograph=False, jit_compile=True)
     return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
+
+
+def test_two_replicas_agree_with_batch_normalisation(mirrored):
+    trainer = tiny.wide_resnet_trainer(mirrored, depth=10)
+    before = [item.mask.numpy() for item in trainer.kernels]
+    trainer.train(tiny.images(), 4)
+    for variable in [
+        *trainer.model.weights,
+        *(item.mask for item in trainer.kernels),
+    ]:
+        first, second = (np.asarray(v) for v in variable.value.values)
+        np.testing.assert_array_equal(first, second)
+    assert any(
+        (old != item.mask.numpy()).any()
+        for old, item in zip(before, trainer.kernels)
+    )

@@ -137,3 +137,27 @@ def test_optimizers_without_mappable_slots_are_refused_at_compile():
     sparse = rigl_tf.SparseModel(tiny.masked_mlp(updater), updater)
     with pytest.raises(ValueError, match="Adafactor"):
         sparse.compile(keras.optimizers.Adafactor(), tiny.LOSS)
+
+
+def test_weights_restored_without_the_optimizer_stay_zero(tmp_path):
+    sparse = tiny.sparse_model(tiny.rigl(), tiny.sgd())
+    sparse.model.save_weights(tmp_path / "a.weights.h5")
+    sparse.fit(*tiny.arrays(), epochs=4, batch_size=16, verbose=0)
+    sparse.model.load_weights(tmp_path / "a.weights.h5")
+    sparse.fit(*tiny.arrays(), epochs=1, batch_size=32, verbose=0)
+    assert tiny.leaks(sparse.model) == 0
+
+
+def test_single_batches_can_be_trained_on():
+    sparse = tiny.sparse_model(tiny.rigl(), tiny.sgd())
+    x, y = tiny.arrays(16)
+    losses = [float(sparse.train_on_batch(x, y)) for _ in range(12)]
+    assert losses[-1] < losses[0]
+    assert sparse.steps.step == 12 and sparse.steps.last_update_step == 9
+    assert tiny.leaks(sparse.model) == 0
+
+
+def test_a_sparse_model_says_what_to_save_instead(tmp_path):
+    sparse = tiny.sparse_model(tiny.rigl(), tiny.sgd())
+    with pytest.raises(ValueError, match=r"Save `rigl_tf.strip\(model\)`"):
+        sparse.save(tmp_path / "m.keras")

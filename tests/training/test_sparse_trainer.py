@@ -143,3 +143,15 @@ def test_a_models_own_regularisers_are_trained():
         return np.abs(trainer.kernels[0].kernel.numpy()).sum()
 
     assert build(0.5) < 0.5 * build(0.0)
+
+
+def test_steps_that_are_updates_call_callbacks_too():
+    seen = _Seen(10)
+    trainer = tiny.trainer(
+        tiny.rigl(
+            update_interval=10, update_begin_step=9, counts_update_steps=True
+        )
+    )
+    trainer.train(tiny.batches(), 30, [seen])
+    assert [step for step, _, _ in seen.seen] == [10, 20, 30]
+    assert trainer.step == 30

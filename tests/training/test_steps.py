@@ -10,6 +10,7 @@ import tiny
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.training import checkpoints
 from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
@@ -282,3 +283,76 @@ def test_methods_that_begin_dense_refuse_sparse_masks(updater):
     # At sparsity 0 there is nothing to choose.
     whole = rigl_tf.sparsify(tiny.mlp(), 0.0, "uniform")
     rigl_tf.SparseTrainer(whole, updater, tiny.sgd(), tiny.LOSS)
+
+
+@pytest.mark.parametrize("name", ["Muon", "Lamb"])
+def test_steps_that_mix_positions_keep_zeros(name):
+    optimizer = getattr(keras.optimizers, name)(0.01)
+    if name == "Muon" and keras.__version__ < "3.13":
+        with pytest.raises(ValueError, match="Muon, whose variable"):
+            # It keeps its slots in dictionaries.
+            tiny.sparse_model(tiny.rigl(), optimizer)
+        return
+    sparse = tiny.sparse_model(tiny.rigl(), optimizer)
+    sparse.fit(*tiny.arrays(), epochs=3, batch_size=16, verbose=0)
+    assert tiny.leaks(sparse.model) == 0
+    trainer = tiny.trainer(
+        tiny.rigl(), lambda: getattr(keras.optimizers, name)(0.01)
+    )
+    trainer.train(tiny.batches(), 10)
+    assert tiny.leaks(trainer.model) == 0
+
+
+def test_repair_changes_no_bit_of_a_clean_run():
+    trainer = tiny.trainer(tiny.rigl(), keras.optimizers.Adagrad)
+    trainer.train(tiny.batches(), 8)
+    before = checkpoints.arrays_of(trainer, [])
+    trainer.repair()
+    for name, array in checkpoints.arrays_of(trainer, []).items():
+        assert array.tobytes() == before[name].tobytes()
+
+
+def test_the_scale_of_the_loss_is_not_in_the_dense_gradients():
+    grown = []
+    for scaled in (False, True):
+        keras.utils.set_random_seed(0)
+        optimizer = keras.optimizers.SGD(0.0)
+        if scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(
+                optimizer, initial_scale=2.0**10
+            )
+        updater = tiny.rigl(
+            grow_init="grad_scale", initial_accumulator_scale=0.5
+        )
+        sparse = tiny.sparse_model(updater, optimizer)
+        sparse.fit(*tiny.arrays(), batch_size=64, epochs=2, verbose=0)
+        grown.append([i.kernel.numpy() for i in _kernels(sparse)])
+    for a, b in zip(*grown):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def _kernels(sparse):
+    return rigl_tf.masked_kernels(sparse.model)
+
+
+def test_kernels_without_gradient_are_no_obstacle():
+    model = tiny.masked_mlp(tiny.rigl())
+    pair = steps.SparseSteps(model, tiny.rigl(), tiny.sgd())
+    gradients = [tf.ones(v.shape) for v in model.trainable_variables]
+    gradients[0] = None
+    pair.update_masks(gradients)
+    assert int(pair.skipped_updates.numpy()) == 0
+    assert tiny.leaks(model) == 0
+
+
+def test_averaged_weights_are_put_in_place():
+    trainer = tiny.trainer(
+        tiny.rigl(),
+        lambda: keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9),
+    )
+    trainer.train(tiny.batches(), 10)
+    last = [item.kernel.numpy() for item in trainer.kernels]
+    trainer.finish()
+    for before, item in zip(last, trainer.kernels):
+        assert not np.array_equal(before, item.kernel.numpy())
+    assert tiny.leaks(trainer.model) == 0

@@ -1,10 +1,7 @@
 """Pruning, one-shot methods and AC/DC against golden values and numpy."""
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -113,20 +110,6 @@ def test_global_ranking_needs_single_weights(method):
     updater = getattr(updaters, method)(scope="global", **window)
     with pytest.raises(ValueError, match='"unstructured".*channel_sum'):
         tiny.trainer(updater, pattern="channel")
-
-
-def test_importing_the_schedules_leaves_keras_alone():
-    code = (
-        "import os, keras, rigl_tf\n"
-        "rigl_tf.updaters.Pruning(update_end_step=100)\n"
-        "import tensorflow as tf\n"
-        "assert 'TF_USE_LEGACY_KERAS' not in os.environ\n"
-        "assert tf.keras.__version__.startswith('3'), tf.keras.__version__\n"
-    )
-    environment = {
-        k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"
-    }
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 @pytest.mark.parametrize(
