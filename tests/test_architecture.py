@@ -19,6 +19,7 @@ FLOORS = [
     {"updaters"},
     {"training", "accounting"},
     {"export"},
+    {"analysis"},
     {"experiments"},
     {"cli"},
     {"__main__"},

@@ -5,12 +5,10 @@ import sys
 import zipfile
 
 import keras
-import numpy as np
 import pytest
 import tiny
 
 from rigl_tf import cli
-from rigl_tf.experiments import connectivity
 from rigl_tf.experiments import report_formats
 from rigl_tf.experiments import results
 from rigl_tf.masks import storage
@@ -123,13 +121,6 @@ def test_connectivity_draws_a_strip_and_a_movie(finished, capsys):
         assert len(image.convert("RGB").getcolors(1 << 24)) > 50
     with PIL.Image.open(finished / "connectivity.gif") as movie:
         assert movie.n_frames >= 2
-
-
-def test_the_share_at_the_edge_is_counted():
-    image = np.zeros((8, 8))
-    image[0, 0] = image[3, 3] = image[4, 4] = image[7, 2] = 1
-    assert connectivity.edge_share(image, 1) == 0.5
-    assert connectivity.edge_share(image, 3) == 0.5
 
 
 def test_sweeps_train_each_line_once(tmp_path, capsys):

@@ -1,6 +1,4 @@
-"""Cards: complete, parsed, and the README's table made of them."""
-
-import pathlib
+"""Cards of methods: complete, and shown by the command."""
 
 import pytest
 
@@ -8,9 +6,6 @@ from rigl_tf import cli
 from rigl_tf import updaters
 from rigl_tf.experiments import method_cards
 
-README = (pathlib.Path(__file__).parents[2] / "README.md").read_text(
-    encoding="utf-8"
-)
 CARDS = method_cards.read_all()
 
 
@@ -31,11 +26,6 @@ def test_every_method_class_has_a_file():
     bases = {"MaskUpdater", "DropAndGrow", "MaskChange"}
     classes = {name for name in updaters.__all__ if name[0].isupper()} - bases
     assert {card.updater for card in CARDS} - {None} == classes
-
-
-def test_the_table_of_the_readme_is_that_of_the_command(capsys):
-    assert cli.main(["methods"]) == 0
-    assert capsys.readouterr().out.strip() in README
 
 
 def test_the_command_shows_a_card(capsys):

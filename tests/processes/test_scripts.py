@@ -36,16 +36,16 @@ def test_the_benchmark_runs_every_kind_of_step():
 
 
 def test_tables_go_between_their_markers():
-    readme_table = load("readme_table")
+    docs_table = load("docs_table")
     text = "a\n<!-- table: x -->\nold\n<!-- end of table -->\nb"
-    assert readme_table.insert(text, "x", "new") == (
+    assert docs_table.insert(text, "x", "new") == (
         "a\n<!-- table: x -->\nnew\n<!-- end of table -->\nb"
     )
     with pytest.raises(ValueError, match="must hold.*'y'"):
-        readme_table.insert(text, "y", "new")
+        docs_table.insert(text, "y", "new")
     assert re.fullmatch(
         r"`cmd`, \d+ CPU cores \(\w+\), \d{4}-\d\d-\d\d\.",
-        readme_table.caption("cmd"),
+        docs_table.caption("cmd"),
     )
 
 
