@@ -1,5 +1,6 @@
 """The commands `count`, `table` and `methods`."""
 
+import argparse
 import json
 import zipfile
 
@@ -10,21 +11,8 @@ from rigl_tf.experiments import method_cards
 from rigl_tf.experiments import session
 from rigl_tf.experiments import terminal
 
-TABLES = (
-    "resnet50",
-    "mobilenet_v1",
-    "mobilenet_v2",
-    "widths",
-    "cifar",
-    "erk",
-    "dsr",
-    "str",
-    "gru",
-    "lenet",
-)
 
-
-def methods(arguments):
+def methods(arguments: argparse.Namespace) -> int:
     """List all methods, or show the card of one."""
     with exit_codes.mistakes():
         if arguments.name is None:
@@ -36,7 +24,7 @@ def methods(arguments):
     return 0
 
 
-def count(arguments):
+def count(arguments: argparse.Namespace) -> int:
     """Count operations, parameters and bytes."""
     with exit_codes.mistakes():
         if arguments.model is not None and not arguments.words:
@@ -84,17 +72,19 @@ def _count_file(arguments):
         return result_fields.count_file(arguments.model, arguments.rule, shape)
 
 
-def table(arguments):
-    """Print a table of the paper."""
-    with exit_codes.mistakes():
-        if arguments.name not in TABLES:
+def table(arguments: argparse.Namespace) -> int:
+    """Print a table of the paper; without a name, list the tables."""
+    with exit_codes.mistakes(), session.quiet_start():
+        from rigl_tf.accounting import tables
+
+        if arguments.name is None:
+            text = "\n".join(tables.BY_NAME)
+        elif arguments.name in tables.BY_NAME:
+            text = tables.markdown(arguments.name)
+        else:
             raise ValueError(
-                f"There are the tables {', '.join(TABLES)}. "
+                f"There are the tables {', '.join(tables.BY_NAME)}. "
                 f"Received: {arguments.name!r}"
             )
-        with session.quiet_start():
-            from rigl_tf.accounting import tables
-
-            text = tables.markdown(arguments.name)
     print(text)
     return 0
