@@ -11,6 +11,7 @@ from rigl_tf.experiments import config
 from rigl_tf.experiments import knobs
 from rigl_tf.experiments import report_formats
 from rigl_tf.experiments import results
+from rigl_tf.experiments import runs
 from rigl_tf.experiments import sweep_file
 from rigl_tf.experiments import work_directory
 
@@ -24,7 +25,7 @@ PRUNE = (
 
 def settings(*words):
     job = config.parse(config.read(words))()
-    job.build()
+    runs.Run(job)
     return config.settings()
 
 

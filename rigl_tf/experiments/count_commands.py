@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from typing import Any
 import zipfile
 
 from rigl_tf.experiments import allow_list
@@ -37,8 +38,7 @@ def count(arguments: argparse.Namespace) -> int:
                 f"--input_shape={arguments.input_shape}"
             )
         else:
-            settings = config.read(arguments.words, arguments.imports)
-            counts = session.experiment(settings).count(arguments.rule)
+            counts = _count_words(arguments)
     if arguments.json:
         print(json.dumps(counts, indent=1))
         return 0
@@ -50,7 +50,16 @@ def count(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _count_file(arguments):
+def _count_words(arguments: argparse.Namespace) -> dict[str, Any]:
+    experiment = session.build_experiment(
+        config.read(arguments.words, arguments.imports)
+    )
+    from rigl_tf.experiments import counting
+
+    return counting.count(experiment, arguments.rule)
+
+
+def _count_file(arguments: argparse.Namespace) -> dict[str, Any]:
     shape = None
     if arguments.input_shape is not None:
         sizes = arguments.input_shape.split(",")
@@ -66,10 +75,10 @@ def _count_file(arguments):
             f"Received: {arguments.model!r}, which is none"
         )
     with session.quiet_start():
-        from rigl_tf.experiments import result_fields
+        from rigl_tf.experiments import counting
 
         allow_list.import_modules(arguments.imports)
-        return result_fields.count_file(arguments.model, arguments.rule, shape)
+        return counting.count_file(arguments.model, arguments.rule, shape)
 
 
 def table(arguments: argparse.Namespace) -> int:

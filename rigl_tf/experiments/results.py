@@ -52,8 +52,9 @@ def rows(directory):
     found = files.find(files.path(directory), run_files.RESULT)
     if not found:
         raise FileNotFoundError(
-            "`report` needs finished runs (result.json). Received: none below "
-            f"{str(directory)!r}; make some with `rigl_tf train` or `sweep`"
+            f"`report` needs finished runs ({run_files.RESULT}). Received: "
+            f"none below {str(directory)!r}; make some with `rigl_tf train` or "
+            "`sweep`"
         )
     groups = collections.defaultdict(list)
     for file in found:

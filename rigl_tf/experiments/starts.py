@@ -64,7 +64,7 @@ class Start:
         if self.run is not None and not _is_run(self.run):
             raise FileNotFoundError(
                 "`run` must be the work directory of a run (INITIAL_RUN). "
-                f"Received: {str(self.run)!r}, which has no config.gin"
+                f"Received: {str(self.run)!r}, which has no {run_files.CONFIG}"
             )
 
     def check(self, updater, sparsity):
@@ -253,6 +253,6 @@ def _require_finished(directory):
     if not (files.path(directory) / run_files.RESULT).exists():
         raise FileNotFoundError(
             "A run that another begins with must be finished. Received: "
-            f"{str(directory)!r}, which has no result.json; finish it, or name "
-            "a step of it (INITIAL_STEP)"
+            f"{str(directory)!r}, which has no {run_files.RESULT}; finish it, "
+            "or name a step of it (INITIAL_STEP)"
         )
