@@ -93,8 +93,9 @@ class Run:
             workdir: existing directory for metrics.jsonl, checkpoints,
                 model.keras, masks.npz and, written last, result.json.
             should_stop: function that returns whether to stop early.
-            settings: settings of the run for the result, see `knobs.settings`;
-                None for an experiment that was not configured by gin.
+            settings: settings of the run for the result, see
+                `run_settings.collect`; None for an experiment that was not
+                configured by gin.
 
         Returns:
             The dictionary that result.json contains.
