@@ -1,10 +1,13 @@
-"""The command `rigl_tf`: words and flags of the command line.
+"""The command line: `rigl_tf COMMAND WORDS... --FLAGS`.
 
-Exit codes: 0 done, 1 our bug, 2 the user's mistake (one line on stderr), 75
-another process is training in the work directory, 130 interrupted.
+Exit codes: 0 done, 1 a bug of ours, 2 a mistake of the user (one line on
+stderr), 75 another process is training in the work directory, 130 interrupted.
 """
 
 import argparse
+from collections.abc import Sequence
+from typing import NoReturn
+from typing import TypeAlias
 
 import rigl_tf
 from rigl_tf.experiments import commands
@@ -14,8 +17,10 @@ from rigl_tf.experiments import report_commands
 from rigl_tf.experiments import session
 from rigl_tf.experiments import standard_streams
 
+_Subparsers: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
-def main(argv=None):
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
     Args:
@@ -44,16 +49,16 @@ def main(argv=None):
         return 130
 
 
-# What they do is not for the terminal alone.
+# These write files, so they finish even if the terminal is closed.
 _LONG = (commands.train, commands.sweep, commands.prepare)
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise exit_codes.UserMistake(f"{message} (see `{self.prog} --help`)")
 
 
-def _parse(argv):
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse, with words and flags in any order."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
@@ -65,7 +70,7 @@ def _parse(argv):
     return arguments
 
 
-def _parser():
+def _parser() -> _Parser:
     parser = _Parser(
         prog="rigl_tf",
         description="Sparse training: RigL and its rivals in TensorFlow.",
@@ -76,7 +81,12 @@ def _parser():
     subparsers = parser.add_subparsers(
         dest="command", metavar="COMMAND", required=True
     )
+    for add_command in _COMMANDS:
+        add_command(subparsers)
+    return parser
 
+
+def _add_train(subparsers: _Subparsers) -> None:
     train = subparsers.add_parser("train", help="train and evaluate one model")
     _add_words(train)
     train.add_argument(
@@ -92,6 +102,8 @@ def _parser():
     )
     train.set_defaults(run=commands.train)
 
+
+def _add_evaluate(subparsers: _Subparsers) -> None:
     evaluate = subparsers.add_parser(
         "evaluate", help="evaluate the newest checkpoint of a run"
     )
@@ -110,11 +122,13 @@ def _parser():
     evaluate.add_argument(
         "--batch_statistics",
         action="store_true",
-        help="normalise by the statistics of each batch",
+        help="normalize by the statistics of each batch",
     )
     _add_import(evaluate)
     evaluate.set_defaults(run=commands.evaluate)
 
+
+def _add_prepare(subparsers: _Subparsers) -> None:
     prepare = subparsers.add_parser(
         "prepare", help="download and prepare a data set, or check it"
     )
@@ -129,9 +143,59 @@ def _parser():
     )
     prepare.set_defaults(run=commands.prepare)
 
-    _add_counting(subparsers)
-    _add_sample(subparsers)
 
+def _add_count(subparsers: _Subparsers) -> None:
+    count = subparsers.add_parser(
+        "count",
+        help="count operations, parameters and bytes; trains nothing",
+    )
+    _add_words(count)
+    count.add_argument("--model", help="count a .keras file instead of words")
+    count.add_argument(
+        "--input_shape",
+        help="shape of an example where the file does not tell: 224,224,3",
+    )
+    count.add_argument(
+        "--rule",
+        default="exact",
+        help="exact (default) or published, as the paper's tables count",
+    )
+    count.add_argument("--json", action="store_true", help="print JSON")
+    count.set_defaults(run=count_commands.count)
+
+
+def _add_table(subparsers: _Subparsers) -> None:
+    table = subparsers.add_parser(
+        "table", help="count a table of the paper, published numbers beside"
+    )
+    table.add_argument(
+        "name", nargs="?", help="e.g. resnet50; without it, list all tables"
+    )
+    table.set_defaults(run=count_commands.table)
+
+
+def _add_sample(subparsers: _Subparsers) -> None:
+    sample = subparsers.add_parser(
+        "sample", help="generate text with the language model of a run"
+    )
+    sample.add_argument("--workdir", required=True, help="its directory")
+    sample.add_argument(
+        "--prompt", default="\n", help="text to continue; default a line end"
+    )
+    sample.add_argument(
+        "--length", type=int, default=500, help="bytes to write; default 500"
+    )
+    sample.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="divides the logits; 0 takes the most likely byte",
+    )
+    sample.add_argument("--seed", type=int, default=0, help="of the draws")
+    sample.set_defaults(run=commands.sample)
+
+
+def _add_sweep(subparsers: _Subparsers) -> None:
     sweep = subparsers.add_parser("sweep", help="train every line of a file")
     sweep.add_argument("name", help="file of words, e.g. sweeps/digits_mlp")
     sweep.add_argument(
@@ -156,6 +220,8 @@ def _parser():
     _add_import(sweep)
     sweep.set_defaults(run=commands.sweep)
 
+
+def _add_report(subparsers: _Subparsers) -> None:
     report = subparsers.add_parser("report", help="tabulate finished runs")
     report.add_argument("directory", help="directory above the runs")
     report.add_argument(
@@ -168,74 +234,47 @@ def _parser():
     )
     report.set_defaults(run=report_commands.report)
 
+
+def _add_methods(subparsers: _Subparsers) -> None:
     methods = subparsers.add_parser("methods", help="list methods, show cards")
     methods.add_argument("name", nargs="?", help="show its card, e.g. rigl")
     methods.set_defaults(run=count_commands.methods)
 
-    for name, run, text in (
-        ("summary", report_commands.summary, "show what a run has come to"),
-        (
-            "connectivity",
-            report_commands.connectivity,
-            "draw the input layer's connections per pixel over training",
-        ),
-    ):
-        command = subparsers.add_parser(name, help=text)
-        command.add_argument("--workdir", required=True, help="its directory")
-        command.set_defaults(run=run)
-    return parser
+
+def _add_summary(subparsers: _Subparsers) -> None:
+    summary = subparsers.add_parser(
+        "summary", help="show the results or the progress of a run"
+    )
+    summary.add_argument("--workdir", required=True, help="its directory")
+    summary.set_defaults(run=report_commands.summary)
 
 
-def _add_counting(subparsers):
-    count = subparsers.add_parser(
-        "count",
-        help="count operations, parameters and bytes; trains nothing",
+def _add_connectivity(subparsers: _Subparsers) -> None:
+    connectivity = subparsers.add_parser(
+        "connectivity",
+        help="draw the input layer's connections per pixel over training",
     )
-    _add_words(count)
-    count.add_argument("--model", help="count a .keras file instead of words")
-    count.add_argument(
-        "--input_shape",
-        help="shape of an example where the file does not tell: 224,224,3",
-    )
-    count.add_argument(
-        "--rule",
-        default="exact",
-        help="exact (default) or published, as the paper's tables count",
-    )
-    count.add_argument("--json", action="store_true", help="print JSON")
-    count.set_defaults(run=count_commands.count)
-
-    table = subparsers.add_parser(
-        "table", help="count a table of the paper, published numbers beside"
-    )
-    table.add_argument("name", help=", ".join(count_commands.TABLES))
-    table.set_defaults(run=count_commands.table)
+    connectivity.add_argument("--workdir", required=True, help="its directory")
+    connectivity.set_defaults(run=report_commands.connectivity)
 
 
-def _add_sample(subparsers):
-    sample = subparsers.add_parser(
-        "sample", help="let the language model of a run write"
-    )
-    sample.add_argument("--workdir", required=True, help="its directory")
-    sample.add_argument(
-        "--prompt",
-        default="\n",
-        help="what it goes on with; default a line end",
-    )
-    sample.add_argument(
-        "--length", type=int, default=500, help="bytes to write; default 500"
-    )
-    sample.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        help="divides the logits; 0 takes the most likely byte",
-    )
-    sample.add_argument("--seed", type=int, default=0, help="of the draws")
-    sample.set_defaults(run=commands.sample)
+# In the order in which `--help` lists them.
+_COMMANDS = (
+    _add_train,
+    _add_evaluate,
+    _add_prepare,
+    _add_count,
+    _add_table,
+    _add_sample,
+    _add_sweep,
+    _add_report,
+    _add_methods,
+    _add_summary,
+    _add_connectivity,
+)
 
 
-def _add_words(parser):
+def _add_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "words",
         nargs="*",
@@ -246,7 +285,7 @@ def _add_words(parser):
     _add_import(parser)
 
 
-def _add_import(parser):
+def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--import",
         dest="imports",

@@ -24,6 +24,9 @@ FILES += (STRIP, MOVIE, LOCK)
 CHECKPOINT_DIRECTORY = "checkpoints"
 MASK_DIRECTORY = "masks"
 DIRECTORIES = (CHECKPOINT_DIRECTORY, MASK_DIRECTORY)
+# Directories whose files TensorFlow names.
+PROFILE_DIRECTORY = "profile"
+TENSORBOARD_DIRECTORY = "tensorboard"
 
 _NUMBERED = re.compile(r"(0\d{7}|[1-9]\d{7,17})\.npz", re.ASCII)
 _MAX = 2**63 - 1

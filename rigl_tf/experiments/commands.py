@@ -1,8 +1,10 @@
-"""The commands of the command line: parsed flags -> one library call.
+"""The commands `train`, `prepare`, `sweep`, `evaluate` and `sample`.
 
-TensorFlow is imported as late as possible, so that mistakes are told at once.
+TensorFlow is imported as late as possible, so that mistakes are reported
+immediately.
 """
 
+import argparse
 import codecs
 import json
 import os
@@ -20,20 +22,20 @@ from rigl_tf.experiments import terminal
 from rigl_tf.training.hardware import cluster_config
 
 
-def train(arguments):
+def train(arguments: argparse.Namespace) -> int:
     """Train and evaluate one model."""
     words = arguments.words
     with exit_codes.mistakes():
-        settings = config.read(words, arguments.imports)
+        parsed = config.read(words, arguments.imports)
         n_workers = _join_workers(arguments.workers, arguments.worker)
         workdir = arguments.workdir or f"runs/{sweep_file.run_name(words)}"
         workdir = files.path(workdir)
     with exit_codes.stop_at_once():
-        session.run(settings, workdir, n_workers)
+        session.run(parsed, workdir, n_workers)
     return 0
 
 
-def prepare(arguments):
+def prepare(arguments: argparse.Namespace) -> int:
     """Download and prepare a data set, or check it."""
     with exit_codes.mistakes():
         with session.quiet_start():
@@ -44,7 +46,7 @@ def prepare(arguments):
     return 0
 
 
-def sweep(arguments):
+def sweep(arguments: argparse.Namespace) -> int:
     """Train every line of a file."""
     with exit_codes.mistakes():
         checks.at_least("--jobs", arguments.jobs, 1, integer=True)
@@ -63,23 +65,25 @@ def sweep(arguments):
     return 0
 
 
-def evaluate(arguments):
+def evaluate(arguments: argparse.Namespace) -> int:
     """Evaluate the newest checkpoint of a run."""
     with exit_codes.mistakes():
         workdir = files.path(arguments.workdir)
         written = workdir / run_files.CONFIG
         if files.is_local(written):
-            written = written.absolute()  # no setting, whatever its name
+            written = written.absolute()  # or else "a=b" would be a setting
         if not written.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a run. Received: "
-                f"{arguments.workdir!r}, which has no config.gin"
+                f"{arguments.workdir!r}, which has no {run_files.CONFIG}"
             )
         words = arguments.words or ["STRATEGY=None"]
-        experiment = session.experiment(
+        experiment = session.build_experiment(
             config.read([str(written), *words], arguments.imports)
         )
-        found = experiment.evaluate(
+        from rigl_tf.experiments import runs
+
+        found = runs.Run(experiment).evaluate(
             workdir,
             step=arguments.step,
             per_class=arguments.per_class,
@@ -92,14 +96,15 @@ def evaluate(arguments):
     return 0
 
 
-def sample(arguments):
-    """Let the language model of a finished run write."""
+def sample(arguments: argparse.Namespace) -> int:
+    """Generate text with the language model of a finished run."""
     with exit_codes.mistakes():
         path = files.path(arguments.workdir) / run_files.MODEL
         if not path.exists():
             raise FileNotFoundError(
                 "`--workdir` must be the directory of a finished run. "
-                f"Received: {arguments.workdir!r}, which has no model.keras"
+                f"Received: {arguments.workdir!r}, which has no "
+                f"{run_files.MODEL}"
             )
         with session.quiet_start():
             from rigl_tf.export import keras_file
@@ -120,15 +125,15 @@ def sample(arguments):
     return 0
 
 
-def _join_workers(addresses, index):
-    """Turn --workers and --worker into `TF_CONFIG`; return their number."""
-    if addresses is None and index is None:
+def _join_workers(workers: str | None, index: int | None) -> int:
+    """Set TF_CONFIG from --workers and --worker; return their number."""
+    if workers is None and index is None:
         return 1
-    if addresses is None or index is None:
+    if workers is None or index is None:
         raise ValueError(
             "`--workers` and `--worker` go together. Received: "
-            f"--workers={addresses}, --worker={index}"
+            f"--workers={workers}, --worker={index}"
         )
-    addresses = addresses.split(",")
+    addresses = workers.split(",")
     os.environ["TF_CONFIG"] = cluster_config.tf_config(addresses, index)
     return len(addresses)

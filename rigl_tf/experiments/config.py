@@ -16,8 +16,8 @@ import re
 from rigl_tf import files
 from rigl_tf.experiments import allow_list
 from rigl_tf.experiments import gin_files
-from rigl_tf.experiments import knobs
 from rigl_tf.experiments import messages
+from rigl_tf.experiments import run_settings
 
 ConfigError = gin_files.ConfigError
 _MACRO = r"[A-Z][A-Z0-9_]*"
@@ -166,7 +166,7 @@ def resolved():
 
 
 def settings():
-    """Return the settings of the experiment, see `knobs.settings`.
+    """Return the settings of the experiment, see `run_settings.collect`.
 
     Call it when the experiment is built: until then gin does not know the
     defaults of the functions that are to be called.
@@ -179,7 +179,7 @@ def settings():
             return f"@{name}{'()' * evaluate}"
 
         def macro(self, name):
-            return knobs.Macro(name)
+            return run_settings.Macro(name)
 
     parameters, macros = {}, {}
     # What is bound, and what was called with which defaults.
@@ -193,7 +193,7 @@ def settings():
                 parameters[name] = line.value
             else:
                 macros[f"{scope}{line.selector}"] = line.value
-    return knobs.settings(parameters, macros)
+    return run_settings.collect(parameters, macros)
 
 
 def _find(name, includer=None):

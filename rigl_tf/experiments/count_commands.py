@@ -1,6 +1,8 @@
 """The commands `count`, `table` and `methods`."""
 
+import argparse
 import json
+from typing import Any
 import zipfile
 
 from rigl_tf.experiments import allow_list
@@ -10,21 +12,8 @@ from rigl_tf.experiments import method_cards
 from rigl_tf.experiments import session
 from rigl_tf.experiments import terminal
 
-TABLES = (
-    "resnet50",
-    "mobilenet_v1",
-    "mobilenet_v2",
-    "widths",
-    "cifar",
-    "erk",
-    "dsr",
-    "str",
-    "gru",
-    "lenet",
-)
 
-
-def methods(arguments):
+def methods(arguments: argparse.Namespace) -> int:
     """List all methods, or show the card of one."""
     with exit_codes.mistakes():
         if arguments.name is None:
@@ -36,7 +25,7 @@ def methods(arguments):
     return 0
 
 
-def count(arguments):
+def count(arguments: argparse.Namespace) -> int:
     """Count operations, parameters and bytes."""
     with exit_codes.mistakes():
         if arguments.model is not None and not arguments.words:
@@ -49,8 +38,7 @@ def count(arguments):
                 f"--input_shape={arguments.input_shape}"
             )
         else:
-            settings = config.read(arguments.words, arguments.imports)
-            counts = session.experiment(settings).count(arguments.rule)
+            counts = _count_words(arguments)
     if arguments.json:
         print(json.dumps(counts, indent=1))
         return 0
@@ -62,7 +50,16 @@ def count(arguments):
     return 0
 
 
-def _count_file(arguments):
+def _count_words(arguments: argparse.Namespace) -> dict[str, Any]:
+    experiment = session.build_experiment(
+        config.read(arguments.words, arguments.imports)
+    )
+    from rigl_tf.experiments import counting
+
+    return counting.count(experiment, arguments.rule)
+
+
+def _count_file(arguments: argparse.Namespace) -> dict[str, Any]:
     shape = None
     if arguments.input_shape is not None:
         sizes = arguments.input_shape.split(",")
@@ -78,23 +75,25 @@ def _count_file(arguments):
             f"Received: {arguments.model!r}, which is none"
         )
     with session.quiet_start():
-        from rigl_tf.experiments import result_fields
+        from rigl_tf.experiments import counting
 
         allow_list.import_modules(arguments.imports)
-        return result_fields.count_file(arguments.model, arguments.rule, shape)
+        return counting.count_file(arguments.model, arguments.rule, shape)
 
 
-def table(arguments):
-    """Print a table of the paper."""
-    with exit_codes.mistakes():
-        if arguments.name not in TABLES:
+def table(arguments: argparse.Namespace) -> int:
+    """Print a table of the paper; without a name, list the tables."""
+    with exit_codes.mistakes(), session.quiet_start():
+        from rigl_tf.accounting import tables
+
+        if arguments.name is None:
+            text = "\n".join(tables.BY_NAME)
+        elif arguments.name in tables.BY_NAME:
+            text = tables.markdown(arguments.name)
+        else:
             raise ValueError(
-                f"There are the tables {', '.join(TABLES)}. "
+                f"There are the tables {', '.join(tables.BY_NAME)}. "
                 f"Received: {arguments.name!r}"
             )
-        with session.quiet_start():
-            from rigl_tf.accounting import tables
-
-            text = tables.markdown(arguments.name)
     print(text)
     return 0

@@ -1,5 +1,7 @@
-"""What can go wrong with a command -> one line and an exit code."""
+"""Map exceptions to a one-line message and an exit code."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import os
 import signal
@@ -13,7 +15,11 @@ from rigl_tf.experiments import work_directory
 
 
 class UserMistake(Exception):
-    """Something that the user can cure."""
+    """An error that the user can fix.
+
+    Attributes:
+        code: exit code of the command.
+    """
 
     code = 2
 
@@ -25,12 +31,15 @@ class Held(UserMistake):
 
 
 class Interrupted(Exception):
-    """A run that was stopped and can go on."""
+    """A run was stopped after saving a checkpoint; it can be resumed."""
 
 
 @contextlib.contextmanager
-def mistakes():
-    """Turn the errors that users can cure into one line."""
+def mistakes() -> Iterator[None]:
+    """Turn errors that the user can fix into a `UserMistake` of one line.
+
+    With RIGL_TF_TRACEBACK in the environment, raise the errors themselves.
+    """
     try:
         yield
     except Exception as error:
@@ -39,22 +48,25 @@ def mistakes():
         if os.environ.get("RIGL_TF_TRACEBACK"):
             raise
         held = isinstance(error, work_directory.HeldError)
-        raise (Held if held else UserMistake)(_line(error)) from error
+        raise (Held if held else UserMistake)(_one_line(error)) from error
 
 
 @contextlib.contextmanager
-def of_training():
-    """Turn what can go wrong in training, with the user's help, into a line."""
+def of_training() -> Iterator[None]:
+    """Turn training errors that the user can fix into one line.
+
+    Raises:
+        Interrupted: if another worker was lost.
+        UserMistake: for unreadable data, damaged files, a loss that is not
+            finite, or memory that does not suffice.
+    """
     import tensorflow as tf
 
-    from rigl_tf.experiments import runs
     from rigl_tf.training import checkpoints
     from rigl_tf.training.hardware import workers
 
     try:
         yield
-    except runs.Interrupted as interrupted:
-        raise Interrupted(str(interrupted)) from interrupted
     except workers.LostWorker as error:
         raise Interrupted(f"{error}; the same words go on") from error
     except workers.SIGNS_OF_LOSS as error:
@@ -80,11 +92,11 @@ def of_training():
         )
         if not isinstance(error, known) and not _is_refusal(error):
             raise
-        raise UserMistake(_line(error)) from error
+        raise UserMistake(_one_line(error)) from error
 
 
-def _is_refusal(error):
-    """Say whether memory, or a file system of TensorFlow's, refuses."""
+def _is_refusal(error: Exception) -> bool:
+    """Return whether memory, or a file system of TensorFlow, refused."""
     if isinstance(error, MemoryError):
         return True
     if "tensorflow" not in sys.modules:
@@ -103,8 +115,8 @@ def _is_refusal(error):
     )
 
 
-def _line(error):
-    """Put an error onto one line; that of memory with its cure."""
+def _one_line(error: Exception) -> str:
+    """Put an error onto one line; add advice if memory does not suffice."""
     text = messages.one_line(error)
     of_tensor = type(error).__name__ == "ResourceExhaustedError" and (
         "oom" in text.lower() or "memory" in text.lower()
@@ -118,10 +130,10 @@ def _line(error):
 
 
 @contextlib.contextmanager
-def stop_at_once():
-    """Let SIGTERM end a command as SIGINT does, before training begins."""
+def stop_at_once() -> Iterator[None]:
+    """Let SIGTERM end a command like SIGINT, until training begins."""
 
-    def interrupt(number):
+    def interrupt(number: int) -> None:
         del number
         raise KeyboardInterrupt
 
@@ -130,15 +142,18 @@ def stop_at_once():
 
 
 @contextlib.contextmanager
-def stop_requests():
+def stop_requests() -> Iterator[Callable[[], bool]]:
     """Turn SIGTERM and SIGINT into a request to stop.
 
-    A second SIGINT interrupts at once; a second SIGTERM may come from whoever
-    signals all processes of a group, and means the same as the first.
-    """
-    received = []
+    A second SIGINT interrupts at once. A second SIGTERM does not: batch systems
+    send it to each process and to the group.
 
-    def request(number):
+    Yields:
+        Function that returns whether a request came.
+    """
+    received: list[int] = []
+
+    def request(number: int) -> None:
         if received and number == signal.SIGINT:
             raise KeyboardInterrupt
         received.append(number)

@@ -1,42 +1,49 @@
-"""One experiment, from configuration to result: what gin binds."""
+"""The settings of one experiment, which gin configuration files bind."""
 
-import collections.abc
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
+from typing import Any
 
-from rigl_tf import accounting
 from rigl_tf import checks
-from rigl_tf import datasets
-from rigl_tf import files
 from rigl_tf import updaters
+from rigl_tf.accounting import training_costs
 from rigl_tf.accounting import widths
-from rigl_tf.experiments import networks
-from rigl_tf.experiments import preflight
 from rigl_tf.experiments import published_accuracies
-from rigl_tf.experiments import result_fields
-from rigl_tf.experiments import runs
 from rigl_tf.experiments import starts
 from rigl_tf.masks import patterns
-from rigl_tf.training import learning_rates
-from rigl_tf.training import losses
 from rigl_tf.training import metrics
-from rigl_tf.training import sparse_trainer
 from rigl_tf.training.callbacks import profile
 from rigl_tf.training.callbacks import tensorboard
 from rigl_tf.training.hardware import strategies
 
-_TEST_BATCH = 256
-# More would take years, and counting them hours.
+# More steps would take years, and counting their cost hours.
 _MOST_STEPS = 10**9
+# Masks of changing sparsity are counted update by update.
+_MOST_UPDATES = 10**5
 # About the largest number of float32.
 _LARGEST = 3e38
 _WIDEST = 64
+# Settings that are counts of 1 or more, and those of them that may be None.
+_COUNTS = (
+    "train_steps",
+    "batch_size",
+    "log_interval",
+    "evaluate_interval",
+    "checkpoint_interval",
+    "keep_checkpoints",
+    "keep_checkpoint_every",
+)
 _OPTIONAL = ("evaluate_interval", "keep_checkpoint_every")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Train one model with one method on one data set.
+    """Settings for training one model with one method on one data set.
+
+    `runs.Run` trains and evaluates an experiment.
 
     Attributes:
         task: name of the task, for the result.
@@ -89,23 +96,23 @@ class Experiment:
 
     task: str
     method: str
-    model: collections.abc.Callable
-    dataset: collections.abc.Callable
+    model: Callable[..., Any]
+    dataset: Callable[[], Any]
     updater: updaters.MaskUpdater | None
-    optimizer: collections.abc.Callable
+    optimizer: Callable[[], Any]
     sparsity: float | None
-    distribution: str | collections.abc.Callable
+    distribution: str | Callable[..., dict[str, float]]
     train_steps: int
     batch_size: int
-    custom_sparsities: dict | None = None
-    masked_layers: collections.abc.Sequence | None = None
-    dense_layers: collections.abc.Sequence = ()
+    custom_sparsities: Mapping[Any, float] | None = None
+    masked_layers: Sequence[Any] | None = None
+    dense_layers: Sequence[Any] = ()
     pattern: str | patterns.Pattern = "unstructured"
     width: float | str = 1.0
     start: starts.Start = starts.Start()
     l2: float = 0.0
     label_smoothing: float = 0.0
-    metrics: collections.abc.Sequence = ("accuracy", "top_5_accuracy")
+    metrics: Sequence[str] = ("accuracy", "top_5_accuracy")
     training_multiplier: float = 1
     log_interval: int = 100
     evaluate_interval: int | None = None
@@ -121,16 +128,14 @@ class Experiment:
     label: str | None = None
     fake_data: bool = False
 
-    def __post_init__(self):
-        for name in (
-            "train_steps",
-            "batch_size",
-            "log_interval",
-            "evaluate_interval",
-            "checkpoint_interval",
-            "keep_checkpoints",
-            "keep_checkpoint_every",
-        ):
+    def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_functions_and_objects()
+        self._check_records()
+        self._check_method()
+
+    def _check_numbers(self) -> None:
+        for name in _COUNTS:
             value = getattr(self, name)
             if value is not None or name not in _OPTIONAL:
                 checks.at_least(name, value, 1, integer=True)
@@ -153,6 +158,8 @@ class Experiment:
         if self.width not in widths.RULES:
             checks.above("width", self.width, 0)
             checks.between("width", self.width, 0, _WIDEST)
+
+    def _check_functions_and_objects(self) -> None:
         patterns.get(self.pattern)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
@@ -165,6 +172,9 @@ class Experiment:
                     f"`{name}` must be a `{kind.__name__}`. Received: "
                     f"{name}={getattr(self, name)!r}"
                 )
+
+    def _check_records(self) -> None:
+        """Check what is written beside the result."""
         for name in ("record_masks", "tensorboard", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
@@ -178,126 +188,70 @@ class Experiment:
                 "`label` must be a string (LABEL). "
                 f"Received: label={self.label!r}"
             )
-        networks.check(self)
+
+    def _check_method(self) -> None:
+        """Check that method, network and length of the run fit together."""
+        updater = self.mask_updater
+        if updater is None:
+            if self.sparsity != 0 and self.width != "small_dense":
+                raise ValueError(
+                    "Dense training has no masks: leave SPARSITY at 0, or name "
+                    "a method such as methods/rigl. Received: "
+                    f"sparsity={self.sparsity}"
+                )
+            self.start.check(None, self.sparsity)
+            return
+        if self.width == "small_dense":
+            raise ValueError(
+                "A Small-Dense network is trained without masks (updater "
+                f"None). Received: updater={updater!r}"
+            )
+        if not isinstance(updater, updaters.MaskUpdater):
+            raise TypeError(
+                "`updater` must be None or a `MaskUpdater`, in gin "
+                f"@module.Method(). Received: updater={updater!r}"
+            )
+        self.start.check(updater, self.sparsity)
+        updater.check_pattern(patterns.get(self.pattern))
+        _check_update_steps(updater, self.total_steps)
 
     @property
-    def total_steps(self):
-        """Optimizer steps of the run, after `training_multiplier`."""
+    def total_steps(self) -> int:
+        """Number of optimizer steps, `training_multiplier` included."""
         return max(int(self.train_steps * self.training_multiplier), 1)
 
     @functools.cached_property
-    def mask_updater(self):
-        """The updater of this run, with steps for its fractions; or None."""
+    def mask_updater(self) -> updaters.MaskUpdater | None:
+        """The updater for the length and sparsity of this run, or None."""
         if not isinstance(self.updater, updaters.MaskUpdater):
-            return self.updater  # refused by `networks.check`, if not None
+            return self.updater  # None, or refused by `_check_method`
         stretched = self.updater.stretched(self.training_multiplier)
         return stretched.resolved(self.total_steps, self.sparsity)
 
-    def _data(self):
-        data = self.dataset()
-        return datasets.FakeDataset(data) if self.fake_data else data
 
-    def build(self):
-        """Build data set and trainer; mistakes show here, nothing is written.
-
-        Returns:
-            `(dataset, SparseTrainer)`.
-        """
-        strategy = self.hardware.create()
-        data = self._data()
-        data.check(self.batch_size)
-        self.hardware.check(strategy, self.batch_size)
-        with self.hardware.scope(strategy):
-            net = networks.build(self, data)
-            optimizer = self.optimizer()
-            preflight.require_rate(optimizer)
-            preflight.require_drop_fraction(self.mask_updater)
-            learning_rates.stretch(optimizer, self.training_multiplier)
-            optimizer = self.hardware.adapt(net, optimizer)
-        preflight.require_step(optimizer)
-        trainer = sparse_trainer.SparseTrainer(
-            net,
-            self.mask_updater,
-            optimizer,
-            losses.SmoothedCrossentropy(self.label_smoothing),
-            strategy,
-            metrics={self.metrics[0]: metrics.BY_NAME[self.metrics[0]]},
-            test_loss=losses.SmoothedCrossentropy(),
-            test_metrics={n: metrics.BY_NAME[n] for n in self.metrics[1:]},
-            l2=self.l2,
-            jit_compile=self.hardware.jit_compile,
-            n_rows=self.batch_size,
-            n_test_rows=self.test_batch_size(strategy),
+def _check_update_steps(updater: updaters.MaskUpdater, n_steps: int) -> None:
+    """Raise ValueError if the method is not finished when training ends."""
+    end = getattr(updater, "update_end_step", None)
+    if end is not None and end > n_steps:
+        raise ValueError(
+            "`update_end_step` must not lie after the last step, or what ends "
+            f"there never ends. Received: update_end_step={end}, "
+            f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
+            "and TRAIN_STEPS)"
         )
-        return data, trainer
-
-    def test_batch_size(self, strategy):
-        """Return the number of examples in a test batch, about 256."""
-        n_replicas = strategy.num_replicas_in_sync
-        return n_replicas * -(-_TEST_BATCH // n_replicas)
-
-    def train_and_evaluate(
-        self, workdir, built=None, should_stop=None, settings=None
-    ):
-        """Train, evaluate, and write the results.
-
-        A work directory with a checkpoint is resumed: every weight, mask, slot
-        and metric comes out as if nothing had happened.
-
-        Args:
-            workdir: existing directory for metrics.jsonl, checkpoints,
-                model.keras, masks.npz and, written last, result.json.
-            built: result of `build`, if it was called already.
-            should_stop: function that says True when training is to end early.
-            settings: what `config.settings` says of this experiment, for the
-                result; None for an experiment that was not configured by gin.
-
-        Returns:
-            the dictionary that result.json holds.
-
-        Raises:
-            runs.Interrupted: `should_stop` said True.
-            FloatingPointError: the loss became infinite or NaN.
-        """
-        return runs.train(
-            self, files.path(workdir), built, should_stop, settings
+    if updater.needs.varying_sparsity:
+        n_updates = training_costs.n_updates(updater, n_steps)
+        if n_updates > _MOST_UPDATES:
+            raise ValueError(
+                f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
+                f"updates. Received: settings for {n_updates:,} (set "
+                "UPDATE_INTERVAL or PRUNE_INTERVAL)"
+            )
+    reached = training_costs.final_progress(updater, n_steps)
+    if reached < 1:
+        raise ValueError(
+            "Pruning must be done before training ends. Received: settings "
+            f"that leave out {1 - reached:.0%} of the zeros within "
+            f"train_steps={n_steps} (set PRUNE_BEGIN_STEP, PRUNE_END_STEP, "
+            "PRUNE_INTERVAL, UPDATE_INTERVAL)"
         )
-
-    def evaluate(self, workdir, **options):
-        """Evaluate a checkpoint; see `runs.evaluate`.
-
-        Args:
-            workdir: work directory of the run.
-            **options: step, per_class, batch_statistics.
-        """
-        return runs.evaluate(self, files.path(workdir), **options)
-
-    def count(self, rule="exact"):
-        """Count what the run will cost; reads no data, draws no masks.
-
-        Args:
-            rule: "exact" or "published", see `accounting.count`.
-
-        Returns:
-            dictionary with "layers" (name, shape, target, sparsity, n_active),
-            "costs", the `accounting.LayerCount` of each layer, and the fields
-            of `result_fields.model_fields` and `result_fields.training_fields`.
-        """
-        data = self._data()
-        width = networks.find_width(self, data)
-        net = networks.plain(self, data, width)
-        targets = networks.planned_sparsities(self, net)
-        count = accounting.count(net, rule=rule, sparsities=targets)
-        reference = networks.reference(self, data, width, rule)
-        return {
-            "layers": result_fields.planned_layers(net, targets),
-            "costs": result_fields.cost_rows(count),
-            **result_fields.model_fields(count, reference),
-            **result_fields.training_fields(
-                count,
-                self.mask_updater,
-                self.total_steps,
-                self.batch_size,
-                reference,
-            ),
-        }

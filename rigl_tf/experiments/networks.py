@@ -1,13 +1,15 @@
-"""The network of an experiment: width, first weights, masks."""
+"""Build the data set and the networks of an experiment."""
 
+import functools
 import math
+from typing import Any
 
 import keras
 
 from rigl_tf import accounting
-from rigl_tf import updaters
-from rigl_tf.accounting import training_costs
+from rigl_tf import datasets
 from rigl_tf.accounting import widths
+from rigl_tf.experiments.experiment import Experiment
 from rigl_tf.layers import initializers
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masking
@@ -15,213 +17,179 @@ from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
 from rigl_tf.masks import patterns
 
-# How far the density of masks may be from the one that was asked for beside
-# them, relative to it: structured masks round.
+# Structured masks round: the largest relative difference between the density
+# of given masks and that of the sparsity set beside them.
 _TOLERANCE = 0.1
-# Each is counted by itself, if the sparsity changes.
-_MOST_UPDATES = 10**5
 
 
-def check(job):
-    """Raise ValueError or TypeError if method, network and run do not fit.
-
-    Args:
-        job: `experiment.Experiment`.
-    """
-    updater = job.mask_updater
-    if updater is None:
-        if job.sparsity != 0 and job.width != "small_dense":
-            raise ValueError(
-                "Dense training has no masks: leave SPARSITY at 0, or name a "
-                "method such as methods/rigl. Received: "
-                f"sparsity={job.sparsity}"
-            )
-        job.start.check(None, job.sparsity)
-        return
-    if job.width == "small_dense":
-        raise ValueError(
-            "A Small-Dense network is trained without masks (updater None). "
-            f"Received: updater={updater!r}"
-        )
-    if not isinstance(updater, updaters.MaskUpdater):
-        raise TypeError(
-            "`updater` must be None or a `MaskUpdater`, in gin "
-            f"@module.Method(). Received: updater={updater!r}"
-        )
-    job.start.check(updater, job.sparsity)
-    updater.check_pattern(patterns.get(job.pattern))
-    _check_window(updater, job.total_steps)
+def create_dataset(experiment: Experiment) -> Any:
+    """Return the data set, or random examples of its shapes."""
+    dataset = experiment.dataset()
+    return datasets.FakeDataset(dataset) if experiment.fake_data else dataset
 
 
-def _check_window(updater, n_steps):
-    """Raise ValueError if a method does not get done before training ends."""
-    end = getattr(updater, "update_end_step", None)
-    if end is not None and end > n_steps:
-        raise ValueError(
-            "`update_end_step` must not lie after the last step, or what ends "
-            f"there never ends. Received: update_end_step={end}, "
-            f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
-            "and TRAIN_STEPS)"
-        )
-    if updater.needs.varying_sparsity:
-        n_updates = training_costs.n_updates(updater, n_steps)
-        if n_updates > _MOST_UPDATES:
-            raise ValueError(
-                f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
-                f"updates. Received: settings for {n_updates:,} (set "
-                "UPDATE_INTERVAL or PRUNE_INTERVAL)"
-            )
-    reached = training_costs.final_progress(updater, n_steps)
-    if reached < 1:
-        raise ValueError(
-            "Pruning must be done before training ends. Received: settings "
-            f"that leave out {1 - reached:.0%} of the zeros within "
-            f"train_steps={n_steps} (set PRUNE_BEGIN_STEP, PRUNE_END_STEP, "
-            "PRUNE_INTERVAL, UPDATE_INTERVAL)"
-        )
-
-
-def build(job, data):
-    """Build the network that a job trains, masked unless it trains densely.
+class Networks:
+    """The networks of an experiment: dense, masked, and for comparison.
 
     Args:
-        job: `experiment.Experiment`.
-        data: its data set.
-
-    Returns:
-        Keras model.
+        experiment: the settings.
+        dataset: the data set, for the shape of its inputs and the number of
+            its classes; no examples are read.
     """
-    width = find_width(job, data)
-    keras.utils.set_random_seed(job.start.weights_seed(job.seed))
-    net = plain(job, data, width)
-    job.start.restore_weights(net)
-    if job.updater is None:
+
+    def __init__(self, experiment: Experiment, dataset: Any):
+        self._experiment = experiment
+        self._input_shape = dataset.input_shape
+        self._n_classes = dataset.n_classes
+        self._pattern = patterns.get(experiment.pattern)
+
+    @functools.cached_property
+    def width(self) -> float:
+        """Width multiplier of the network that is trained."""
+        width = self._experiment.width
+        if not isinstance(width, str):
+            return width
+
+        def count_zeros(net: keras.Model) -> int:
+            shapes = self._planned_counts(net, self._targets(net))
+            return sum(math.prod(shape) - active for shape, active in shapes)
+
+        return widths.rival_width(width, self.dense, count_zeros)
+
+    def dense(self, width: float) -> keras.Model:
+        """Build the dense network of a width.
+
+        Args:
+            width: width multiplier.
+
+        Raises:
+            ValueError: if it does not give one logit per class.
+        """
+        scaled = {} if width == 1 else {"width": width}
+        net = self._experiment.model(
+            self._input_shape, self._n_classes, **scaled
+        )
+        shape = net.outputs[0].shape
+        if shape[-1] != self._n_classes:
+            raise ValueError(
+                f"`model` must give one logit per class, {self._n_classes}. "
+                f"Received: outputs of shape {tuple(shape)}"
+            )
         return net
-    given = _given_masks(job)
-    pattern = patterns.get(job.pattern)
-    if given is None:
-        net = masking.sparsify(
-            net,
-            **_targets(job),
-            pattern=pattern,
-            first_mask="dense" if job.updater.needs.dense_start else "random",
-            seed=job.seed,
-        )
-    else:
-        net = masking.with_masks(net, given, pattern)
-    if job.start.sparse_init is not None:
-        kernels = kernel_masks.masked_kernels(net)
-        initializers.initialize(kernels, job.start.sparse_init, job.seed)
-    return net
 
+    def for_training(self) -> keras.Model:
+        """Build the network to train, with its first weights and masks.
 
-def plain(job, data, width):
-    """Build the dense network of a job at a width.
+        Training without an updater takes the dense network.
+        """
+        experiment, width = self._experiment, self.width
+        start = experiment.start
+        keras.utils.set_random_seed(start.weights_seed(experiment.seed))
+        net = self.dense(width)
+        start.restore_weights(net)
+        if experiment.updater is None:
+            return net
+        given = self._given_masks()
+        if given is None:
+            net = masking.sparsify(
+                net,
+                **self._sparsity_arguments(),
+                pattern=self._pattern,
+                first_mask=(
+                    "dense"
+                    if experiment.updater.needs.dense_start
+                    else "random"
+                ),
+                seed=experiment.seed,
+            )
+        else:
+            net = masking.with_masks(net, given, self._pattern)
+        if start.sparse_init is not None:
+            kernels = kernel_masks.masked_kernels(net)
+            initializers.initialize(kernels, start.sparse_init, experiment.seed)
+        return net
 
-    Raises:
-        ValueError: it does not give one logit per class.
-    """
-    scaled = {} if width == 1 else {"width": width}
-    net = job.model(data.input_shape, data.n_classes, **scaled)
-    shape = net.outputs[0].shape
-    if shape[-1] != data.n_classes:
-        raise ValueError(
-            f"`model` must give one logit per class, {data.n_classes}. "
-            f"Received: outputs of shape {tuple(shape)}"
-        )
-    return net
+    def reference(self, rule: str = "exact") -> accounting.ModelCount | None:
+        """Count the dense network of width 1, with which costs are compared.
 
+        Args:
+            rule: as in `accounting.count`.
 
-def find_width(job, data):
-    """Return the width of a job's network as a number."""
-    if job.width not in widths.RULES:
-        return job.width
+        Returns:
+            The costs, or None if the network has width 1 itself.
+        """
+        if self.width == 1:
+            return None
+        return accounting.count(self.dense(1), rule=rule)
 
-    def count_zeros(net):
-        targets = masking.target_sparsities(net, **_targets(job))
-        return sum(
-            math.prod(shape) - n_active
-            for shape, n_active in _planned(net, targets, job.pattern)
-        )
+    def planned_sparsities(self, net: keras.Model) -> dict[str, float]:
+        """Return the sparsity that each mask will have, without drawing masks.
 
-    return widths.rival_width(
-        job.width, lambda width: plain(job, data, width), count_zeros
-    )
+        Args:
+            net: result of `dense`.
 
-
-def reference(job, data, width, rule="exact"):
-    """Count the dense network of width 1; None if that is ours."""
-    if width == 1:
-        return None
-    return accounting.count(plain(job, data, 1), rule=rule)
-
-
-def planned_sparsities(job, net):
-    """Return the sparsities that the masks of a job will have, drawing none.
-
-    Args:
-        job: `experiment.Experiment`.
-        net: its dense network.
-
-    Returns:
-        dictionary from kernel path to sparsity; empty for dense training.
-    """
-    if job.updater is None:
-        return {}
-    given = _given_masks(job)
-    if given is not None:
+        Returns:
+            A dictionary from kernel path to sparsity; empty for dense training.
+        """
+        if self._experiment.updater is None:
+            return {}
+        given = self._given_masks()
+        if given is not None:
+            return {
+                path: counts.sparsity_of(max(mask.sum(), 1), mask.size)
+                for path, mask in given.items()
+            }
+        targets = self._targets(net)
+        if self._pattern == patterns.UNSTRUCTURED:
+            return targets
+        planned = self._planned_counts(net, targets)
         return {
-            path: counts.sparsity_of(max(mask.sum(), 1), mask.size)
-            for path, mask in given.items()
+            path: counts.sparsity_of(n_active, math.prod(shape))
+            for path, (shape, n_active) in zip(targets, planned)
         }
-    targets = masking.target_sparsities(net, **_targets(job))
-    pattern = patterns.get(job.pattern)
-    if pattern == patterns.UNSTRUCTURED:
-        return targets
-    planned = _planned(net, targets, pattern)
-    return {
-        path: counts.sparsity_of(n_active, math.prod(shape))
-        for path, (shape, n_active) in zip(targets, planned)
-    }
 
+    def _targets(self, net: keras.Model) -> dict[str, float]:
+        """Return the target sparsity of each kernel, by path."""
+        return masking.target_sparsities(net, **self._sparsity_arguments())
 
-def _planned(net, targets, pattern):
-    """List `(kernel shape, active weights)` of each target."""
-    pattern = patterns.get(pattern)
-    variables = model_paths.variables_by_path(net)
-    kernel_shapes = {path: tuple(variables[path].shape) for path in targets}
-    pattern.check_sparsities(kernel_shapes, targets)
-    return [
-        (shape, pattern.n_active(shape, targets[path]))
-        for path, shape in kernel_shapes.items()
-    ]
+    def _planned_counts(
+        self, net: keras.Model, targets: dict[str, float]
+    ) -> list[tuple[tuple[int, ...], int]]:
+        """List `(kernel shape, active weights)` of each target."""
+        variables = model_paths.variables_by_path(net)
+        shapes = {path: tuple(variables[path].shape) for path in targets}
+        self._pattern.check_sparsities(shapes, targets)
+        return [
+            (shape, self._pattern.n_active(shape, targets[path]))
+            for path, shape in shapes.items()
+        ]
 
-
-def _given_masks(job):
-    """Return the masks to begin with, or None for fresh ones."""
-    if not job.start.gives_masks(job.updater):
-        return None
-    given = job.start.read_masks(patterns.get(job.pattern), job.seed)
-    if job.sparsity is None:
+    def _given_masks(self) -> dict[str, Any] | None:
+        """Return the masks of another run, or None to draw new ones."""
+        experiment = self._experiment
+        if not experiment.start.gives_masks(experiment.updater):
+            return None
+        given = experiment.start.read_masks(self._pattern, experiment.seed)
+        if experiment.sparsity is None:
+            return given
+        size = sum(mask.size for mask in given.values())
+        density = sum(int(mask.sum()) for mask in given.values()) / size
+        wanted = 1 - experiment.sparsity
+        if abs(density - wanted) > _TOLERANCE * wanted:
+            raise ValueError(
+                "`sparsity` must be that of the masks to begin with: leave it "
+                "to them (SPARSITY=None). Received: "
+                f"sparsity={experiment.sparsity}, masks of {1 - density:.4f}"
+            )
         return given
-    size = sum(mask.size for mask in given.values())
-    density = sum(int(mask.sum()) for mask in given.values()) / size
-    wanted = 1 - job.sparsity
-    if abs(density - wanted) > _TOLERANCE * wanted:
-        raise ValueError(
-            "`sparsity` must be that of the masks to begin with: leave it to "
-            f"them (SPARSITY=None). Received: sparsity={job.sparsity}, masks "
-            f"of {1 - density:.4f}"
-        )
-    return given
 
-
-def _targets(job):
-    """Return what decides the target sparsities, as arguments."""
-    return {
-        "sparsity": job.sparsity,
-        "distribution": job.distribution,
-        "custom": job.custom_sparsities,
-        "masked_layers": job.masked_layers,
-        "dense_layers": job.dense_layers,
-    }
+    def _sparsity_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `masking.target_sparsities`."""
+        experiment = self._experiment
+        return {
+            "sparsity": experiment.sparsity,
+            "distribution": experiment.distribution,
+            "custom": experiment.custom_sparsities,
+            "masked_layers": experiment.masked_layers,
+            "dense_layers": experiment.dense_layers,
+        }

@@ -1,5 +1,7 @@
 """The commands `report`, `summary` and `connectivity`."""
 
+import argparse
+
 from rigl_tf import checks
 from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import report_formats
@@ -7,7 +9,7 @@ from rigl_tf.experiments import results
 from rigl_tf.experiments import terminal
 
 
-def report(arguments):
+def report(arguments: argparse.Namespace) -> int:
     """Tabulate finished runs."""
     with exit_codes.mistakes():
         checks.one_of("--format", arguments.format, report_formats.FORMATS)
@@ -22,15 +24,15 @@ def report(arguments):
     return 0
 
 
-def summary(arguments):
-    """Show what a run has come to."""
+def summary(arguments: argparse.Namespace) -> int:
+    """Show the results of a run, or its progress."""
     with exit_codes.mistakes():
         terminal.print_summary(arguments.workdir)
     return 0
 
 
-def connectivity(arguments):
-    """Draw the input layer's connections."""
+def connectivity(arguments: argparse.Namespace) -> int:
+    """Draw the connections of the input layer."""
     with exit_codes.mistakes():
         from rigl_tf.experiments import connectivity
 

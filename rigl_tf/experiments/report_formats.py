@@ -1,60 +1,79 @@
-"""Rows of results as Markdown, CSV or HTML."""
+"""Format the rows of a report as Markdown, CSV or HTML."""
 
 import base64
+from collections.abc import Callable
+from collections.abc import Sequence
 import csv
+import dataclasses
 import functools
 import html
 import io
+from typing import Any
 
 from rigl_tf import text_tables
 from rigl_tf.analysis import plots
-from rigl_tf.experiments import knobs
-from rigl_tf.experiments import results
+from rigl_tf.experiments import report_row
+from rigl_tf.experiments import run_settings
+
+_Column = tuple[str, Callable[[report_row.Row], str]]
 
 
-def markdown(rows):
-    """Format rows as a Markdown table; accuracies in per cent.
+def markdown(rows: Sequence[report_row.Row]) -> str:
+    """Format rows as a Markdown table, with accuracies in per cent.
 
-    Columns that are the same for all rows by default are left out; settings in
-    which runs differ have one, see `knobs.differing`.
+    Columns in which all rows have the default are left out. Each setting in
+    which runs differ has a column, see `run_settings.differing`.
 
     Args:
-        rows: of `results.rows` or `results.beside_published`.
+        rows: rows from `results.rows` or `results.beside_published`.
     """
     header, *cells = _cells(rows)
     return text_tables.markdown(header, cells)
 
 
-def comma_separated(rows):
-    """Format all fields of rows as CSV; accuracies of ours in [0, 1].
+def comma_separated(rows: Sequence[report_row.Row]) -> str:
+    """Format all fields of rows as CSV, with our accuracies in [0, 1].
 
-    Of the settings those in which runs differ, see `knobs.differing`.
+    Each setting in which runs differ has a column, see
+    `run_settings.differing`.
+
+    Args:
+        rows: rows from `results.rows` or `results.beside_published`.
     """
-    shown = knobs.differing(rows)
-    rows = [
-        {
-            **{name: v for name, v in row.items() if name != "settings"},
-            **{n: knobs.text(row, n) for n in shown if n in row["settings"]},
-        }
-        for row in rows
-    ]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    shown = run_settings.differing(rows)
+    records = [_record(row, shown) for row in rows]
+    names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(records)
     return text.getvalue().rstrip("\n")
 
 
-def web_page(rows):
-    """Format rows as one HTML page: accuracy over FLOPs, then the table.
+def _record(row: report_row.Row, shown: Sequence[str]) -> dict[str, Any]:
+    """Return the cells of a row by column, in the order of the columns."""
+    # The published row belongs to the identity of runs, even if it is None.
+    first = [n for n in report_row.IDENTITY if row.n or n != "published"]
+    record = {name: getattr(row, name) for name in first} | row.known()
+    del record["settings"]
+    for name in shown:
+        if name in row.settings:
+            record[name] = run_settings.text(row, name)
+    return record
+
+
+def web_page(rows: Sequence[report_row.Row]) -> str:
+    """Format rows as an HTML page: a plot of accuracy over FLOPs, and a table.
+
+    Args:
+        rows: rows from `results.rows` or `results.beside_published`.
 
     Raises:
-        ImportError: matplotlib is not installed.
+        ImportError: if matplotlib is not installed.
     """
     header, *cells = _cells(rows)
 
-    def line(tag, values):
+    def line(tag: str, values: Sequence[str]) -> str:
         inside = "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values)
         return f"<tr>{inside}</tr>"
 
@@ -69,128 +88,139 @@ def web_page(rows):
     )
 
 
-_COST_TITLES = ("inference FLOPs", "training FLOPs")
+# Settings that vary along a line of the plot.
 _ALONG_A_LINE = ("SPARSITY", "TRAINING_MULTIPLIER")
-FORMATS = {"md": markdown, "csv": comma_separated, "html": web_page}
+FORMATS: dict[str, Callable[[Sequence[report_row.Row]], str]] = {
+    "md": markdown,
+    "csv": comma_separated,
+    "html": web_page,
+}
 
 
-def _cells(rows):
-    """Return the header and the cells of each row."""
+def _cells(rows: Sequence[report_row.Row]) -> list[list[str]]:
+    """Return the header, and the cells of each row."""
     columns = [column for column in _columns(rows) if column is not None]
     header = [title for title, _ in columns]
     return [header, *([show(row) for _, show in columns] for row in rows)]
 
 
-def _columns(rows):
+def _columns(rows: Sequence[report_row.Row]) -> list[_Column | None]:
     """List `(title, function from a row to its cell)`; None where not shown."""
 
-    def shown_if(condition, title, show):
+    def shown_if(
+        condition: bool, title: str, show: Callable[[report_row.Row], str]
+    ) -> _Column | None:
         return (title, show) if condition else None
 
-    def any_has(name):
-        return any(name in row for row in rows)
+    def is_known(name: str) -> bool:
+        return any(getattr(row, name) is not None for row in rows)
 
     return [
-        ("task", lambda row: row["task"]),
-        ("method", lambda row: row["method"]),
+        ("task", lambda row: row.task),
+        ("method", lambda row: row.method),
         # Dense training has no distribution.
-        (
-            "distribution",
-            lambda row: row["distribution"] if row["sparsity"] else "–",
-        ),
-        ("sparsity", lambda row: f"{row['sparsity']:g}"),
+        ("distribution", lambda row: row.distribution if row.sparsity else "–"),
+        ("sparsity", lambda row: f"{row.sparsity:g}"),
         shown_if(
-            any(row["pattern"] != "unstructured" for row in rows),
+            any(row.pattern != "unstructured" for row in rows),
             "pattern",
-            lambda row: row["pattern"],
+            lambda row: row.pattern,
         ),
         shown_if(
-            any(row["training_multiplier"] != 1 for row in rows),
+            any(row.training_multiplier != 1 for row in rows),
             "training",
-            lambda row: f"{row['training_multiplier']:g}x",
+            lambda row: f"{row.training_multiplier:g}x",
         ),
         *(
-            (name, functools.partial(knobs.text, name=name))
-            for name in knobs.differing(rows)
+            (name, functools.partial(run_settings.text, name=name))
+            for name in run_settings.differing(rows)
         ),
-        shown_if(
-            any_has("bits_per_character"),
-            "bits per character",
-            lambda row: _mean(row, "bits_per_character", 1, 4),
-        ),
-        ("test accuracy, %", lambda row: _mean(row, "accuracy", 100, 2)),
-        ("runs", lambda row: str(row["n"])),
-        shown_if(any_has("published_accuracy"), "published, %", _theirs),
-        *(
-            (title, functools.partial(_cost, name=name))
-            for title, name in zip(_COST_TITLES, results.COSTS)
-        ),
-        shown_if(any_has("edge"), "input connections at the edge", _edge),
+        shown_if(is_known("bits_per_character"), "bits per character", _bits),
+        ("test accuracy, %", _accuracy),
+        ("runs", lambda row: str(row.n)),
+        shown_if(is_known("published_accuracy"), "published, %", _published),
+        ("inference FLOPs", lambda row: _cost(row.inference_flops_ratio)),
+        ("training FLOPs", lambda row: _cost(row.train_flops_ratio_run)),
+        shown_if(is_known("edge"), "input connections at the edge", _edge),
     ]
 
 
-def _cost(row, name):
-    return f"{row[name]:.3f}x" if row.get(name) is not None else "–"
+def _cost(ratio: float | None) -> str:
+    return f"{ratio:.3f}x" if ratio is not None else "–"
 
 
-def _edge(row):
-    edge = row.get("edge")
-    return f"{edge[0]:.3f} → {edge[1]:.3f}" if edge else "–"
+def _edge(row: report_row.Row) -> str:
+    return f"{row.edge[0]:.3f} → {row.edge[1]:.3f}" if row.edge else "–"
 
 
-def _mean(row, name, unit, digits):
-    if name not in row:
+def _accuracy(row: report_row.Row) -> str:
+    if row.accuracy is None or row.accuracy_std is None:
         return "–"
-    text = f"{unit * row[name]:.{digits}f}"
-    if row["n"] > 1:
-        text += f" ± {unit * row[f'{name}_std']:.{digits}f}"
-    return text
+    deviation = f" ± {100 * row.accuracy_std:.2f}" if row.n > 1 else ""
+    return f"{100 * row.accuracy:.2f}{deviation}"
 
 
-def _theirs(row):
-    if "published_accuracy" not in row:
+def _bits(row: report_row.Row) -> str:
+    if row.bits_per_character is None or row.bits_per_character_std is None:
         return "–"
-    text = f"{row['published_accuracy']:g}"
-    if "published_std" in row:
-        text += f" ± {row['published_std']:g}"
-    return text
+    deviation = f" ± {row.bits_per_character_std:.4f}" if row.n > 1 else ""
+    return f"{row.bits_per_character:.4f}{deviation}"
 
 
-def _plots(rows):
+def _published(row: report_row.Row) -> str:
+    if row.published_accuracy is None:
+        return "–"
+    std = row.published_std
+    deviation = f" ± {std:g}" if std is not None else ""
+    return f"{row.published_accuracy:g}{deviation}"
+
+
+def _plots(rows: Sequence[report_row.Row]) -> str:
     """Draw accuracy over FLOPs of training, one panel per task."""
-    run = [row for row in rows if row["n"] and results.COSTS[1] in row]
+    run = [row for row in rows if row.train_flops_ratio_run is not None]
     if not run:
         return "<p>No run has finished.</p>"
-    lines = {}
-    for task in {row["task"] for row in run}:
-        of_task = [row for row in run if row["task"] == task]
+    labels = {}
+    for task in {row.task for row in run}:
+        of_task = [row for row in run if row.task == task]
         for title, members in _lines(of_task).items():
-            lines |= {id(row): title for row in members}
-    figure = plots.accuracy_over_flops(run, [lines[id(row)] for row in run])
+            labels |= {id(row): title for row in members}
+    figure = plots.accuracy_over_flops(
+        [_known_fields(row) for row in run], [labels[id(row)] for row in run]
+    )
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
 
 
-def _lines(rows):
+def _known_fields(row: report_row.Row) -> dict[str, Any]:
+    fields = dataclasses.asdict(row)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _lines(
+    rows: Sequence[report_row.Row],
+) -> dict[str, list[report_row.Row]]:
     """Group the rows of one task; return title -> rows.
 
     A title names the method and what distinguishes it from other lines of the
     same method: everything in which rows differ, but sparsity and length.
     """
-    lines = {}
-    for method in {row["method"] for row in rows}:
-        alike = [row for row in rows if row["method"] == method]
-        names = knobs.differing(alike)
+    lines: dict[str, list[report_row.Row]] = {}
+    for method in {row.method for row in rows}:
+        alike = [row for row in rows if row.method == method]
+        names = run_settings.differing(alike)
         names = [name for name in names if name not in _ALONG_A_LINE]
         fields = [
             name
             for name in ("distribution", "pattern")
-            if len({row[name] for row in alike}) > 1
+            if len({getattr(row, name) for row in alike}) > 1
         ]
         for row in alike:
-            parts = [str(row[name]) for name in fields]
-            parts += [f"{name}={knobs.text(row, name)}" for name in names]
+            parts = [str(getattr(row, name)) for name in fields]
+            parts += [
+                f"{name}={run_settings.text(row, name)}" for name in names
+            ]
             lines.setdefault(", ".join([method, *parts]), []).append(row)
     return lines

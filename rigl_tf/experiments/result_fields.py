@@ -1,35 +1,39 @@
-"""What a finished run leaves behind: result.json, model.keras, masks.npz."""
+"""The fields of result.json: sparsity, costs, time and versions of a run."""
 
 import json
 import math
+import os
 import platform
 import time
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rigl_tf import accounting
 from rigl_tf import files
+from rigl_tf import updaters
 from rigl_tf.accounting import dead_units
 from rigl_tf.accounting import training_costs
-from rigl_tf.export import keras_file
-from rigl_tf.layers import model_paths
-from rigl_tf.masks import counts
+from rigl_tf.training import sparse_trainer
+from rigl_tf.training.callbacks import mask_statistics
 
 
-def write_json(path, value):
+def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write a JSON file atomically."""
     files.write_text(files.path(path), json.dumps(value, indent=1) + "\n")
 
 
-def sparsity_report(statistics):
+def sparsity_report(
+    statistics: mask_statistics.MaskStatistics,
+) -> dict[str, Any]:
     """Report target and achieved sparsity of each kernel and of all.
 
     Args:
-        statistics: `mask_statistics.MaskStatistics` of the run.
+        statistics: mask statistics of the run.
 
     Returns:
-        dictionary with "sparsity_achieved", "itop_rate" and "layers".
+        A dictionary with "sparsity_achieved", "itop_rate" and "layers".
     """
     kernels = statistics.layers()
     size = sum(math.prod(kernel["shape"]) for kernel in kernels)
@@ -41,47 +45,22 @@ def sparsity_report(statistics):
     }
 
 
-def planned_layers(model, targets):
-    """Report the kernels as `sparsity_report` will, before there are masks.
-
-    Args:
-        model: dense Keras model.
-        targets: dictionary from kernel path to target sparsity.
-
-    Returns:
-        list of dictionaries.
-    """
-    kernels = model_paths.variables_by_path(model)
-    planned = []
-    for name, target in targets.items():
-        size = math.prod(kernels[name].shape)
-        n_active = counts.n_ones(size, target)
-        planned.append(
-            {
-                "name": name,
-                "shape": list(kernels[name].shape),
-                "target": target,
-                "sparsity": 1 - n_active / size,
-                "n_active": n_active,
-            }
-        )
-    return planned
-
-
-def accounting_fields(trainer, updater, batch_size, reference=None):
+def accounting_fields(
+    trainer: sparse_trainer.SparseTrainer,
+    updater: updaters.MaskUpdater | None,
+    batch_size: int,
+    reference: accounting.ModelCount | None = None,
+) -> dict[str, Any]:
     """Report what inference and training of a trained model cost.
 
-    A model with an operation that nobody can count is no reason to lose its
-    training: the field "not_counted" says what it was.
+    If an operation of the model cannot be counted, the run still ends: the
+    field "not_counted" names the operation.
 
     Args:
-        trainer: `SparseTrainer` at the end of its run.
-        updater: `updaters.MaskUpdater` or None.
-        batch_size: examples in a batch.
+        trainer: trainer at the end of its run.
+        updater: mask updater, or None for dense training.
+        batch_size: number of examples in a batch.
         reference: as in `model_fields`.
-
-    Returns:
-        dictionary.
     """
     try:
         count = accounting.count(trainer.model)
@@ -94,16 +73,16 @@ def accounting_fields(trainer, updater, batch_size, reference=None):
     }
 
 
-def model_fields(count, reference=None):
+def model_fields(
+    count: accounting.ModelCount,
+    reference: accounting.ModelCount | None = None,
+) -> dict[str, float]:
     """Report what a model costs: FLOPs of an inference, parameters, bytes.
 
     Args:
-        count: `accounting.ModelCount`.
-        reference: `ModelCount` of the dense network of width 1, with which
-            costs are compared; None for that of the same width.
-
-    Returns:
-        dictionary of numbers.
+        count: costs of the model.
+        reference: costs of the dense network of width 1, with which FLOPs and
+            bytes are compared; None for the dense network of the same width.
     """
     dense = reference or count.dense
     return {
@@ -117,21 +96,27 @@ def model_fields(count, reference=None):
     }
 
 
-def training_fields(count, updater, steps, batch_size, reference=None):
+def training_fields(
+    count: accounting.ModelCount,
+    updater: updaters.MaskUpdater | None,
+    steps: int,
+    batch_size: int,
+    reference: accounting.ModelCount | None = None,
+) -> dict[str, float]:
     """Report what training costs, as multiples of dense training.
 
-    "published" is the paper's formula for the method; "run" adds up the steps
-    and mask updates of this run, one by one.
+    "train_flops_ratio_published" follows the paper's formula for the method;
+    "train_flops_ratio_run" adds up the steps and mask updates of this run.
 
     Args:
-        count: `accounting.ModelCount` of the sparse model.
-        updater: `updaters.MaskUpdater` or None.
-        steps: optimizer steps of the run.
-        batch_size: examples in a batch.
+        count: costs of the sparse model.
+        updater: mask updater, or None for dense training.
+        steps: number of optimizer steps of the run.
+        batch_size: number of examples in a batch.
         reference: as in `model_fields`.
 
     Returns:
-        dictionary of numbers; "train_flops" are those of the whole run.
+        A dictionary of numbers; "train_flops" are those of the whole run.
     """
     sparse, dense = count.flops, count.dense.flops
     run = training_costs.run_flops(updater, sparse, dense, steps)
@@ -145,48 +130,24 @@ def training_fields(count, updater, steps, batch_size, reference=None):
     }
 
 
-def _ratio(a, b):
+def _ratio(a: float, b: float) -> float:
     return a / b if b else 1.0
 
 
-def cost_rows(count):
-    """List what each layer costs, as dictionaries."""
-    names = ("path", "type", "shape", *accounting.TOTALS)
-    return [
-        {name: getattr(layer, name) for name in names} for layer in count.layers
-    ]
-
-
-def count_file(path, rule="exact", input_shape=None):
-    """Count a saved Keras model.
+def timing_fields(
+    trainer: sparse_trainer.SparseTrainer,
+    result: dict[str, Any],
+    began: float,
+) -> dict[str, Any]:
+    """Report the duration of this process, and how it was spent.
 
     Args:
-        path: of a .keras file.
-        rule: as in `accounting.count`.
-        input_shape: shape of one example where the file does not tell.
-
-    Returns:
-        dictionary with "costs" and "file_bytes", and `model_fields`.
-    """
-    model = keras_file.load(path)
-    count = accounting.count(model, rule=rule, input_shapes=input_shape)
-    return {
-        "costs": cost_rows(count),
-        **model_fields(count),
-        "file_bytes": files.size(files.path(path)),
-    }
-
-
-def timing_fields(trainer, result, began):
-    """Report the time of this process, and where it went.
-
-    Args:
-        trainer: `SparseTrainer` at the end of its run.
+        trainer: trainer at the end of its run.
         result: dictionary with "train_examples".
         began: `time.monotonic()` at the beginning.
 
     Returns:
-        dictionary with "wall_seconds", "seconds" per activity, and
+        A dictionary with "wall_seconds", "seconds" per activity, and
         "examples_per_second".
     """
     seconds = time.monotonic() - began
@@ -197,7 +158,7 @@ def timing_fields(trainer, result, began):
     }
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Return the versions that a result depends on."""
     return {
         "python": platform.python_version(),

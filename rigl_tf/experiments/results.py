@@ -1,84 +1,76 @@
-"""Work directories -> rows -> tables, without TensorFlow."""
+"""Collect the results of finished runs as rows of a report.
+
+No TensorFlow is imported here.
+"""
 
 import collections
+from collections.abc import Sequence
 import contextlib
+import os
+import pathlib
 import statistics
+from typing import Any
 
 from rigl_tf import files
 from rigl_tf import run_files
-from rigl_tf.experiments import knobs
 from rigl_tf.experiments import published_accuracies
+from rigl_tf.experiments import report_row
+from rigl_tf.experiments import run_settings
 
-_GROUP = (
-    "task",
-    "method",
-    "distribution",
-    "sparsity",
-    "pattern",
-    "training_multiplier",
-    "published",
-)
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "pattern": "unstructured",
     "training_multiplier": 1,
     "published": None,
 }
-MEASURES = ("accuracy", "bits_per_character")
-COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
+_MEASURES = ("accuracy", "bits_per_character")
+_COSTS = ("inference_flops_ratio", "train_flops_ratio_run")
 
 
-def rows(directory):
+def rows(directory: str | os.PathLike) -> list[report_row.Row]:
     """Collect the finished runs below a directory, one row per experiment.
 
-    Runs of one experiment have equal settings, whatever their seeds. A run
-    without settings has a row of its own.
+    Runs of one experiment have equal settings and different seeds. A run
+    without settings has its own row.
 
     Args:
         directory: directory above work directories.
 
     Returns:
-        list of dictionaries: task, method, distribution, sparsity, pattern,
-        training_multiplier, published (the row that it reproduces, or None),
-        settings (see `knobs.settings`), n (number of runs), mean and standard
-        deviation of the test accuracy and, of language models, of bits per
-        character, mean FLOPs of inference and training as multiples of dense
-        ones, and mean shares of input connections at the edge, first and last,
-        if `rigl_tf connectivity` has drawn all of these runs.
+        One row per experiment, sorted by task and accuracy.
 
     Raises:
-        FileNotFoundError: there is no finished run.
-        files.DamagedFile: a result.json or connectivity.json is damaged.
+        FileNotFoundError: if there is no finished run.
+        files.DamagedFile: if a result.json or connectivity.json is damaged.
     """
     found = files.find(files.path(directory), run_files.RESULT)
     if not found:
         raise FileNotFoundError(
-            "`report` needs finished runs (result.json). Received: none below "
-            f"{str(directory)!r}; make some with `rigl_tf train` or `sweep`"
+            f"`report` needs finished runs ({run_files.RESULT}). Received: "
+            f"none below {str(directory)!r}; make some with `rigl_tf train` or "
+            "`sweep`"
         )
     groups = collections.defaultdict(list)
     for file in found:
         result = _read(file)
         if result.get("settings") is None:
             result["settings"] = {"directory": str(file.parent)}
-        key = knobs.key([result["settings"], *(result[n] for n in _GROUP)])
-        groups[key].append(result)
-    return [
-        {
-            **{name: group[0][name] for name in (*_GROUP, "settings")},
-            **_statistics(group),
-            **_published(group[0]["published"]),
-        }
-        for group in sorted(
-            groups.values(), key=lambda group: (group[0]["task"], _mean(group))
-        )
-    ]
+        own = [result["settings"], *(result[n] for n in report_row.IDENTITY)]
+        groups[run_settings.key(own)].append(result)
+    ordered = sorted(
+        groups.values(),
+        key=lambda group: (group[0]["task"], _mean(group, "accuracy")),
+    )
+    return [_row(group) for group in ordered]
 
 
-def labeled(directory):
+def labeled(directory: str | os.PathLike) -> dict[str, list[pathlib.Path]]:
     """Map the labels of the finished runs below a directory to their places.
 
+    Args:
+        directory: directory above work directories.
+
     Returns:
-        dictionary from a label to a list of work directories.
+        A dictionary from a label to a list of work directories.
     """
     found = collections.defaultdict(list)
     for file in files.find(files.path(directory), run_files.RESULT):
@@ -88,10 +80,33 @@ def labeled(directory):
     return dict(found)
 
 
-def _read(file):
-    """Read the result of a run, and what was drawn of it."""
+def beside_published(
+    directory: str | os.PathLike, sweep: str
+) -> list[report_row.Row]:
+    """Return every published row of a sweep, with our runs beside it.
+
+    Args:
+        directory: directory above work directories.
+        sweep: name of the sweep, e.g. "resnet50".
+
+    Returns:
+        Our rows where there are runs, otherwise rows with what was published.
+    """
+    ours = collections.defaultdict(list)
+    with contextlib.suppress(FileNotFoundError):  # nothing was run
+        for row in rows(directory):
+            ours[row.published].append(row)
+    return [
+        row
+        for wanted in published_accuracies.table(sweep)
+        for row in ours.get(wanted["run"]) or [_not_run(wanted)]
+    ]
+
+
+def _read(file: pathlib.Path) -> dict[str, Any]:
+    """Read the result of a run, and the shares that `connectivity` wrote."""
     result = {**_DEFAULTS, **run_files.read_result(file)}
-    run_files.require_fields(file, result, (*_GROUP, "accuracy"))
+    run_files.require_fields(file, result, (*report_row.IDENTITY, "accuracy"))
     if result["published"] not in {None, *published_accuracies.by_run()}:
         raise files.DamagedFile(
             file, f"names no published row: {result['published']!r}"
@@ -103,71 +118,55 @@ def _read(file):
     return result
 
 
-def beside_published(directory, sweep):
-    """Return every published row of a sweep, with our runs beside it.
+def _row(group: Sequence[dict[str, Any]]) -> report_row.Row:
+    """Return the row of the results of one experiment."""
+    first = group[0]
+    fields = {name: first[name] for name in report_row.IDENTITY}
+    fields |= {"settings": first["settings"], "n": len(group)}
+    for name in _MEASURES:
+        if all(name in result for result in group):
+            values = [result[name] for result in group]
+            fields[name] = statistics.fmean(values)
+            deviation = statistics.stdev(values) if len(group) > 1 else 0.0
+            fields[f"{name}_std"] = deviation
+    for name in _COSTS:
+        if all(name in result for result in group):
+            fields[name] = _mean(group, name)
+    if all("edge_shares" in result for result in group):
+        shares = [result["edge_shares"] for result in group]
+        fields["edge"] = [
+            statistics.fmean(s[i] for s in shares) for i in (0, -1)
+        ]
+    return report_row.Row(**fields, **_published(first["published"]))
 
-    Args:
-        directory: directory above work directories.
-        sweep: its name, e.g. "resnet50".
 
-    Returns:
-        list of dictionaries as `rows`; of runs that have not been made only
-        what was published.
-    """
-    ours = collections.defaultdict(list)
-    with contextlib.suppress(FileNotFoundError):  # nothing was run
-        for row in rows(directory):
-            ours[row["published"]].append(row)
-    return [
-        row
-        for wanted in published_accuracies.table(sweep)
-        for row in ours.get(wanted["run"]) or [_not_run(wanted)]
-    ]
-
-
-def _not_run(wanted):
-    """Return the row of a published result that nobody has reproduced."""
-    return {
-        "task": wanted["model"],
-        "method": wanted["as_published"],
-        "distribution": wanted["distribution"],
-        "sparsity": float(wanted["sparsity"]),
-        "pattern": "unstructured",
-        "training_multiplier": float(wanted["training_multiplier"] or 1),
-        "settings": {},
-        "n": 0,
+def _not_run(wanted: dict[str, str]) -> report_row.Row:
+    """Return the row of a published result without runs of ours."""
+    return report_row.Row(
+        task=wanted["model"],
+        method=wanted["as_published"],
+        distribution=wanted["distribution"],
+        sparsity=float(wanted["sparsity"]),
+        pattern="unstructured",
+        training_multiplier=float(wanted["training_multiplier"] or 1),
+        settings={},
+        n=0,
+        published=wanted["run"],
         **_published(wanted["run"]),
-    }
+    )
 
 
-def _published(run):
-    """Return what was published where a run reproduces a row."""
+def _published(run: str | None) -> dict[str, Any]:
+    """Return what was published of the row that a run reproduces."""
     if run is None:
         return {}
     row = published_accuracies.by_run()[run]
-    fields = {"published": run, "published_accuracy": float(row["accuracy"])}
-    if row["std"]:
-        fields["published_std"] = float(row["std"])
-    return {**fields, "source": row["source"]}
+    return {
+        "published_accuracy": float(row["accuracy"]),
+        "published_std": float(row["std"]) if row["std"] else None,
+        "source": row["source"],
+    }
 
 
-def _statistics(group):
-    row = {"n": len(group)}
-    for name in MEASURES:
-        if all(name in result for result in group):
-            values = [result[name] for result in group]
-            row[name] = statistics.fmean(values)
-            row[f"{name}_std"] = (
-                statistics.stdev(values) if len(group) > 1 else 0.0
-            )
-    for name in COSTS:
-        if all(name in result for result in group):
-            row[name] = statistics.fmean(result[name] for result in group)
-    if all("edge_shares" in result for result in group):
-        shares = [result["edge_shares"] for result in group]
-        row["edge"] = [statistics.fmean(s[i] for s in shares) for i in (0, -1)]
-    return row
-
-
-def _mean(group):
-    return statistics.fmean(result["accuracy"] for result in group)
+def _mean(group: Sequence[dict[str, Any]], name: str) -> float:
+    return statistics.fmean(result[name] for result in group)

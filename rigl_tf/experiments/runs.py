@@ -1,226 +1,282 @@
-"""A run in its work directory: begin or go on, train, evaluate, write.
+"""Train and evaluate an experiment in a work directory.
 
-Under several workers, all of them run this: the chief reads and writes, the
-others hear from it what they need.
+With several workers, each of them executes this module. The chief reads and
+writes the files; the other workers receive what they need from it.
 """
 
+from collections.abc import Callable
 import functools
+import os
+import pathlib
 import time
+from typing import Any
 
+from rigl_tf import files
 from rigl_tf import run_files
+from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import networks
+from rigl_tf.experiments import preflight
 from rigl_tf.experiments import result_fields
+from rigl_tf.experiments import run_callbacks
 from rigl_tf.experiments import work_directory
+from rigl_tf.experiments.experiment import Experiment
 from rigl_tf.export import keras_file
 from rigl_tf.masks import distributions
 from rigl_tf.masks import patterns
 from rigl_tf.training import checkpoints
+from rigl_tf.training import learning_rates
+from rigl_tf.training import losses
 from rigl_tf.training import metrics
-from rigl_tf.training.callbacks import evaluate as callback_evaluate
-from rigl_tf.training.callbacks import log_metrics
+from rigl_tf.training import sparse_trainer
+from rigl_tf.training.callbacks import base
 from rigl_tf.training.callbacks import mask_statistics
-from rigl_tf.training.callbacks import profile
-from rigl_tf.training.callbacks import record_masks
 from rigl_tf.training.callbacks import save_checkpoints
-from rigl_tf.training.callbacks import tensorboard
 from rigl_tf.training.hardware import batch_norms
 
-
-class Interrupted(Exception):
-    """Training was asked to stop; a checkpoint has been saved."""
+_TEST_BATCH = 256
 
 
-def train(job, workdir, built=None, should_stop=None, settings=None):
-    """Train, evaluate, and write the results.
+class Run:
+    """An experiment with its data set and its trainer, ready to be trained.
 
-    Args:
-        job: `experiment.Experiment`.
-        workdir: path of the work directory.
-        built: result of `job.build`, if it was called already.
-        should_stop: function that says True when training is to end early.
-        settings: settings of the run for the result, see `knobs.settings`, or
-            None.
+    Mistakes in the settings raise here, before any file is written.
 
-    Returns:
-        the dictionary that result.json holds.
-
-    Raises:
-        Interrupted: `should_stop` said True, here or in another worker.
-        FloatingPointError: the loss became infinite or NaN.
-    """
-    began = time.monotonic()
-    data, trainer = built or job.build()
-    test = _test_batches(job, data, trainer)
-    statistics = mask_statistics.MaskStatistics(trainer.kernels)
-    actions = _callbacks(job, workdir, statistics, test)
-    saver = actions[-1]
-    trainer.reset_totals(len(actions))
-    _begin(workdir, trainer, actions, job.total_steps)
-    batches = job.hardware.batches(
-        trainer.strategy,
-        functools.partial(
-            data.train, job.batch_size, job.seed, trainer.n_batches
-        ),
-    )
-    if not trainer.train(batches, job.total_steps, actions, should_stop):
-        saver.fire(trainer, trainer.step, {})
-        raise Interrupted(
-            f"stopped after step {trainer.step}; the same words go on"
-        )
-    trainer.finish()
-    means = trainer.evaluate(test)
-
-    def write():
-        result = _result(job, data, trainer, statistics, means)
-        if settings is not None:
-            result["settings"] = settings
-        result.update(result_fields.timing_fields(trainer, result, began))
-        result.update(keras_file.export(trainer, workdir))
-        result_fields.write_json(workdir / run_files.RESULT, result)
-        return result
-
-    return trainer.workers.from_chief(write)
-
-
-def evaluate(job, workdir, step=None, per_class=False, batch_statistics=False):
-    """Evaluate a checkpoint on the whole test split.
+    Attributes:
+        dataset: the data set.
+        trainer: `SparseTrainer` of the network.
 
     Args:
-        job: `experiment.Experiment`.
-        workdir: path of the work directory.
-        step: which checkpoint; None for the newest intact one.
-        per_class: whether to tell precision and recall of each class.
-        batch_statistics: see `batch_norms.use_batch_statistics`.
-
-    Returns:
-        dictionary with "step", "loss", one entry per metric and, if asked for,
-        "classes".
-
-    Raises:
-        FileNotFoundError: the run has no such checkpoint.
-        ValueError: `batch_statistics` without batch normalisation.
+        experiment: the settings.
     """
-    data, trainer = job.build()
-    if batch_statistics:
-        batch_norms.use_batch_statistics(trainer.model)
-    store = checkpoints.Checkpoints(workdir / run_files.CHECKPOINT_DIRECTORY)
-    step = checkpoints.resume(trainer, store, step=step)
-    if step is None:
-        raise FileNotFoundError(
-            "`evaluate` needs a checkpoint. Received: none in "
-            f"{str(workdir)!r}; train with the same words first"
+
+    def __init__(self, experiment: Experiment):
+        self._experiment = experiment
+        strategy = experiment.hardware.create()
+        self.dataset: Any = networks.create_dataset(experiment)
+        self.dataset.check(experiment.batch_size)
+        experiment.hardware.check(strategy, experiment.batch_size)
+        self._networks = networks.Networks(experiment, self.dataset)
+        with experiment.hardware.scope(strategy):
+            net = self._networks.for_training()
+            optimizer = _optimizer(experiment, net)
+        preflight.require_step(optimizer)
+        n_replicas = strategy.num_replicas_in_sync
+        self._test_batch_size = n_replicas * -(-_TEST_BATCH // n_replicas)
+        first, *others = experiment.metrics
+        self.trainer = sparse_trainer.SparseTrainer(
+            net,
+            experiment.mask_updater,
+            optimizer,
+            losses.SmoothedCrossentropy(experiment.label_smoothing),
+            strategy,
+            metrics={first: metrics.BY_NAME[first]},
+            test_loss=losses.SmoothedCrossentropy(),
+            test_metrics={name: metrics.BY_NAME[name] for name in others},
+            l2=experiment.l2,
+            jit_compile=experiment.hardware.jit_compile,
+            n_rows=experiment.batch_size,
+            n_test_rows=self._test_batch_size,
         )
-    trainer.finish()
-    test = _test_batches(job, data, trainer)
-    found = {"step": step, **trainer.evaluate(test)}
-    if per_class:
-        matrix = trainer.confusion(test, data.n_classes)
-        found["classes"] = metrics.per_class(matrix)
-    return found
+
+    def train(
+        self,
+        workdir: str | os.PathLike,
+        should_stop: Callable[[], bool] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Train, evaluate, and write the results.
+
+        A work directory with a checkpoint is resumed: weights, masks, optimizer
+        slots and metrics end up as in an uninterrupted run.
+
+        Args:
+            workdir: existing directory for metrics.jsonl, checkpoints,
+                model.keras, masks.npz and, written last, result.json.
+            should_stop: function that returns whether to stop early.
+            settings: settings of the run for the result, see
+                `run_settings.collect`; None for an experiment that was not
+                configured by gin.
+
+        Returns:
+            The dictionary that result.json contains.
+
+        Raises:
+            exit_codes.Interrupted: if `should_stop` returned True, here or in
+                another worker; a checkpoint is saved first.
+            FloatingPointError: if the loss became infinite or NaN.
+        """
+        began = time.monotonic()
+        workdir = files.path(workdir)
+        trainer, n_steps = self.trainer, self._experiment.total_steps
+        tests = self._test_batches()
+        statistics = mask_statistics.MaskStatistics(trainer.kernels)
+        callbacks, saver = run_callbacks.create(
+            self._experiment, workdir, statistics, tests
+        )
+        trainer.reset_totals(len(callbacks))
+        _begin_or_resume(workdir, trainer, callbacks, saver, n_steps)
+        batches = self._train_batches()
+        if not trainer.train(batches, n_steps, callbacks, should_stop):
+            saver.fire(trainer, trainer.step, {})
+            raise exit_codes.Interrupted(
+                f"stopped after step {trainer.step}; the same words go on"
+            )
+        trainer.finish()
+        means = trainer.evaluate(tests)
+
+        def write() -> dict[str, Any]:
+            result = self._result(statistics, means)
+            if settings is not None:
+                result["settings"] = settings
+            result.update(result_fields.timing_fields(trainer, result, began))
+            result.update(keras_file.export(trainer, workdir))
+            result_fields.write_json(workdir / run_files.RESULT, result)
+            return result
+
+        return trainer.workers.from_chief(write)
+
+    def evaluate(
+        self,
+        workdir: str | os.PathLike,
+        step: int | None = None,
+        per_class: bool = False,
+        batch_statistics: bool = False,
+    ) -> dict[str, Any]:
+        """Evaluate a checkpoint on the whole test split.
+
+        Args:
+            workdir: work directory of the run.
+            step: step of the checkpoint; None for the newest intact one.
+            per_class: whether to return precision and recall of each class.
+            batch_statistics: see `batch_norms.use_batch_statistics`.
+
+        Returns:
+            A dictionary with "step", "loss", one entry per metric and, with
+            `per_class`, "classes".
+
+        Raises:
+            FileNotFoundError: if the run has no such checkpoint.
+            ValueError: if the network has no batch normalization for
+                `batch_statistics`.
+        """
+        workdir = files.path(workdir)
+        if batch_statistics:
+            batch_norms.use_batch_statistics(self.trainer.model)
+        store = checkpoints.Checkpoints(
+            workdir / run_files.CHECKPOINT_DIRECTORY
+        )
+        step = checkpoints.resume(self.trainer, store, step=step)
+        if step is None:
+            raise FileNotFoundError(
+                "`evaluate` needs a checkpoint. Received: none in "
+                f"{str(workdir)!r}; train with the same words first"
+            )
+        self.trainer.finish()
+        tests = self._test_batches()
+        found = {"step": step, **self.trainer.evaluate(tests)}
+        if per_class:
+            matrix = self.trainer.confusion(tests, self.dataset.n_classes)
+            found["classes"] = metrics.per_class(matrix)
+        return found
+
+    def _train_batches(self) -> Any:
+        """Return the distributed batches of the remaining steps."""
+        experiment = self._experiment
+        return experiment.hardware.batches(
+            self.trainer.strategy,
+            functools.partial(
+                self.dataset.train,
+                experiment.batch_size,
+                experiment.seed,
+                self.trainer.n_batches,
+            ),
+        )
+
+    def _test_batches(self) -> Any:
+        """Return the distributed test batches."""
+        return self._experiment.hardware.batches(
+            self.trainer.strategy,
+            functools.partial(self.dataset.test, self._test_batch_size),
+        )
+
+    def _result(
+        self,
+        statistics: mask_statistics.MaskStatistics,
+        means: dict[str, float],
+    ) -> dict[str, Any]:
+        """Return the fields of result.json that do not depend on the time."""
+        experiment, trainer = self._experiment, self.trainer
+        report = result_fields.sparsity_report(statistics)
+        task, updater = experiment.task, experiment.updater
+        sparsity = experiment.sparsity
+        if sparsity is None:
+            sparsity = round(report["sparsity_achieved"], 4)
+        return {
+            "task": f"{task}, fake data" if experiment.fake_data else task,
+            "method": experiment.method,
+            "updater": type(updater).__name__ if updater else None,
+            "distribution": _distribution_name(experiment),
+            "sparsity": sparsity,
+            "pattern": str(patterns.get(experiment.pattern)),
+            "width": self._networks.width,
+            "input_shape": list(self.dataset.input_shape),
+            **report,
+            "steps": trainer.step,
+            "train_examples": trainer.step * experiment.batch_size,
+            **means,
+            "skipped_updates": int(trainer.skipped_updates.numpy()),
+            **result_fields.accounting_fields(
+                trainer,
+                experiment.mask_updater,
+                experiment.batch_size,
+                self._networks.reference(),
+            ),
+            "training_multiplier": experiment.training_multiplier,
+            "published": experiment.published,
+            "label": experiment.label,
+            "seed": experiment.seed,
+            "start": experiment.start.describe(),
+            "replicas": trainer.strategy.num_replicas_in_sync,
+            "versions": result_fields.versions(),
+        }
 
 
-def _test_batches(job, data, trainer):
-    """Return the distributed test batches."""
-    return job.hardware.batches(
-        trainer.strategy,
-        functools.partial(data.test, job.test_batch_size(trainer.strategy)),
-    )
+def _optimizer(experiment: Experiment, net: Any) -> Any:
+    """Create the optimizer for a network and for the length of the run."""
+    optimizer = experiment.optimizer()
+    preflight.require_rate(optimizer)
+    preflight.require_drop_fraction(experiment.mask_updater)
+    learning_rates.stretch(optimizer, experiment.training_multiplier)
+    return experiment.hardware.adapt(net, optimizer)
 
 
-def _begin(workdir, trainer, actions, n_steps):
-    """Go on from the newest checkpoint, or begin."""
-    step = checkpoints.resume(trainer, actions[-1].checkpoints, actions)
+def _begin_or_resume(
+    workdir: pathlib.Path,
+    trainer: sparse_trainer.SparseTrainer,
+    callbacks: list[base.Callback],
+    saver: save_checkpoints.SaveCheckpoints,
+    n_steps: int,
+) -> None:
+    """Restore the newest checkpoint, or let the callbacks begin a new run."""
+    step = checkpoints.resume(trainer, saver.checkpoints, callbacks)
     if step is not None and step > n_steps:
         raise checkpoints.CheckpointError(
             f"{str(workdir)!r} has a checkpoint of step {step}, but the run "
             f"ends at step {n_steps}: it is another run's, move it away"
         )
 
-    def prepare():
+    def prepare() -> None:
         work_directory.forget_after(step, workdir)
-        for action in actions if step is None else ():
-            action.on_begin(trainer)
+        for callback in callbacks if step is None else ():
+            callback.on_begin(trainer)
 
     trainer.workers.from_chief(prepare)
 
 
-def _callbacks(job, workdir, statistics, test):
-    """List the callbacks of a run; the last one saves its checkpoints."""
-    lines = workdir / run_files.METRICS
-    actions = [
-        log_metrics.LogMetrics(
-            lines,
-            job.log_interval,
-            job.total_steps,
-            job.batch_size,
-            statistics.line,
-        ),
-        statistics,
-        # Always there: checkpoints count the callbacks of a run.
-        profile.Profile(workdir / "profile", job.profile_steps),
-    ]
-    if job.evaluate_interval is not None:
-        actions.append(
-            callback_evaluate.Evaluate(lines, job.evaluate_interval, test)
-        )
-    if job.record_masks and job.updater is not None:
-        actions.append(
-            record_masks.RecordMasks(
-                workdir / run_files.MASK_DIRECTORY, job.log_interval
-            )
-        )
-    if job.tensorboard:
-        actions.append(
-            tensorboard.TensorBoard(workdir / "tensorboard", job.log_interval)
-        )
-    store = checkpoints.Checkpoints(
-        workdir / run_files.CHECKPOINT_DIRECTORY,
-        job.keep_checkpoints,
-        job.keep_checkpoint_every,
-    )
-    actions.append(
-        save_checkpoints.SaveCheckpoints(
-            store, job.checkpoint_interval, actions
-        )
-    )
-    return actions
-
-
-def _result(job, data, trainer, statistics, means):
-    distribution = distributions.get(job.distribution)
-    distribution = getattr(distribution, "__name__", str(distribution))
-    if job.start.gives_masks(job.updater):
-        shuffled = job.start.shuffle_masks
-        distribution = "shuffled_masks" if shuffled else "initial_masks"
-    report = result_fields.sparsity_report(statistics)
-    width = networks.find_width(job, data)
-    return {
-        "task": f"{job.task}, fake data" if job.fake_data else job.task,
-        "method": job.method,
-        "updater": type(job.updater).__name__ if job.updater else None,
-        "distribution": distribution,
-        "sparsity": job.sparsity
-        if job.sparsity is not None
-        else round(report["sparsity_achieved"], 4),
-        "pattern": str(patterns.get(job.pattern)),
-        "width": width,
-        "input_shape": list(data.input_shape),
-        **report,
-        "steps": trainer.step,
-        "train_examples": trainer.step * job.batch_size,
-        **means,
-        "skipped_updates": int(trainer.skipped_updates.numpy()),
-        **result_fields.accounting_fields(
-            trainer,
-            job.mask_updater,
-            job.batch_size,
-            networks.reference(job, data, width),
-        ),
-        "training_multiplier": job.training_multiplier,
-        "published": job.published,
-        "label": job.label,
-        "seed": job.seed,
-        "start": job.start.describe(),
-        "replicas": trainer.strategy.num_replicas_in_sync,
-        "versions": result_fields.versions(),
-    }
+def _distribution_name(experiment: Experiment) -> str:
+    """Return what decided the sparsity of each kernel, for the result."""
+    if experiment.start.gives_masks(experiment.updater):
+        shuffled = experiment.start.shuffle_masks
+        return "shuffled_masks" if shuffled else "initial_masks"
+    distribution = distributions.get(experiment.distribution)
+    return getattr(distribution, "__name__", str(distribution))

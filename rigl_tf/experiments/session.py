@@ -1,9 +1,13 @@
-"""One run of the command line: build it, claim its directory, train."""
+"""Run one experiment from the command line: build, lock, train, print."""
 
+from collections.abc import Iterator
 import contextlib
 import os
+import pathlib
 import sys
 import tempfile
+from typing import TYPE_CHECKING
+from typing import Any
 
 from rigl_tf import run_files
 from rigl_tf.experiments import config
@@ -11,63 +15,66 @@ from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import terminal
 from rigl_tf.experiments import work_directory
 
+if TYPE_CHECKING:  # these import TensorFlow, which takes seconds
+    from rigl_tf.experiments import runs
+    from rigl_tf.experiments.experiment import Experiment
+    from rigl_tf.training.hardware import workers
 
-def experiment(settings):
-    """Import TensorFlow, parse, and build the `Experiment`.
 
-    Args:
-        settings: `config.Config`.
+def build_experiment(words: config.Config) -> "Experiment":
+    """Import TensorFlow, and build the experiment of a configuration.
 
     Raises:
-        config.ConfigError: what gin finds wrong.
+        config.ConfigError: if gin finds a mistake.
     """
     with quiet_start():
         import tensorflow as tf
 
-        tf.config.list_physical_devices()  # looks for GPUs, aloud
-        configured = config.parse(settings)
+        tf.config.list_physical_devices()  # the search for GPUs prints lines
+        configured = config.parse(words)
         try:
             return configured()
-        except RecursionError as error:  # circles by way of scopes
+        except RecursionError as error:  # cycles by way of scopes
             raise config.ConfigError(
                 "Configuration error: values that need each other without end"
             ) from error
 
 
-def run(settings, workdir, n_workers=1):
-    """Train what the settings say; a finished run is only announced.
+def run(
+    words: config.Config, workdir: pathlib.Path, n_workers: int = 1
+) -> bool:
+    """Train an experiment, unless its work directory has the result already.
 
     Args:
-        settings: `config.Config`.
+        words: the configuration.
         workdir: path of the work directory.
-        n_workers: how many processes the flags speak of.
+        n_workers: number of processes that `--workers` names.
 
     Returns:
-        whether a request to stop came, after the last step.
+        Whether a request to stop came after the last step.
     """
     with exit_codes.mistakes():
-        job = experiment(settings)
-        text = config.resolved()
-    with exit_codes.of_training(), contextlib.ExitStack() as stack:
+        experiment = build_experiment(words)
+        config_text = config.resolved()
+    with exit_codes.of_training(), contextlib.ExitStack() as locks:
         with exit_codes.mistakes():
-            everyone = job.hardware.workers()
-            _require_same(everyone, settings, n_workers)
-            if everyone.from_chief(lambda: _is_finished(workdir, text)):
+            workers = experiment.hardware.workers()
+            _require_same_words(workers, words, n_workers)
+            if workers.from_chief(lambda: _is_finished(workdir, config_text)):
                 return False
-            built = job.build()
-            knobs = job.start.named(config.settings())
-            # Another process may have finished it in the meantime.
-            if everyone.from_chief(lambda: _claim(stack, workdir, text)):
+            ready, settings = _build_run(experiment)
+            # Another process may have finished the run in the meantime.
+            if workers.from_chief(lambda: _claim(locks, workdir, config_text)):
                 return False
-        should_stop = stack.enter_context(exit_codes.stop_requests())
-        result = job.train_and_evaluate(workdir, built, should_stop, knobs)
-    if everyone.is_chief:
+        should_stop = locks.enter_context(exit_codes.stop_requests())
+        result = ready.train(workdir, should_stop, settings)
+    if workers.is_chief:
         terminal.print_closing_table(result, workdir)
     return should_stop()
 
 
-def load_file_systems():
-    """Import TensorFlow, which reads URLs, before a path asks for it aloud."""
+def load_file_systems() -> None:
+    """Import TensorFlow, which reads URLs, without its start-up lines."""
     with quiet_start():
         import tensorflow as tf
 
@@ -75,8 +82,8 @@ def load_file_systems():
 
 
 @contextlib.contextmanager
-def quiet_start():
-    """Keep the start-up lines of TensorFlow's C++ off stderr."""
+def quiet_start() -> Iterator[None]:
+    """Hide the start-up lines that TensorFlow's C++ code writes to stderr."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if "tensorflow" in sys.modules:
         yield
@@ -92,16 +99,26 @@ def quiet_start():
             os.close(saved)
 
 
-def _require_same(everyone, settings, n_workers):
-    """Require that all workers train the same run, and know of each other."""
-    if n_workers > everyone.count:
+def _build_run(experiment: "Experiment") -> "tuple[runs.Run, dict[str, Any]]":
+    """Return the run and its settings, which gin knows once it is built."""
+    from rigl_tf.experiments import runs
+
+    ready = runs.Run(experiment)
+    return ready, experiment.start.named(config.settings())
+
+
+def _require_same_words(
+    workers: "workers.Workers", words: config.Config, n_workers: int
+) -> None:
+    """Raise ValueError unless all workers train the same experiment."""
+    if n_workers > workers.count:
         raise ValueError(
             f"`--workers` is for hardware/multi_worker. Received: {n_workers} "
             "workers, without that word"
         )
-    words = (settings.words, settings.imports)
-    differ = everyone.from_chief(lambda: words) != words
-    differing, _ = everyone.agree(differ, 0)
+    own = (words.words, words.imports)
+    differ = workers.from_chief(lambda: own) != own
+    differing, _ = workers.agree(differ, 0)
     if differing:
         raise ValueError(
             "All workers must be given the same words. Received: other words "
@@ -109,21 +126,22 @@ def _require_same(everyone, settings, n_workers):
         )
 
 
-def _claim(stack, workdir, text):
-    """Hold the directory until the stack is closed; say if the run is done."""
-    is_new = not workdir.exists()
-    stack.enter_context(work_directory.claim(workdir, text))
-    if is_new:
-        stack.callback(_remove_untrained, workdir)
-    return _is_finished(workdir, text)
+def _claim(
+    locks: contextlib.ExitStack, workdir: pathlib.Path, config_text: str
+) -> bool:
+    """Lock the directory until `locks` closes; return whether it is finished.
 
-
-def _remove_untrained(workdir):
-    """Remove a new work directory in which no step was made.
-
-    Its settings are those of a run that cannot begin; other settings may take
-    its place.
+    Closing removes a new directory in which no step was made.
     """
+    is_new = not workdir.exists()
+    locks.enter_context(work_directory.claim(workdir, config_text))
+    if is_new:
+        locks.callback(_remove_untrained, workdir)
+    return _is_finished(workdir, config_text)
+
+
+def _remove_untrained(workdir: pathlib.Path) -> None:
+    """Remove a work directory without any step, so that others can use it."""
     if not workdir.exists():
         return
     names = {path.name for path in workdir.iterdir()}
@@ -133,9 +151,13 @@ def _remove_untrained(workdir):
         workdir.rmdir()
 
 
-def _is_finished(workdir, text):
-    """Require an own or new work directory; say whether the run is done."""
-    work_directory.require_own(workdir, text)
+def _is_finished(workdir: pathlib.Path, config_text: str) -> bool:
+    """Return whether the directory has the result of the run, and print so.
+
+    Raises:
+        work_directory.WorkdirError: if it belongs to another run.
+    """
+    work_directory.require_own(workdir, config_text)
     finished = run_files.is_finished(workdir)
     if finished:
         print(f"{workdir} holds this run, finished: nothing to do")

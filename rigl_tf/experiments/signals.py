@@ -1,16 +1,18 @@
-"""Handlers of signals for the length of a block."""
+"""Handle signals while a block of code runs."""
 
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import signal
 
 
 @contextlib.contextmanager
-def handled(handler, *numbers):
-    """Let a handler take signals, then give them back to the one before.
+def handled(handler: Callable[[int], None], *numbers: int) -> Iterator[None]:
+    """Handle signals in a function; restore the previous handlers at the end.
 
     Args:
-        handler: function of the signal's number.
-        *numbers: signals, e.g. `signal.SIGTERM`.
+        handler: function that is called with the number of the signal.
+        *numbers: signals to handle, e.g. `signal.SIGTERM`.
     """
     before = [
         signal.signal(number, lambda number, frame: handler(number))

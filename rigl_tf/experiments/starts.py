@@ -8,7 +8,7 @@ from rigl_tf import archives
 from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import run_files
-from rigl_tf.experiments import knobs
+from rigl_tf.experiments import run_settings
 from rigl_tf.layers import initializers
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import draws
@@ -64,7 +64,7 @@ class Start:
         if self.run is not None and not _is_run(self.run):
             raise FileNotFoundError(
                 "`run` must be the work directory of a run (INITIAL_RUN). "
-                f"Received: {str(self.run)!r}, which has no config.gin"
+                f"Received: {str(self.run)!r}, which has no {run_files.CONFIG}"
             )
 
     def check(self, updater, sparsity):
@@ -185,10 +185,11 @@ class Start:
         settings then.
 
         Args:
-            settings: dictionary, see `knobs.settings`.
+            settings: dictionary, see `run_settings.collect`.
 
         Returns:
-            dictionary with `knobs.name_of` for the paths of finished runs.
+            A dictionary in which `run_settings.experiment_name` replaces the
+            paths of finished runs.
         """
         names = {}
         for place in (self.run, self.masks):
@@ -198,7 +199,7 @@ class Start:
             folder = folder if folder.is_dir() else folder.parent
             result = _read_result(folder)
             if isinstance(result.get("settings"), dict):
-                names[str(place)] = knobs.name_of(result)
+                names[str(place)] = run_settings.experiment_name(result)
         return {
             name: names.get(value, value) if isinstance(value, str) else value
             for name, value in settings.items()
@@ -253,6 +254,6 @@ def _require_finished(directory):
     if not (files.path(directory) / run_files.RESULT).exists():
         raise FileNotFoundError(
             "A run that another begins with must be finished. Received: "
-            f"{str(directory)!r}, which has no result.json; finish it, or name "
-            "a step of it (INITIAL_STEP)"
+            f"{str(directory)!r}, which has no {run_files.RESULT}; finish it, "
+            "or name a step of it (INITIAL_STEP)"
         )

@@ -159,5 +159,5 @@ def print_summary(workdir):
     else:
         raise FileNotFoundError(
             "`--workdir` must be the directory of a run. Received: "
-            f"{str(workdir)!r}, which has no config.gin"
+            f"{str(workdir)!r}, which has no {run_files.CONFIG}"
         )

@@ -9,6 +9,7 @@ import pytest
 
 from rigl_tf.accounting import widths
 from rigl_tf.experiments import config
+from rigl_tf.experiments import counting
 from rigl_tf.experiments import networks
 
 
@@ -24,16 +25,16 @@ def parameters(width):
 
 def test_small_dense_is_the_narrowest_of_the_size():
     small = job("methods/small_dense", "SPARSITY=0.9")
-    width = networks.find_width(small, small.dataset())
-    rival = job("methods/rigl", "SPARSITY=0.9").count()
-    net = networks.plain(small, small.dataset(), width)
-    narrower = networks.plain(small, small.dataset(), width - 0.001)
+    nets = networks.Networks(small, DATA)
+    width = nets.width
+    rival = counting.count(job("methods/rigl", "SPARSITY=0.9"))
+    net, narrower = nets.dense(width), nets.dense(width - 0.001)
     assert net.count_params() >= rival["active_parameters"]
     assert narrower.count_params() < rival["active_parameters"]
-    counts = small.count()
+    counts = counting.count(small)
     assert counts["active_parameters"] == net.count_params()
     # Ratios are those over the network of width 1.
-    dense = job("methods/dense").count()
+    dense = counting.count(job("methods/dense"))
     ratio = counts["inference_flops"] / dense["inference_flops"]
     assert counts["inference_flops_ratio"] == pytest.approx(ratio)
     assert counts["train_flops_ratio_run"] == pytest.approx(ratio)
@@ -41,19 +42,19 @@ def test_small_dense_is_the_narrowest_of_the_size():
 
 def test_big_sparse_is_the_widest_of_the_size():
     big = job("methods/big_sparse", "SPARSITY=0.8")
-    counts = big.count()
-    dense = job("methods/dense").count()
-    width = networks.find_width(big, big.dataset())
+    counts = counting.count(big)
+    dense = counting.count(job("methods/dense"))
+    width = networks.Networks(big, DATA).width
     assert width > 1.5
     assert counts["active_parameters"] <= dense["parameters"]
     assert counts["active_parameters"] > 0.99 * dense["parameters"]
 
 
 def test_finding_a_width_allocates_nothing():
-    sizes = []
+    dense, sizes = networks.Networks(job("methods/dense"), DATA), []
 
     def build(width):
-        net = networks.plain(job("methods/dense"), DATA, width)
+        net = dense.dense(width)
         sizes.append(net.trainable_variables[0]._value)
         return net
 
@@ -74,12 +75,12 @@ def uninitialized():
 def test_finding_a_width_leaves_no_variables_behind(failing):
     with keras.StatelessScope(initialize_variables=False):
         before = keras.Variable("ones", shape=(3,))
-    built = []
+    dense, built = networks.Networks(job("methods/dense"), DATA), []
 
     def build(width):
         if failing and built:
             raise MemoryError
-        built.append(networks.plain(job("methods/dense"), DATA, width))
+        built.append(dense.dense(width))
         return built[-1]
 
     with pytest.raises(MemoryError) if failing else contextlib.nullcontext():

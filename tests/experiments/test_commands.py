@@ -157,9 +157,9 @@ def test_reports_have_mean_and_deviation(tmp_path):
         }
         (run / "result.json").write_text(json.dumps(fields), encoding="utf-8")
     (row,) = results.rows(tmp_path)
-    assert row["n"] == 2
-    assert row["accuracy"] == pytest.approx(0.6)
-    assert row["accuracy_std"] == pytest.approx(0.1 * 2**0.5)
+    assert row.n == 2
+    assert row.accuracy == pytest.approx(0.6)
+    assert row.accuracy_std == pytest.approx(0.1 * 2**0.5)
     assert "60.00 ± 14.14 | 2 |" in report_formats.markdown([row])
 
 

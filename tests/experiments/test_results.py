@@ -1,6 +1,7 @@
 """Which runs share a row of a report, and what tells rows apart."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -8,9 +9,11 @@ import pytest
 
 from rigl_tf import cli
 from rigl_tf.experiments import config
-from rigl_tf.experiments import knobs
 from rigl_tf.experiments import report_formats
+from rigl_tf.experiments import report_row
 from rigl_tf.experiments import results
+from rigl_tf.experiments import run_settings
+from rigl_tf.experiments import runs
 from rigl_tf.experiments import sweep_file
 from rigl_tf.experiments import work_directory
 
@@ -24,7 +27,7 @@ PRUNE = (
 
 def settings(*words):
     job = config.parse(config.read(words))()
-    job.build()
+    runs.Run(job)
     return config.settings()
 
 
@@ -86,15 +89,15 @@ def test_what_can_change_a_result_is_a_setting(word, name, value, plain):
 
 def test_values_are_those_of_json():
     parameters = {
-        "a.b": knobs.Macro("X"),
-        "a.c": [knobs.Macro("X"), (2.0, True)],
-        "a.d": {1: knobs.Macro("gin.REQUIRED")},
-        "a.e": knobs.Macro("gin.REQUIRED"),
+        "a.b": run_settings.Macro("X"),
+        "a.c": [run_settings.Macro("X"), (2.0, True)],
+        "a.d": {1: run_settings.Macro("gin.REQUIRED")},
+        "a.e": run_settings.Macro("gin.REQUIRED"),
         "a.f": 1j,
-        "a.seed": knobs.Macro("SEED"),
+        "a.seed": run_settings.Macro("SEED"),
     }
-    macros = {"X": knobs.Macro("Y"), "Y": 0.5, "SEED": 3, "UNUSED": 1}
-    assert knobs.settings(parameters, macros) == {
+    macros = {"X": run_settings.Macro("Y"), "Y": 0.5, "SEED": 3, "UNUSED": 1}
+    assert run_settings.collect(parameters, macros) == {
         "X": 0.5,
         "a.c": [0.5, [2, True]],
         "a.d": {"1": "%gin.REQUIRED"},
@@ -114,7 +117,7 @@ def test_runs_that_differ_in_a_setting_are_not_seeds(tmp_path, capsys):
     line = f"{' '.join(RIGL)} {SHORT} UPDATE_INTERVAL={{1,2}} SEED={{0,1}}"
     runs = sweep(tmp_path, line)
     rows = results.rows(runs)
-    assert [row["n"] for row in rows] == [2, 2]
+    assert [row.n for row in rows] == [2, 2]
     capsys.readouterr()
     assert cli.main(["report", str(runs)]) == 0
     header, _, *lines = capsys.readouterr().out.splitlines()
@@ -139,13 +142,13 @@ def test_runs_that_begin_with_seeds_are_seeds(tmp_path):
         "INITIAL_MASKS=@pruned-3-0",
     )
     rows = results.rows(runs)
-    found = [row for row in rows if row["method"] == "scratch"]
-    assert sorted(row["n"] for row in found) == [1, 3]
-    assert knobs.differing(found) == ["INITIAL_MASKS"]
-    assert knobs.text(found[0], "INITIAL_MASKS").startswith("pruning-")
+    found = [row for row in rows if row.method == "scratch"]
+    assert sorted(row.n for row in found) == [1, 3]
+    assert run_settings.differing(found) == ["INITIAL_MASKS"]
+    assert run_settings.text(found[0], "INITIAL_MASKS").startswith("pruning-")
     # The other rows say by themselves in what they differ.
-    pruned = [row for row in rows if row["method"] == "pruning"]
-    assert knobs.differing(pruned) == ["PRUNE_END_STEP"]
+    pruned = [row for row in rows if row.method == "pruning"]
+    assert run_settings.differing(pruned) == ["PRUNE_END_STEP"]
 
 
 def write(directory, name, **fields):
@@ -168,7 +171,7 @@ def test_runs_without_settings_are_not_merged(tmp_path):
     write(tmp_path, "c", settings={})
     write(tmp_path, "d", settings={})
     rows = results.rows(tmp_path)
-    assert [row["n"] for row in rows] == [1, 1, 2]
+    assert [row.n for row in rows] == [1, 1, 2]
     assert str(tmp_path / "a") in report_formats.markdown(rows)
 
 
@@ -186,7 +189,7 @@ def row(method="rigl", **given):
     found = {"experiment.Experiment.updater": f"@{name}()", **given}
     if "noise" in found:
         found[f"{name}.noise"] = found.pop("noise")
-    return {**fields, **own, "settings": found}
+    return report_row.Row(**{**fields, **own}, settings=found, n=1)
 
 
 @pytest.mark.parametrize(
@@ -207,11 +210,12 @@ def row(method="rigl", **given):
         # A column of its own shows it, or does not.
         ([row(SPARSITY=0.5), row(SPARSITY=0.9, sparsity=0.9)], []),
         ([row(SPARSITY=0.5), row(SPARSITY=None)], ["SPARSITY"]),
-        ([row(L2=0), {**row(L2=1), "settings": {}}], []),  # not run
+        # Not run.
+        ([row(L2=0), dataclasses.replace(row(L2=1), settings={})], []),
     ],
 )
 def test_settings_in_which_rows_differ_are_shown(rows, expected):
-    assert knobs.differing(rows) == expected
+    assert run_settings.differing(rows) == expected
 
 
 def test_methods_at_their_defaults_differ_in_no_setting(tmp_path):
@@ -231,9 +235,10 @@ def test_methods_at_their_defaults_differ_in_no_setting(tmp_path):
             "pattern": str(job.pattern),
             "training_multiplier": 1,
         }
-        rows.append({**fields, "settings": config.settings()})
+        settings = config.settings()
+        rows.append(report_row.Row(**fields, settings=settings, n=1))
     assert len(rows) > 25
-    assert knobs.differing(rows) == []
+    assert run_settings.differing(rows) == []
 
 
 def test_lines_of_the_plot_do_not_mix_settings():

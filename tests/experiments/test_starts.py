@@ -9,9 +9,11 @@ import pytest
 from rigl_tf import cli
 from rigl_tf import files
 from rigl_tf.experiments import config
-from rigl_tf.experiments import experiment
+from rigl_tf.experiments import counting
+from rigl_tf.experiments import networks
+from rigl_tf.experiments import runs
 from rigl_tf.experiments import starts
-from rigl_tf.layers import masking
+from rigl_tf.layers import copying
 from rigl_tf.masks import patterns
 from rigl_tf.masks import storage
 
@@ -34,7 +36,7 @@ def job(*words):
 
 def built(*words):
     """Return `{path: (weights, mask)}` of a run's first network."""
-    _, trainer = job(*words).build()
+    trainer = runs.Run(job(*words)).trainer
     return {
         k.path: (k.kernel.numpy(), k.mask.numpy() > 0) for k in trainer.kernels
     }
@@ -160,7 +162,7 @@ def test_a_dense_run_brings_weights_but_no_masks(dense):
 
 
 def test_counting_reads_the_masks(pruned):
-    counts = job("methods/scratch", f"INITIAL_MASKS={pruned}").count()
+    counts = counting.count(job("methods/scratch", f"INITIAL_MASKS={pruned}"))
     before = json.loads((pruned / "result.json").read_text(encoding="utf-8"))
     assert counts["active_parameters"] == before["active_parameters"]
     assert counts["inference_flops"] == before["inference_flops"]
@@ -272,10 +274,9 @@ def test_first_weights_of_a_run_that_drew_none_are_refused(
 
 
 def test_weights_of_another_network_are_refused(pruned):
-    net = masking.copies.copy_layer(job("methods/dense").build()[1].model)
-    other = experiment.networks.plain(
-        job("methods/dense", "WIDTH=2"), job("methods/dense").dataset(), 2
-    )
+    dense = job("methods/dense")
+    net = copying.copy_layer(runs.Run(dense).trainer.model)
+    other = networks.Networks(dense, dense.dataset()).dense(2)
     start = starts.Start(run=str(pruned))
     start.restore_weights(net)
     with pytest.raises(files.DamagedFile, match="kernel' as .*64, 600"):

@@ -15,8 +15,8 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.experiments import config
 from rigl_tf.experiments import exit_codes
-from rigl_tf.experiments import experiment
 from rigl_tf.experiments import parallel_runs
+from rigl_tf.experiments import runs
 from rigl_tf.experiments import session
 from rigl_tf.experiments import sweep_file
 
@@ -333,13 +333,13 @@ def test_a_run_that_another_process_finished_meanwhile_is_kept(
     words = ["train", "tasks/digits_mlp", "methods/static", "SPARSITY=0.9"]
     words += SHORT.split()
     assert cli.main([*words, f"--workdir={tmp_path / 'theirs'}"]) == 0
-    build = experiment.Experiment.build
+    build = runs.Run.__init__
 
-    def slow(job):
+    def slow(run, experiment):
         shutil.copytree(tmp_path / "theirs", tmp_path / "ours")
-        return build(job)
+        build(run, experiment)
 
-    monkeypatch.setattr(experiment.Experiment, "build", slow)
+    monkeypatch.setattr(runs.Run, "__init__", slow)
     capsys.readouterr()
     assert cli.main([*words, f"--workdir={tmp_path / 'ours'}"]) == 0
     assert "finished: nothing to do" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from rigl_tf.datasets import text_files
 from rigl_tf.datasets import tfds_source
 from rigl_tf.experiments import config
+from rigl_tf.experiments import runs
 
 # Networks of fewer and narrower layers, smaller images: what takes the time is
 # to trace them.
@@ -103,13 +104,13 @@ def _of_records(path, source, n_classes):
 def require_repeatable(words, workdir):
     """Train four steps; go back to the second, and do the rest again."""
     job = config.parse(config.read(words))()
-    built = job.build()
+    run = runs.Run(job)
     workdir.mkdir()
     (workdir / "config.gin").write_text(config.resolved(), encoding="utf-8")
     newest = workdir / "checkpoints" / "00000004.npz"
     results, states = [], []
     for _ in range(2):
-        result = job.train_and_evaluate(workdir, built)
+        result = run.train(workdir)
         results.append({name: result[name] for name in ("loss", *COUNTED)})
         with np.load(newest) as arrays:
             states.append(dict(arrays))
