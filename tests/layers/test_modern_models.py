@@ -11,6 +11,7 @@ import zoo_of_today
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.layers import copying
 from rigl_tf.layers import model_paths
 
 # A mask update of all kernels would take long to compile.
@@ -140,8 +141,8 @@ def test_low_rank_factors_get_no_masks(capsys):
     x = zoo_of_today.examples(task)
     with pytest.raises(ValueError, match="no kernel to mask"):
         rigl_tf.sparsify(task, 0.5)
-    copy = rigl_tf.masking.copies.copy_layer(task)
-    rigl_tf.masking.copies.copy_state(task, copy)
+    copy = copying.copy_layer(task)
+    copying.copy_state(task, copy)
     assert len(copy.trainable_variables) == len(task.trainable_variables) == 4
     np.testing.assert_array_equal(copy(x), task(x))
 
