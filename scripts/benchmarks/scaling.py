@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+from rigl_tf import text_tables
+
 _BATCH = 64
 _STEPS = 4
 
@@ -31,8 +33,7 @@ def child(n_threads, tf_config):
     tf.config.threading.set_inter_op_parallelism_threads(n_threads)
 
     import rigl_tf
-    from rigl_tf import text_tables
-from rigl_tf import models
+    from rigl_tf import models
     from rigl_tf.training.hardware import strategies
 
     make = strategies.multi_worker if tf_config else None
