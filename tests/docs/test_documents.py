@@ -48,6 +48,7 @@ def test_every_block_of_code_is_tagged():
     assert len(opened) - opened.count("bibtex") == len(BLOCKS) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how, code",
     [(how, code) for how, language, code in BLOCKS if language == "bash"],
@@ -79,6 +80,7 @@ def run_command(how, words):
         cli._parse(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how, code",
     [(how, code) for how, language, code in BLOCKS if language == "python"],
