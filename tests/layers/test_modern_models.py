@@ -5,6 +5,7 @@ RIGL_TF_MATRIX=full adds the larger ones.
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import zoo_of_today
@@ -25,6 +26,23 @@ SOME = {
     "ResNet50V2": ["conv5_block3.*", "predictions"],
     "Xception": ["block14.*", "predictions"],
 }
+# Quick to train, and of different kinds.
+QUICK = (
+    "vision_transformer",
+    "u_net",
+    "siamese",
+    "many_inputs_and_outputs",
+    "mixer",
+    "mixed_precision",
+    "spectral_normalization",
+    "own_kernels",
+    "own_graph_inside",
+    "autoencoder",
+    "with_lambda",
+    "with_lora",
+    "llama",
+    "bert_classifier",
+)
 # What Keras and KerasHub tell of themselves.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.compile... was not called as part"),
@@ -36,7 +54,9 @@ def flat(outputs):
     return [np.asarray(x, np.float32) for x in keras.tree.flatten(outputs)]
 
 
-@pytest.mark.parametrize("kind", zoo_of_today.KINDS)
+@pytest.mark.parametrize(
+    "kind", params.cover(list(zoo_of_today.KINDS), quick=QUICK)
+)
 def test_modern_models_train(kind):
     dense = zoo_of_today.KINDS[kind]()
     x = zoo_of_today.examples(dense)

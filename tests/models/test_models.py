@@ -2,6 +2,7 @@ import math
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 
@@ -39,9 +40,9 @@ def test_sizes_are_the_published_ones(build, n_parameters, n_kernel_weights):
         (18, 11_693_736),
         (34, 21_801_896),
         (50, 25_557_032),
-        (101, 44_549_160),
-        (152, 60_192_808),
-        (200, 64_673_832),
+        params.slow((101, 44_549_160)),
+        params.slow((152, 60_192_808)),
+        params.slow((200, 64_673_832)),
     ],
 )
 def test_resnets_have_the_sizes_of_the_original(depth, n_parameters):
