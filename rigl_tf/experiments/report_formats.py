@@ -226,8 +226,8 @@ def _draw(panel: Any, rows: Sequence[report_row.Row]) -> None:
         known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
         if known:
             panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
-    costs = [row.train_flops_ratio_run for row in rows]
-    if max(costs) > 3 * min(costs):  # else its labels would overlap
+    ratios = [row.train_flops_ratio_run or 0 for row in rows]
+    if max(ratios) > 3 * min(ratios):  # else its labels would overlap
         panel.set_xscale("log")
     panel.set_xlabel("FLOPs of training, multiples of dense")
     panel.set_ylabel(title)
