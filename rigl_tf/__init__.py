@@ -49,6 +49,7 @@ _MODULES = {
     "export": "export",
     "training": "training",
     "patterns": "masks.patterns",
+    "plots": "analysis.plots",
     "schedules": "updaters.schedules",
     "updaters": "updaters",
 }

@@ -9,6 +9,7 @@ from rigl_tf import models as models
 from rigl_tf import training as training
 from rigl_tf import updaters as updaters
 from rigl_tf.accounting import count as count
+from rigl_tf.analysis import plots as plots
 from rigl_tf.experiments import experiment as experiment
 from rigl_tf.layers import initializers as initializers
 from rigl_tf.layers.kernel_masks import masked_kernels as masked_kernels

@@ -11,7 +11,6 @@ import argparse
 
 import bench_step
 import keras
-import tensorflow as tf
 
 import rigl_tf
 from rigl_tf import updaters
@@ -46,17 +45,16 @@ def candidates(build, name):
             0.9,
             "uniform",
             pattern=shape,
-            first_mask="dense" if updater.starts_dense else "random",
+            first_mask="dense" if updater.needs.dense_start else "random",
         )
     trainer = rigl_tf.SparseTrainer(
         model, updater, bench_step.optimizer(), bench_step._LOSS
     )
     iterator = bench_step.batches(model, batch_size)
-    n_steps = tf.constant(_STEPS_PER_CALL)
-    totals = tf.zeros([1, 2], tf.float64)
+    trainer.reset_totals(1)
     return (
-        lambda: trainer._train_steps(iterator, n_steps, totals)[1].numpy(),
-        lambda: trainer._mask_update(iterator).numpy(),
+        lambda: trainer.run_steps(iterator, _STEPS_PER_CALL),
+        lambda: trainer.update(iterator),
     )
 
 

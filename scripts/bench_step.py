@@ -151,9 +151,8 @@ def trainer_steps(build, masked):
         model, method = rigl_tf.sparsify(model, 0.9), updater()
     trainer = rigl_tf.SparseTrainer(model, method, optimizer(), _LOSS)
     iterator = batches(model, batch_size)
-    n_steps = tf.constant(_STEPS_PER_CALL)
-    totals = tf.zeros([1, 2], tf.float64)
-    return lambda: trainer._train_steps(iterator, n_steps, totals)[1].numpy()
+    trainer.reset_totals(1)
+    return lambda: trainer.run_steps(iterator, _STEPS_PER_CALL)
 
 
 def tape_step(build, masked):

@@ -1,7 +1,8 @@
-"""Set-up of all tests: two CPU devices, quiet start, real data if at hand."""
+"""Set-up of all tests: two CPU devices, quiet start, data, tiers, time."""
 
 import os
 import pathlib
+import time
 
 import keras
 import pytest
@@ -17,6 +18,35 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
+
+_PROCESSES = pathlib.Path(__file__).with_name("processes")
+# Tests of the default tier take at most 5 s on an idle machine. Those that run
+# tests are often shared, and four times slower at times.
+_MOST_SECONDS = 20
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
+def pytest_collection_modifyitems(items):
+    """Mark all tests in the folder `processes`."""
+    for item in items:
+        if item.path.is_relative_to(_PROCESSES):
+            item.add_marker("process")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """With CI=true, fail tests of the default tier that take long."""
+    began = time.monotonic()
+    result = yield
+    seconds = time.monotonic() - began
+    limited = not any(map(item.get_closest_marker, ("slow", "process")))
+    if os.environ.get("CI") == "true" and limited and seconds > _MOST_SECONDS:
+        pytest.fail(
+            f"A test of the default tier must take at most {_MOST_SECONDS} s. "
+            f"Received: {seconds:.0f} s. Mark it slow (`pytest.mark.slow`), or "
+            f"some of its cases (`params.cover`)."
+        )
+    return result
 
 
 @pytest.fixture(autouse=True)

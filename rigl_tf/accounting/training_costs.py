@@ -26,9 +26,9 @@ def step_flops(updater, sparse, dense, n_steps):
         return 3 * dense
     updater = _resolved(updater, n_steps)
     # Formulas are for updates at intervals.
-    if updater.sparsity_varies or getattr(updater, "update_steps", None):
+    if updater.needs.varying_sparsity or getattr(updater, "update_steps", None):
         n_batches = n_steps
-        if updater.updates_on_batch and not updater.counts_update_steps:
+        if updater.needs.batch and not updater.needs.update_is_step:
             n_batches += n_updates(updater, n_steps)
         return run_flops(updater, sparse, dense, n_steps) / n_batches
     return updater.training_flops(sparse, dense)
@@ -48,28 +48,28 @@ def run_flops(updater, sparse, dense, n_steps):
         return 3 * dense * n_steps
 
     updater = _resolved(updater, n_steps)
-    if not updater.sparsity_varies:
+    if not updater.needs.varying_sparsity:
         n_due = n_updates(updater, n_steps)
-        n_ordinary = n_steps - n_due * updater.counts_update_steps
+        n_ordinary = n_steps - n_due * updater.needs.update_is_step
         ordinary = n_ordinary * updater.step_flops(sparse, dense)
         return ordinary + n_due * updater.update_flops(sparse, dense)
 
     def forward(progress):
         return dense - progress * (dense - sparse)
 
-    now = forward(0.0 if updater.starts_dense else 1.0)
+    now = forward(0.0 if updater.needs.dense_start else 1.0)
     total = step = 0
     for due in update_steps(updater, n_steps):
         total += (due - step) * updater.step_flops(now, dense)
         total += updater.update_flops(now, dense)
         now = forward(updater.sparsity_progress(due))
-        step = due + updater.counts_update_steps
+        step = due + updater.needs.update_is_step
     return total + (n_steps - step) * updater.step_flops(now, dense)
 
 
 def final_progress(updater, n_steps):
     """Return the share of the final zeros that a run of `n_steps` reaches."""
-    if not updater.sparsity_varies:
+    if not updater.needs.varying_sparsity:
         return 1.0
     updater = _resolved(updater, n_steps)
     last = _last_update(updater, n_steps)
@@ -101,7 +101,7 @@ def update_steps(updater, n_steps):
             return
         yield due
         last = due
-        step = due + 1 if updater.counts_update_steps else due
+        step = due + 1 if updater.needs.update_is_step else due
 
 
 def _resolved(updater, n_steps):
@@ -127,4 +127,4 @@ def _last_update(updater, n_steps):
 
 def _last_possible(updater, n_steps):
     # An update on a batch of its own comes before the step.
-    return n_steps - updater.updates_on_batch
+    return n_steps - updater.needs.batch

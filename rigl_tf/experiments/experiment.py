@@ -239,7 +239,7 @@ def _check_update_steps(updater: updaters.MaskUpdater, n_steps: int) -> None:
             f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
             "and TRAIN_STEPS)"
         )
-    if updater.sparsity_varies:
+    if updater.needs.varying_sparsity:
         n_updates = training_costs.n_updates(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(

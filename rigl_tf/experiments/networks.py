@@ -96,7 +96,9 @@ class Networks:
                 **self._sparsity_arguments(),
                 pattern=self._pattern,
                 first_mask=(
-                    "dense" if experiment.updater.starts_dense else "random"
+                    "dense"
+                    if experiment.updater.needs.dense_start
+                    else "random"
                 ),
                 seed=experiment.seed,
             )

@@ -10,6 +10,7 @@ import io
 from typing import Any
 
 from rigl_tf import text_tables
+from rigl_tf.analysis import plots
 from rigl_tf.experiments import report_row
 from rigl_tf.experiments import run_settings
 
@@ -178,60 +179,18 @@ def _plots(rows: Sequence[report_row.Row]) -> str:
     run = [row for row in rows if row.train_flops_ratio_run is not None]
     if not run:
         return "<p>No run has finished.</p>"
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError(
-            "`--format=html` needs matplotlib. Install it with: "
-            "pip install rigl-tf[plots]"
-        ) from error
-    matplotlib.use("Agg")
-    from matplotlib import figure
-
-    tasks = sorted({row.task for row in run})
-    drawing = figure.Figure(figsize=(7, 4.5 * len(tasks)), layout="constrained")
-    panels = drawing.subplots(len(tasks), squeeze=False)[:, 0]
-    for task, panel in zip(tasks, panels):
-        _draw(panel, [r for r in run if r.task == task])
-        panel.set_title(f"{task} (crosses: published)")
+    labels = {}
+    for task in {row.task for row in run}:
+        of_task = [row for row in run if row.task == task]
+        for title, members in _lines(of_task).items():
+            labels |= {id(row): title for row in members}
+    figure = plots.accuracy_over_flops(
+        [row.known() for row in run], [labels[id(row)] for row in run]
+    )
     stream = io.BytesIO()
-    drawing.savefig(stream, format="png", dpi=110)
+    figure.savefig(stream, format="png", dpi=110)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
-
-
-def _draw(panel: Any, rows: Sequence[report_row.Row]) -> None:
-    """Draw the rows of one task, a line per method and its settings.
-
-    A line goes over sparsities and lengths of training.
-    """
-    measure, unit, title = "accuracy", 100, "test accuracy, %"
-    if all(row.bits_per_character is not None for row in rows):
-        measure, unit, title = "bits_per_character", 1, "bits per character"
-    for name, members in sorted(_lines(rows).items()):
-        points = sorted(
-            (
-                (
-                    row.train_flops_ratio_run,
-                    unit * getattr(row, measure),
-                    row.published_accuracy,
-                )
-                for row in members
-            ),
-            key=lambda point: point[:2],
-        )
-        costs, ours, theirs = zip(*points)
-        label = name.replace("$", r"\$")  # or else a formula
-        (line,) = panel.plot(costs, ours, "o-", label=label)
-        known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
-        if known:
-            panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
-    ratios = [row.train_flops_ratio_run or 0 for row in rows]
-    if max(ratios) > 3 * min(ratios):  # else its labels would overlap
-        panel.set_xscale("log")
-    panel.set_xlabel("FLOPs of training, multiples of dense")
-    panel.set_ylabel(title)
-    panel.legend(fontsize="small", ncols=2)
 
 
 def _lines(

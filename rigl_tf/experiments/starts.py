@@ -101,7 +101,7 @@ class Start:
                 "(INITIAL_MASKS, or a sparse INITIAL_RUN without "
                 f"INITIAL_STEP). Received: none for {type(updater).__name__}"
             )
-        if updater.starts_dense and self.masks is not None:
+        if updater.needs.dense_start and self.masks is not None:
             raise ValueError(
                 f"{type(updater).__name__} chooses its masks from dense "
                 "weights: it cannot begin with others (INITIAL_MASKS). "
@@ -120,7 +120,7 @@ class Start:
         Args:
             updater: mask updater, or None for dense training.
         """
-        if updater is None or updater.starts_dense:
+        if updater is None or updater.needs.dense_start:
             return False
         return self.mask_file() is not None
 

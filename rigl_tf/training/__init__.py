@@ -1,1 +1,1 @@
-"""Carry decisions out, step by step, on any hardware, resumably."""
+"""Train masked models: steps, loops, callbacks, checkpoints and hardware."""

@@ -1,14 +1,18 @@
 """Checkpoints: one file per step, atomic, checked, exact.
 
 A checkpoint is an `.npz` archive with one entry per variable, by structural
-path: weights, masks, seed states, optimizer, updater, counters, and whatever
-the callbacks carry. (`tf.train.Checkpoint` passes over variables in lists and
-seed generators without a word.) The archive carries a CRC-32 of every entry; a
+path: weights, masks, seed states, optimizer, updater, counters, and the
+state of the callbacks. (`tf.train.Checkpoint` silently skips variables in lists
+and seed generators.) The archive carries a CRC-32 of every entry; a
 file is complete or absent, because it is renamed into place after it has
 reached the disk.
 """
 
+import os
+import typing
+
 from absl import logging
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,9 +21,12 @@ from rigl_tf import files
 from rigl_tf import run_files
 from rigl_tf.layers import model_paths
 
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
+
 
 class CheckpointError(ValueError):
-    """There are checkpoints, but none that this run can go on from."""
+    """There are checkpoints, but the run cannot resume from any of them."""
 
 
 class Checkpoints:
@@ -28,19 +35,24 @@ class Checkpoints:
     Args:
         directory: where the files are; created at the first save.
         keep_last: how many of the newest to keep, at least 1.
-        keep_every: also keep those of every so many steps, or None.
+        keep_every: also keep checkpoints at multiples of this step, or None.
     """
 
-    def __init__(self, directory, keep_last=2, keep_every=None):
+    def __init__(
+        self,
+        directory: os.PathLike,
+        keep_last: int = 2,
+        keep_every: int | None = None,
+    ):
         self._directory = files.path(directory)
         self._keep_last = keep_last
         self._keep_every = keep_every
 
-    def steps(self):
+    def steps(self) -> list[int]:
         """List the steps that have a file, oldest first."""
         return run_files.steps(self._directory)
 
-    def save(self, step, arrays):
+    def save(self, step: int | None, arrays: dict[str, np.ndarray]) -> None:
         """Write a checkpoint, then delete those that need not be kept.
 
         Args:
@@ -56,7 +68,9 @@ class Checkpoints:
         archives.write(self._path(step), named)
         self._delete_old(step)
 
-    def load_newest(self, expected, others=False):
+    def load_newest(
+        self, expected: typing.Any, others: typing.Any = False
+    ) -> typing.Any:
         """Read the newest intact checkpoint; warn of every newer bad one.
 
         No file is changed.
@@ -88,7 +102,9 @@ class Checkpoints:
             )
         return None
 
-    def load(self, step, expected):
+    def load(
+        self, step: int | None, expected: typing.Any
+    ) -> dict[str, np.ndarray]:
         """Read the checkpoint of a step, or the newest; others are allowed.
 
         Args:
@@ -146,8 +162,10 @@ class Checkpoints:
                 self._path(step).unlink()
 
 
-def variables_of(trainer):
-    """Map names to all variables that a run consists of.
+def variables_of(
+    trainer: "sparse_trainer.SparseTrainer",
+) -> dict[str, keras.Variable]:
+    """Map names to all variables of a run.
 
     Args:
         trainer: `SparseTrainer`.
@@ -169,8 +187,10 @@ def variables_of(trainer):
     return named
 
 
-def arrays_of(trainer, callbacks):
-    """Collect everything that an exact resume needs.
+def arrays_of(
+    trainer: "sparse_trainer.SparseTrainer", callbacks: typing.Any
+) -> dict[str, np.ndarray]:
+    """Collect the arrays that an exact resume needs.
 
     Args:
         trainer: `SparseTrainer`.
@@ -188,19 +208,24 @@ def arrays_of(trainer, callbacks):
     return arrays
 
 
-def as_arrays(variables):
+def as_arrays(variables: dict[str, keras.Variable]) -> dict[str, np.ndarray]:
     """Return the arrays that a checkpoint holds of variables, by name."""
     return {n: _bits_if_foreign(v.numpy()) for n, v in variables.items()}
 
 
-def resume(trainer, checkpoints, callbacks=None, step=None):
+def resume(
+    trainer: "sparse_trainer.SparseTrainer",
+    checkpoints: Checkpoints,
+    callbacks: typing.Any = None,
+    step: int | None = None,
+) -> int | None:
     """Restore the newest intact checkpoint, if there is one.
 
     Args:
         trainer: `SparseTrainer`, as it was built.
         checkpoints: `Checkpoints`.
-        callbacks: the callbacks of the run, to go on training; None restores
-            the variables alone.
+        callbacks: the callbacks of the run, to continue training; None restores
+            only the variables.
         step: which one instead of the newest, or None.
 
     Returns:
@@ -237,7 +262,7 @@ def resume(trainer, checkpoints, callbacks=None, step=None):
     return step
 
 
-def assign(variable, array):
+def assign(variable: keras.Variable, array: np.ndarray) -> None:
     """Assign an array of a checkpoint to a variable."""
     kind = tf.as_dtype(variable.dtype).as_numpy_dtype
     variable.assign(array.view(kind))
@@ -257,7 +282,7 @@ def _bits_if_foreign(array):
 
 
 def _require_counters(path, step, arrays):
-    """Require counters that a run can have after so many steps."""
+    """Require counters that are possible after this number of steps."""
     # A step takes a batch, and an update before or after it another.
     at_most = 2 * step + 1
     for name, low, high in (

@@ -1,14 +1,19 @@
-"""The function that Keras' `fit` calls for `steps_per_execution` steps."""
+"""The function that Keras' `fit` calls to make steps and mask updates."""
 
+from collections.abc import Callable
 import types
+import typing
 
 import tensorflow as tf
 
 from rigl_tf.training import update_clock
 
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_model
+
 
 class FitFunction:
-    """Make steps, and mask updates where they are due.
+    """Make steps, and mask updates when they are due.
 
     Keras wants a function of the epoch's iterator that returns metrics, or
     raises StopIteration at the end of the data.
@@ -20,12 +25,17 @@ class FitFunction:
             none: what it does in a mask update.
     """
 
-    def __init__(self, model, train_step, update_step):
+    def __init__(
+        self,
+        model: "sparse_model.SparseModel",
+        train_step: Callable,
+        update_step: Callable,
+    ):
         self._model = model
         self._strategy = model.distribute_strategy
         self._replica_functions = train_step, update_step
-        self._clock = None
-        self._iterator = None
+        self._clock: typing.Any = None  # read at the next call
+        self._iterator: typing.Any = None
         self._steps_of_epoch = 0
         self._build()
 
@@ -39,11 +49,11 @@ class FitFunction:
             functions = [tf.function(f, autograph=False) for f in functions]
         self._steps, self._step_on, self._update = functions
 
-    def forget_steps(self):
+    def forget_steps(self) -> None:
         """Read the step counter from the device again, before the next step."""
         self._clock = None
 
-    def __call__(self, iterator):
+    def __call__(self, iterator: typing.Any) -> dict[str, tf.Tensor]:
         """Make `steps_per_execution` steps, or as many as there are batches."""
         if isinstance(iterator, types.GeneratorType):  # of `train_on_batch`
             iterator = _repeated(next(iterator))
@@ -58,8 +68,8 @@ class FitFunction:
         end = clock.step + self._model.steps_per_execution
         while clock.step < end:
             if clock.due(before_step=True):
-                # Taken on the host: within the update, the end of the data
-                # would let those of its assignments pass that need no batch.
+                # Taken on the host: if the data ended inside the update, its
+                # assignments that need no batch would still take effect.
                 batch = self._next_batch(iterator)
                 if batch is not None and not batch.has_value():
                     batch = None
@@ -110,7 +120,7 @@ class FitFunction:
 
     def _next_batch(self, iterator):
         """Return an optional batch; None if updates need none."""
-        if not self._updater.updates_on_batch:
+        if not self._updater.needs.batch:
             return None
         return iterator.get_next_as_optional()
 

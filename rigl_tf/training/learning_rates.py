@@ -1,5 +1,8 @@
 """Learning-rate schedules, for Keras' optimizers."""
 
+from collections.abc import Sequence
+import typing
+
 import keras
 import tensorflow as tf
 
@@ -8,7 +11,7 @@ from rigl_tf import checks
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that is multiplied by another factor from time to time.
+    """A piecewise constant rate with an optional linear warm-up.
 
     `rate(t) = peak * factors[i]` for the last i with `begins[i] <= t / unit`;
     before that, and times `t / (unit * warm_up)`, during a linear warm-up.
@@ -22,7 +25,14 @@ class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
             `steps_per_epoch` for epochs.
     """
 
-    def __init__(self, peak, factors, begins, warm_up=0, unit=1):
+    def __init__(
+        self,
+        peak: float,
+        factors: Sequence[float],
+        begins: Sequence[float],
+        warm_up: float = 0,
+        unit: float = 1,
+    ):
         checks.above("peak", peak, 0)
         checks.at_least("warm_up", warm_up, 0)
         checks.above("unit", unit, 0)
@@ -46,9 +56,9 @@ class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
             "unit": unit,
         }
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the rate after `step` steps, float32."""
-        config = self._config
+        config: dict[str, typing.Any] = self._config
         time = tf.cast(step, tf.float32) / config["unit"]
         rate = tf.constant(0.0)
         for factor, begin in zip(config["factors"], config["begins"]):
@@ -57,42 +67,48 @@ class Stepwise(keras.optimizers.schedules.LearningRateSchedule):
             rate *= tf.minimum(time / config["warm_up"], 1.0)
         return rate
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the arguments."""
         return self._config
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class Stretched(keras.optimizers.schedules.LearningRateSchedule):
-    """Another schedule, in which time passes more slowly: `rate(t / m)`.
+    """A schedule slowed down by a factor: `rate(t / m)`.
 
     Args:
         schedule: Keras learning rate schedule.
         multiplier: m, above 0.
     """
 
-    def __init__(self, schedule, multiplier):
+    def __init__(
+        self,
+        schedule: keras.optimizers.schedules.LearningRateSchedule,
+        multiplier: float,
+    ):
         checks.above("multiplier", multiplier, 0)
         self._schedule = schedule
         self._multiplier = multiplier
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the rate after `step` steps."""
         return self._schedule(tf.cast(step, tf.float32) / self._multiplier)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the arguments."""
         schedule = keras.optimizers.schedules.serialize(self._schedule)
         return {"schedule": schedule, "multiplier": self._multiplier}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Return the schedule of a configuration."""
         schedule = keras.optimizers.schedules.deserialize(config["schedule"])
         return cls(schedule, config["multiplier"])
 
 
-def linear_scaling(batch_size, rate=0.1, reference=256):
+def linear_scaling(
+    batch_size: int, rate: float = 0.1, reference: int = 256
+) -> float:
     """Return `rate * batch_size / reference` (Goyal et al. 2017).
 
     Args:
@@ -106,7 +122,7 @@ def linear_scaling(batch_size, rate=0.1, reference=256):
     return rate * batch_size / reference
 
 
-def steps_per_epoch(n_examples, batch_size):
+def steps_per_epoch(n_examples: int, batch_size: int) -> float:
     """Return the length of an epoch in steps, with its fraction.
 
     Args:
@@ -118,7 +134,7 @@ def steps_per_epoch(n_examples, batch_size):
     return n_examples / batch_size
 
 
-def stretch(optimizer, multiplier):
+def stretch(optimizer: keras.optimizers.Optimizer, multiplier: float) -> None:
     """Stretch the learning rate schedule of an optimizer, if it has one.
 
     Args:

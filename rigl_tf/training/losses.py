@@ -1,5 +1,7 @@
 """The loss of classification, with smoothed labels."""
 
+import typing
+
 import keras
 import tensorflow as tf
 
@@ -17,12 +19,17 @@ class SmoothedCrossentropy(keras.losses.Loss):
         label_smoothing: eps, in [0, 1).
     """
 
-    def __init__(self, label_smoothing=0.0, name="crossentropy", **kwargs):
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        name: str = "crossentropy",
+        **kwargs: typing.Any,
+    ):
         checks.fraction("label_smoothing", label_smoothing, include_one=False)
         super().__init__(name=name, **kwargs)
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
         """Return the loss of each example.
 
         Args:
@@ -36,7 +43,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         smooth = tf.reduce_logsumexp(y_pred, -1) - tf.reduce_mean(y_pred, -1)
         return (1 - self.label_smoothing) * loss + self.label_smoothing * smooth
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the arguments, and that logits are expected."""
         return {
             **super().get_config(),
@@ -45,7 +52,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Return the loss of a configuration."""
         config.pop("from_logits", None)
         return super().from_config(config)

@@ -1,10 +1,20 @@
-"""Carry out a `MaskChange`: masks, weights, optimizer slots."""
+"""Apply a `MaskChange` to masks, weights and optimizer slots."""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
+from rigl_tf import updaters
+from rigl_tf.layers import kernel_masks
+from rigl_tf.training import optimizer_slots
 
-def report(decided, gradients, finite):
-    """Count grown connections and take the norm of their gradients.
+
+def report(
+    decided: Sequence[updaters.MaskChange],
+    gradients: Sequence[tf.Tensor | None] | None,
+    finite: tf.Tensor,
+) -> tf.Tensor:
+    """Return the number of grown connections and the norm of their gradients.
 
     Args:
         decided: list of `updaters.MaskChange`.
@@ -24,7 +34,12 @@ def report(decided, gradients, finite):
     return tf.convert_to_tensor(rows)
 
 
-def apply(kernel, kernel_slots, change, finite):
+def apply(
+    kernel: kernel_masks.MaskedKernel,
+    kernel_slots: Sequence[optimizer_slots.Slot],
+    change: updaters.MaskChange,
+    finite: tf.Tensor,
+) -> None:
     """Assign mask, weights and slots of one kernel, if all is finite.
 
     Args:

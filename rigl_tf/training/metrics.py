@@ -1,14 +1,17 @@
-"""What is measured of predictions, example by example."""
+"""Metrics of predictions, one value per example."""
 
+from collections.abc import Callable
 import math
+import typing
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
 
 
-def per_class(confusion):
+def per_class(confusion: np.ndarray) -> list[dict[str, typing.Any]]:
     """Return precision and recall of each class.
 
     Args:
@@ -33,20 +36,20 @@ def per_class(confusion):
     return rows
 
 
-def bits_per_character(labels, logits):
+def bits_per_character(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Return `-log2 p(label)` of each label, [...], by logits [..., classes].
 
-    Its mean over a text are the bits per character of a language model.
+    Its mean over a text is the bits per character of a language model.
     """
     loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     return loss / math.log(2)
 
 
-def top_k_accuracy(k):
-    """Return a function that says whether the label is among the k largest.
+def top_k_accuracy(k: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return the top-k accuracy as a function.
 
-    Counts the logits above the label's, and so needs no sort. Of equal ones the
-    label's goes first.
+    Counts the logits above the label's, without sorting; ties count in favor of
+    the label.
 
     Args:
         k: at least 1.

@@ -1,5 +1,12 @@
-"""Optimizer slots of a kernel, found by structure."""
+"""Find the optimizer slots of each kernel by structure.
 
+A slot is an optimizer variable that mirrors one model variable: momentum,
+second moments, gradient accumulators, averages of weights. Keras keeps each
+kind in a list parallel to the trainable variables, so the slots of any
+optimizer can be found without knowing the optimizer.
+"""
+
+from collections.abc import Sequence
 import dataclasses
 import math
 
@@ -15,7 +22,7 @@ class Slot:
         name: name of the optimizer's list, e.g. "momentums".
         variable: the optimizer's variable, shaped like the model's.
         initial: its value before the first step (0; 0.1 for the accumulators
-            of Adagrad and Ftrl), or None if it begins as the weight itself
+            of Adagrad and Ftrl), or None if it starts as a copy of the weight
             (the iterate of ScheduleFreeAdamW).
     """
 
@@ -23,8 +30,8 @@ class Slot:
     variable: keras.Variable
     initial: float | None
 
-    def initial_values(self, weights):
-        """Return a tensor of initial values, for weights that begin anew."""
+    def initial_values(self, weights: tf.Tensor) -> tf.Tensor:
+        """Return a tensor of initial values, for weights that are reset."""
         value = self.variable.value
         if self.initial is None:
             return tf.cast(weights, value.dtype)
@@ -47,7 +54,9 @@ _ELEMENTWISE = (
 )
 
 
-def elementary(optimizer):
+def elementary(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.optimizers.Optimizer]:
     """List the optimizers that keep the slots.
 
     Those that a LossScaleOptimizer or MultiOptimizer wraps, or the optimizer
@@ -60,12 +69,14 @@ def elementary(optimizer):
     return [optimizer]
 
 
-def are_elementwise(optimizers):
-    """Say whether masked gradients alone keep inactive weights at zero."""
+def are_elementwise(optimizers: Sequence[keras.optimizers.Optimizer]) -> bool:
+    """Return whether masked gradients alone keep inactive weights at zero."""
     return all(type(optimizer) in _ELEMENTWISE for optimizer in optimizers)
 
 
-def slots_of(optimizer, variables):
+def slots_of(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> list[list[Slot]]:
     """Find the slots of trainable variables.
 
     Args:
@@ -135,7 +146,7 @@ def _require_all_mapped(optimizer, groups):
 
 
 def _initial_values(optimizer, groups):
-    """Read the initial slot values off twins that never stepped.
+    """Return initial slot values, read from twins that made no step.
 
     A slot that differs between twins for weights of 0 and of 1 begins as the
     weight.

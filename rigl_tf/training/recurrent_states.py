@@ -1,12 +1,15 @@
 """Carry the states of recurrent models from one batch to the next."""
 
+import typing
+
+import keras
 import tensorflow as tf
 
 from rigl_tf import updaters
 
 
 class CarriedStates:
-    """The states of a model `[x, *states] -> [y, *states]`.
+    """The states of a recurrent model `[x, *states] -> [y, *states]`.
 
     States are [rows, units]; row i belongs to row i of every global batch. Each
     replica holds the states of all rows, so that checkpoints do not depend on
@@ -19,7 +22,7 @@ class CarriedStates:
             the model are data, and none of them a state.
     """
 
-    def __init__(self, model, n_rows):
+    def __init__(self, model: keras.Model, n_rows: int | None):
         self._n_rows = n_rows
         states = [] if n_rows is None else model.inputs[1:]
         self._variables = [
@@ -30,16 +33,18 @@ class CarriedStates:
             for number, state in enumerate(states)
         ]
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the variables."""
         return {variable.name: variable for variable in self._variables}
 
-    def reset(self):
-        """Begin anew, with zeros."""
+    def reset(self) -> None:
+        """Reset the states to zeros."""
         for variable in self._variables:
             variable.assign(tf.zeros_like(variable.value))
 
-    def call(self, model, x, training):
+    def call(
+        self, model: keras.Model, x: tf.Tensor, training: bool
+    ) -> typing.Any:
         """Run the model on this replica's rows; keep its new states.
 
         Args:
@@ -72,7 +77,7 @@ class CarriedStates:
         for variable, rows in zip(self._variables, after):
             rows = tf.cast(tf.stop_gradient(rows), variable.dtype)
             if n_replicas > 1:
-                # Zeros but for one replica: the sum has the bits of the rows.
+                # The others add zeros: the sum has the bits of the rows.
                 padding = [[begin, self._n_rows - begin - share], [0, 0]]
                 rows = context.all_reduce("sum", tf.pad(rows, padding))
             variable.assign(rows)

@@ -1,6 +1,7 @@
 """`compile` and `fit` for masked models."""
 
 import inspect
+import typing
 import warnings
 
 import keras
@@ -16,23 +17,23 @@ from rigl_tf.training import trained_variables
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class SparseModel(keras.Model):
-    """Make a masked model trainable with `compile` and `fit`.
+    """A masked model that trains with `compile` and `fit`.
 
-    On one device or under MirroredStrategy, with callbacks, validation and
-    `steps_per_execution`. Other strategies: use `rigl_tf.SparseTrainer`.
+    Works on one device and under MirroredStrategy, with callbacks, validation
+    and `steps_per_execution`. For other strategies use `rigl_tf.SparseTrainer`.
 
     An update on a batch (RigL, SNIP) takes a batch of its own from the data
     and is no step: an epoch over n batches with u updates makes n - u steps;
-    with `steps_per_epoch=n` it makes n steps and takes n + u batches. Where no
-    batch is left for a step, the epoch makes one on the update's batch.
+    with `steps_per_epoch=n` it makes n steps and takes n + u batches. If no
+    batch is left for a step, the epoch makes one on the batch of the update.
 
     A window of updates that is a fraction of the run (`update_end_step=0.75`,
     the default) is one of the `epochs` of the first `fit` times their batches,
     or `steps_per_epoch`; later calls of `fit` keep it.
 
     A loss of your own goes into `gradients`, which steps and updates share; a
-    whole step of your own into `train_step`. Reported are the model's metrics,
-    those that a subclass holds included, not what `train_step` returns.
+    whole step of your own into `train_step`. `fit` reports the metrics of
+    the model, including those of a subclass, not what `train_step` returns.
 
     Args:
         model: result of `rigl_tf.sparsify`; with `updater=None` a model without
@@ -42,9 +43,9 @@ class SparseModel(keras.Model):
         **kwargs: as `keras.Model`.
 
     Raises:
-        TypeError: the model is none, or the updater.
-        ValueError: model and updater do not fit, or the model has a step of its
-            own, which would not be called.
+        TypeError: the model is no Keras model, or the updater no updater.
+        ValueError: model and updater do not fit, or the model overrides
+            `train_step` or `compute_loss`, which would not be called.
 
     Example:
         >>> dense = keras.Sequential([keras.Input((8,)), keras.layers.Dense(2)])
@@ -56,8 +57,14 @@ class SparseModel(keras.Model):
 
     transparent_path = True
     only_trains = True
+    train_function: typing.Any  # of `keras.Model`
 
-    def __init__(self, model, updater, **kwargs):
+    def __init__(
+        self,
+        model: keras.Model,
+        updater: str | dict[str, typing.Any] | updaters.MaskUpdater | None,
+        **kwargs: typing.Any,
+    ):
         super().__init__(**kwargs)
         _require_model(model, updater)
         _require_keras_step(model)
@@ -68,18 +75,18 @@ class SparseModel(keras.Model):
         else:
             kernel_masks.masked_kernels(model)
         self.built = True
-        self._steps = None
+        self._steps: typing.Any = None  # until `compile`
 
     @property
-    def layer(self):
-        """The model inside, by the name under which wrappers have it."""
+    def layer(self) -> keras.Model:
+        """The masked model, under the name that wrappers use."""
         return self.model
 
-    def call(self, *args, **kwargs):
+    def call(self, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:
         """Call the masked model."""
         return self.model(*args, **kwargs)
 
-    def compile(self, *args, **kwargs):
+    def compile(self, *args: typing.Any, **kwargs: typing.Any) -> None:
         """Configure training, as `keras.Model.compile`.
 
         Raises:
@@ -92,23 +99,25 @@ class SparseModel(keras.Model):
             self.model, self.updater, self.optimizer, self.distribute_strategy
         )
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, typing.Any]) -> None:
         """Compile with what `get_compile_config` returned."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
     @property
-    def steps(self):
-        """The pair of steps, for a loop of your own; needs `compile`."""
+    def steps(self) -> steps.SparseSteps:
+        """The `SparseSteps`, for a loop of your own; None before `compile`."""
         return self._steps
 
-    def train_step(self, data):
+    def train_step(self, data: typing.Any) -> dict[str, tf.Tensor]:
         """Apply the masked gradients of one batch."""
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         predictions, gradients = self.gradients(data)
         self._steps.apply_gradients(gradients)
         return self.compute_metrics(x, y, predictions, sample_weight=weights)
 
-    def gradients(self, data, temperature=1.0):
+    def gradients(
+        self, data: typing.Any, temperature: float = 1.0
+    ) -> tuple[typing.Any, list[tf.Tensor | None]]:
         """Return predictions and dense gradients of one batch.
 
         Override it for a loss of your own; scale the loss with
@@ -126,6 +135,8 @@ class SparseModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             predictions = self(x, training=True)
+            # Private in Keras 3.12 to 3.15: `compute_loss` with the signature
+            # of any subclass. The tests of losses of your own see a change.
             loss = self._compute_loss(
                 x=x,
                 y=y,
@@ -139,18 +150,20 @@ class SparseModel(keras.Model):
             )
             scaled = self.optimizer.scale_loss(loss)
         replicas = self.distribute_strategy.num_replicas_in_sync
+        # Private in Keras 3.12 to 3.15; Keras' `train_step` does the same. The
+        # tests that compare histories with plain Keras see a change.
         self._loss_tracker.update_state(
             loss * replicas, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0]
         )
         variables = [v.value for v in self._steps.trained_variables]
         return predictions, tape.gradient(scaled, variables)
 
-    def save_own_variables(self, store):
-        """Save counters, the method's state and the states of randomness."""
+    def save_own_variables(self, store: typing.Any) -> None:
+        """Save the counters, the state of the method and the seed states."""
         for name, variable in self._own_state().items():
             store[name.replace("/", ".")] = variable
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: typing.Any) -> None:
         """Load what `save_own_variables` saved, into a compiled model."""
         own = {n.replace("/", "."): v for n, v in self._own_state().items()}
         differing = sorted(own.keys() ^ set(store.keys()))
@@ -174,7 +187,7 @@ class SparseModel(keras.Model):
         seeds = model_paths.seed_states(self.model)
         return {**self._steps.state(), **seeds}
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the configurations of model and updater."""
         serialize = keras.saving.serialize_keras_object
         return {
@@ -184,7 +197,11 @@ class SparseModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls,
+        config: dict[str, typing.Any],
+        custom_objects: dict[str, typing.Any] | None = None,
+    ) -> typing.Self:
         """Build a model from `get_config`'s dictionary; compile it again."""
         parts = {
             name: keras.saving.deserialize_keras_object(
@@ -194,15 +211,17 @@ class SparseModel(keras.Model):
         }
         return cls(**parts, name=config["name"])
 
-    def get_build_config(self):
+    def get_build_config(self) -> None:
         """Return None: the model inside is built."""
 
-    def fit(self, *args, **kwargs):
+    def fit(
+        self, *args: typing.Any, **kwargs: typing.Any
+    ) -> keras.callbacks.History:
         """Train, as `keras.Model.fit`.
 
         Raises:
-            ValueError: the updater's window is a fraction of the run, and
-                nobody knows how many steps an epoch has.
+            ValueError: the updater's window is a fraction of the run, and the
+                number of steps in an epoch is unknown.
         """
         if self._steps is None:
             return super().fit(*args, **kwargs)  # says that it wants `compile`
@@ -218,13 +237,13 @@ class SparseModel(keras.Model):
         callbacks = [*keras.tree.flatten(callbacks), planning]
         given.arguments["callbacks"] = callbacks
         with warnings.catch_warnings():
-            if self.updater is not None and self.updater.updates_on_batch:
+            if self.updater is not None and self.updater.needs.batch:
                 # Epochs are shorter, see above.
                 warnings.filterwarnings("ignore", "Your input ran out of data")
             return super().fit(*given.args[1:], **given.kwargs)
 
-    def save(self, *args, **kwargs):
-        """Refuse: what is worth keeping is the model inside.
+    def save(self, *args: typing.Any, **kwargs: typing.Any) -> typing.NoReturn:
+        """Raise: save the masked model, or its plain copy, instead.
 
         Raises:
             ValueError: always, with what to call instead.
@@ -235,8 +254,10 @@ class SparseModel(keras.Model):
             "`save_weights` and `ModelCheckpoint(..., save_weights_only=True)`"
         )
 
-    def export(self, *args, **kwargs):
-        """Refuse: what is to be served is the plain model.
+    def export(
+        self, *args: typing.Any, **kwargs: typing.Any
+    ) -> typing.NoReturn:
+        """Raise: export the plain model instead.
 
         Raises:
             ValueError: always, with what to call instead.
@@ -246,7 +267,7 @@ class SparseModel(keras.Model):
             "`rigl_tf.strip(model).export(...)`"
         )
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> None:
         """Build the function that `fit` calls for `steps_per_execution`."""
         if self.train_function is not None and not force:
             return
@@ -255,20 +276,13 @@ class SparseModel(keras.Model):
         )
 
     def _update_step(self, data=None):
-        gradients = None
-        if data is not None:
-            temperature = self.updater.temperature
-            extra = {} if temperature == 1 else {"temperature": temperature}
-            gradients = self._steps.update_gradients(
-                lambda: self.gradients(data, **extra)[1]
-            )
-        self._steps.update_masks(gradients)
+        self._steps.update_on(data, self.gradients)
 
 
 class _PlanUpdates(keras.callbacks.Callback):
-    """Tell the model the length of its run, once Keras knows it.
+    """Plan the mask updates once Keras knows the length of the run.
 
-    Comes last, so that callbacks that resume a run have done so.
+    Must be the last callback, after those that resume a run.
 
     Args:
         initial_epoch: the first epoch of the run.
@@ -312,7 +326,7 @@ def _require_model(model, updater):
 
 
 def _require_keras_step(model):
-    """Raise if the model trains in a way of its own, which would be lost."""
+    """Raise ValueError if the model overrides a step that would be ignored."""
     inside = model
     while getattr(inside, "transparent_path", False):
         inside = inside.layer

@@ -1,19 +1,27 @@
-"""The training loop: two compiled functions under any tf.distribute strategy.
+"""The training loop of the command line, under any tf.distribute strategy.
 
-`train_steps` masks the dense gradients and lets the optimizer apply them;
-`mask_update` lets the updater drop and grow connections. Python chooses between
-them from a step counter on the host: a conditional inside the compiled step
-would forbid collectives and cost time.
+Two compiled functions do the work: one masks the dense gradients and applies
+them, the other drops and grows connections. Python chooses between them by a
+step counter on the host, because a conditional inside the compiled step would
+rule out collectives and cost time.
 """
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import typing
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf import updaters
+from rigl_tf.training import compiled_loops
+from rigl_tf.training import measures
 from rigl_tf.training import recurrent_states
 from rigl_tf.training import steps
 from rigl_tf.training import timing
 from rigl_tf.training import update_clock
+from rigl_tf.training.callbacks import base
 from rigl_tf.training.hardware import workers
 
 
@@ -23,7 +31,7 @@ class SparseTrainer(steps.SparseSteps):
     The loop that the command line uses, on every strategy.
 
     Args:
-        model, updater, optimizer, strategy, l2: as `steps.SparseSteps`.
+        model, updater, optimizer, strategy, l2: see `SparseSteps`.
         loss: Keras loss or its name, or a function `(y, y_pred) -> [batch]` or
             `[batch, time]`.
         metrics: dictionary from a name to a function
@@ -39,19 +47,19 @@ class SparseTrainer(steps.SparseSteps):
 
     def __init__(
         self,
-        model,
-        updater,
-        optimizer,
-        loss,
-        strategy=None,
+        model: keras.Model,
+        updater: updaters.MaskUpdater | None,
+        optimizer: keras.optimizers.Optimizer,
+        loss: typing.Any,
+        strategy: tf.distribute.Strategy | None = None,
         *,
-        metrics=None,
-        test_loss=None,
-        test_metrics=None,
-        l2=0.0,
-        jit_compile=False,
-        n_rows=None,
-        n_test_rows=None,
+        metrics: dict[str, Callable] | None = None,
+        test_loss: typing.Any = None,
+        test_metrics: dict[str, Callable] | None = None,
+        l2: float = 0.0,
+        jit_compile: bool = False,
+        n_rows: int | None = None,
+        n_test_rows: int | None = None,
     ):
         super().__init__(model, updater, optimizer, strategy, l2=l2)
         self.workers = workers.Workers(self.strategy)
@@ -60,10 +68,10 @@ class SparseTrainer(steps.SparseSteps):
         self.last_update_report = None
         if updater is not None:
             updater.check_loss(keras.losses.get(loss))
-        self._measures = {"loss": _function(loss), **(metrics or {})}
+        self._measures = {"loss": measures.function_of(loss), **(metrics or {})}
         self._test_measures = {
             **self._measures,
-            **({"loss": _function(test_loss)} if test_loss else {}),
+            **({"loss": measures.function_of(test_loss)} if test_loss else {}),
             **(test_metrics or {}),
         }
         self.reset_totals(0)
@@ -76,66 +84,47 @@ class SparseTrainer(steps.SparseSteps):
         self._jit_compile = jit_compile
         self._compile()
 
-    def state(self):
+    def state(self) -> dict[str, keras.Variable]:
         """Map names to the variables beside model and optimizer."""
         return {**super().state(), **self._states.variables()}
 
     def _compile(self):
-        def replica_function(function):
-            return tf.function(function, autograph=False, jit_compile=True)
-
+        """Trace anew at the next call: steps, updates and evaluation."""
         step, update = self._replica_step, self._replica_update
         if self._jit_compile:
-            step, update = replica_function(step), replica_function(update)
-
-        def train_steps(iterator, n_steps, totals):
-            def one_step(index, bad, totals, waited):
-                batch, seconds = _timed_next(iterator)
-                sums = self.strategy.run(step, args=(batch,))
-                sums = self.strategy.reduce("sum", sums, axis=None)
-                is_bad = (bad < 0) & ~tf.math.is_finite(sums[1])
-                bad = tf.where(is_bad, index, bad)
-                totals += tf.cast(sums, totals.dtype)
-                return [index + 1, bad, totals, waited + seconds]
-
-            # Sums are carried through: their bits do not depend on how many
-            # steps a call takes. Nothing on the host waits for them in between.
-            start = [tf.constant(0), tf.constant(-1), totals]
-            _, bad, totals, waited = tf.while_loop(
-                lambda index, *_: index < n_steps,
-                one_step,
-                [*start, tf.constant(0.0, tf.float64)],
-                parallel_iterations=1,
+            step, update = (
+                tf.function(function, autograph=False, jit_compile=True)
+                for function in (step, update)
             )
-            return bad, totals, waited
-
-        def mask_update(iterator):
-            batch = (next(iterator),) if self.updater.updates_on_batch else ()
-            report = self.strategy.run(update, args=batch)
-            return self.strategy.experimental_local_results(report)[0]
-
         # Without AutoGraph, so that coverage and debuggers see the lines.
-        self._train_steps = tf.function(train_steps, autograph=False)
-        self._mask_update = tf.function(mask_update, autograph=False)
-        self._evaluate = self._summed(self._replica_evaluate)
+        self._train_steps = tf.function(
+            compiled_loops.of_steps(self._reduced(step)), autograph=False
+        )
+        self._mask_update = tf.function(
+            compiled_loops.of_update(update, self.strategy, self._plan.updater),
+            autograph=False,
+        )
+        self._evaluate = tf.function(
+            self._reduced(self._replica_evaluate), autograph=False
+        )
 
-    def _summed(self, replica_function):
-        """Compile the sum over replicas of a function of a batch."""
-
-        def summed(batch):
-            sums = self.strategy.run(replica_function, args=(batch,))
-            return self.strategy.reduce("sum", sums, axis=None)
-
-        return tf.function(summed, autograph=False)
+    def _reduced(self, replica_function):
+        return compiled_loops.summed(replica_function, self.strategy)
 
     # The loop.
 
-    def reset_totals(self, n_callbacks):
+    def reset_totals(self, n_callbacks: int) -> None:
         """Set the running sums, one row per callback, to zero."""
         self.totals = np.zeros([n_callbacks, 1 + len(self._measures)])
 
-    def train(self, dataset, n_steps, callbacks=(), should_stop=None):
-        """Train until `n_steps` optimizer steps have been completed in all.
+    def train(
+        self,
+        dataset: typing.Any,
+        n_steps: int,
+        callbacks: Sequence[base.Callback] = (),
+        should_stop: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Train until `n_steps` optimizer steps have been completed in total.
 
         Args:
             dataset: endless `tf.data.Dataset` of global batches `(x, y)` or
@@ -144,8 +133,9 @@ class SparseTrainer(steps.SparseSteps):
                 of its own; `n_batches` counts all.
             n_steps: total number of optimizer steps.
             callbacks: see `rigl_tf.training.callbacks.base.Callback`.
-            should_stop: optional function without arguments, asked about once
-                a second; if it says True, training ends after the current step.
+            should_stop: optional function without arguments, called about once
+                a second; if it returns True, training ends after the current
+                step.
 
         Returns:
             whether all steps have been completed.
@@ -163,8 +153,8 @@ class SparseTrainer(steps.SparseSteps):
             self.reset_totals(len(callbacks))
         while clock.step < n_steps:
             wish = should_stop is not None and should_stop()
-            stop, pace.n_steps = self.workers.agree(wish, pace.n_steps)
-            if stop:
+            ends, pace.n_steps = self.workers.agree(wish, pace.n_steps)
+            if ends:
                 return False
             if clock.due(before_step=True):
                 before = clock.step
@@ -175,7 +165,7 @@ class SparseTrainer(steps.SparseSteps):
             stops = [callback.next_step(clock.step) for callback in callbacks]
             stop = clock.next_stop([n_steps, clock.step + pace.n_steps, *stops])
             with pace:
-                self._run_steps(iterator, clock, stop)
+                self._run_to(iterator, clock, stop)
             if clock.due(before_step=False):
                 self._update(iterator, clock, callbacks)
             self._fire(callbacks, stop, n_steps)
@@ -184,37 +174,60 @@ class SparseTrainer(steps.SparseSteps):
     def _fire(self, callbacks, step, n_steps):
         for index, callback in enumerate(callbacks):
             if callback.next_step(step - 1) == step or step == n_steps:
-                means = _means(self.totals[index], self._measures)
+                means = measures.means(self.totals[index], self._measures)
                 self.totals[index] = 0.0
                 with self.stopwatch.measure(callback.activity):
                     callback.fire(self, step, means)
 
-    def _run_steps(self, iterator, clock, stop):
-        n_steps = tf.constant(stop - clock.step)
+    def run_steps(self, iterator: typing.Any, n_steps: int) -> int:
+        """Make optimizer steps, one batch each, and add up what they measure.
+
+        A part of `train`, for benchmarks and loops of your own: nothing is
+        planned, and no mask is updated.
+
+        Args:
+            iterator: iterator over a distributed dataset.
+            n_steps: number of steps, at least 1.
+
+        Returns:
+            index of the first step whose loss is not finite; -1 for none.
+        """
         with self.stopwatch.measure("step"):
             bad, totals, waited = self._train_steps(
-                iterator, n_steps, tf.constant(self.totals)
+                iterator, tf.constant(n_steps), tf.constant(self.totals)
             )
             self.totals = totals.numpy()
         self.stopwatch.move("step", "input", float(waited))
-        if int(bad) >= 0:
+        self.n_batches += n_steps
+        return int(bad)
+
+    def update(self, iterator: typing.Any) -> None:
+        """Update the masks, on a batch of the iterator if the method needs one.
+
+        Args:
+            iterator: iterator over a distributed dataset.
+        """
+        with self.stopwatch.measure("update"):
+            self.last_update_report = self._mask_update(iterator).numpy()
+        self.n_batches += int(self._plan.updater.needs.batch)
+
+    def _run_to(self, iterator, clock, stop):
+        bad = self.run_steps(iterator, stop - clock.step)
+        if bad >= 0:
             raise FloatingPointError(
-                f"The loss is not finite at step {clock.step + int(bad)}: "
+                f"The loss is not finite at step {clock.step + bad}: "
                 "lower the learning rate, or clip gradients"
             )
-        self.n_batches += stop - clock.step
         clock.step = stop
 
     def _update(self, iterator, clock, callbacks):
         step = clock.step
-        with self.stopwatch.measure("update"):
-            self.last_update_report = self._mask_update(iterator).numpy()
-        self.n_batches += int(self.updater.updates_on_batch)
+        self.update(iterator)
         clock.note_update()
         for callback in callbacks:
             callback.on_update(self, step)
 
-    def evaluate(self, dataset):
+    def evaluate(self, dataset: typing.Any) -> dict[str, float]:
         """Return mean loss and metrics over a finite dataset.
 
         Args:
@@ -225,10 +238,10 @@ class SparseTrainer(steps.SparseSteps):
             dictionary with "loss" and one entry per metric.
         """
         totals = self._add_up(self._evaluate, dataset)
-        return _means(totals, self._test_measures)
+        return measures.means(totals, self._test_measures)
 
-    def confusion(self, dataset, n_classes):
-        """Count the test examples of each class by what is predicted.
+    def confusion(self, dataset: typing.Any, n_classes: int) -> np.ndarray:
+        """Return the confusion matrix of the test examples.
 
         Args:
             dataset: as in `evaluate`, with integer labels [batch].
@@ -248,7 +261,8 @@ class SparseTrainer(steps.SparseSteps):
                 true, predicted, n_classes, weights, tf.float32
             )
 
-        return self._add_up(self._summed(count), dataset)
+        counted = tf.function(self._reduced(count), autograph=False)
+        return self._add_up(counted, dataset)
 
     def _add_up(self, function, dataset):
         """Add up a function of batches, as float64."""
@@ -271,18 +285,14 @@ class SparseTrainer(steps.SparseSteps):
         return sums
 
     def _replica_update(self, batch=None):
-        gradients = None
-        if batch is not None:
-            temperature = self.updater.temperature
-            gradients = self.update_gradients(
-                lambda: self._gradients(batch, temperature)[1]
-            )
-        return self.update_masks(gradients)
+        return self.update_on(batch, self._gradients)
 
     def _replica_evaluate(self, batch):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
         predictions = self._predict(x, training=False)
-        return tf.stack(_sums(self._test_measures, y, predictions, weights))
+        return tf.stack(
+            measures.sums(self._test_measures, y, predictions, weights)
+        )
 
     def _predict(self, x, training):
         states = self._states if training else self._test_states
@@ -295,54 +305,10 @@ class SparseTrainer(steps.SparseSteps):
             predictions = self._predict(x, training=True)
             if temperature != 1:
                 predictions = predictions / temperature
-            sums = _sums(self._measures, y, predictions, weights)
+            sums = measures.sums(self._measures, y, predictions, weights)
             loss = sums[1] / (sums[0] * replicas)
             if self.model.losses:
                 loss += tf.add_n(self.model.losses) / replicas
             loss = self.optimizer.scale_loss(loss)
         variables = [variable.value for variable in self.trained_variables]
         return tf.stack(sums), tape.gradient(loss, variables)
-
-
-def _function(loss):
-    """Return the function `(y, y_pred) -> [batch]` of a loss."""
-    loss = keras.losses.get(loss)
-    return loss.call if isinstance(loss, keras.losses.Loss) else loss
-
-
-def _sums(measures, y, predictions, weights):
-    """Sum `[weights, measures...]` over this replica's examples."""
-    predictions = keras.tree.map_structure(_not_half, predictions)
-    values = [measure(y, predictions) for measure in measures.values()]
-    values = [tf.cast(value, tf.float32) for value in values]
-    if weights is None:
-        total = tf.cast(tf.size(values[0]), tf.float32)
-    else:
-        weights = tf.cast(weights, tf.float32)
-        values = [value * weights for value in values]
-        weights = tf.broadcast_to(weights, tf.shape(values[0]))
-        total = tf.reduce_sum(weights)
-    return [total, *[tf.reduce_sum(value) for value in values]]
-
-
-def _means(totals, measures):
-    """Turn summed `[weights, measures...]` into a dictionary."""
-    if not totals[0]:
-        return {}
-    return {n: float(t / totals[0]) for n, t in zip(measures, totals[1:])}
-
-
-def _timed_next(iterator):
-    """Take a batch, and measure the seconds that it was waited for."""
-    began = tf.timestamp()
-    with tf.control_dependencies([began]):
-        batch = next(iterator)
-    with tf.control_dependencies(tf.nest.flatten(batch, True)):
-        return batch, tf.timestamp() - began
-
-
-def _not_half(predictions):
-    """Compute losses in float32 at least, as Keras does."""
-    if predictions.dtype in (tf.bfloat16, tf.float16):
-        return tf.cast(predictions, tf.float32)
-    return predictions

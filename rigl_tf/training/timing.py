@@ -1,18 +1,31 @@
-"""Measure where the time of a run goes."""
+"""Measure how long each activity of a run takes."""
 
 import collections
+from collections.abc import Iterator
 import contextlib
 import time
+import typing
+
+import tensorflow as tf
+
+
+def timed_next(iterator: typing.Any) -> tuple[typing.Any, tf.Tensor]:
+    """Take a batch, and return it with the seconds spent waiting for it."""
+    began = tf.timestamp()
+    with tf.control_dependencies([began]):
+        batch = next(iterator)
+    with tf.control_dependencies(tf.nest.flatten(batch, True)):
+        return batch, tf.timestamp() - began
 
 
 class Stopwatch:
     """Seconds per activity: "input", "step", "update", "checkpoint", ..."""
 
     def __init__(self):
-        self.seconds = collections.Counter()
+        self.seconds: dict[str, float] = collections.defaultdict(float)
 
     @contextlib.contextmanager
-    def measure(self, activity):
+    def measure(self, activity: str) -> Iterator[None]:
         """Add the time of the block to an activity."""
         began = time.monotonic()
         try:
@@ -20,12 +33,12 @@ class Stopwatch:
         finally:
             self.seconds[activity] += time.monotonic() - began
 
-    def move(self, source, target, seconds):
-        """Count seconds for another activity than they were measured for."""
+    def move(self, source: str, target: str, seconds: float) -> None:
+        """Move seconds from one activity to another."""
         self.seconds[source] -= seconds
         self.seconds[target] += seconds
 
-    def since(self, before):
+    def since(self, before: dict[str, float]) -> dict[str, float]:
         """Return the seconds per activity since an earlier copy of `seconds`.
 
         Args:
@@ -41,10 +54,9 @@ class Stopwatch:
 
 
 class Pace:
-    """How many steps to run between two looks at the clock of the host.
+    """Number of steps per compiled call, kept near half a second.
 
-    Long calls save time, but a request to stop must not wait: calls are made
-    to last about half a second.
+    Longer calls save time, but delay requests to stop.
     """
 
     def __init__(self):

@@ -1,13 +1,19 @@
-"""What an optimizer trains: variables of the model, or dense kernels."""
+"""List the variables that an optimizer trains, and check their gradients."""
 
+from collections.abc import Sequence
 import dataclasses
+import typing
 
 import keras
+import tensorflow as tf
 
 from rigl_tf.layers import candidates
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import dense_weights
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,7 +33,7 @@ class Trained:
     l2: float
 
 
-def kernels_of(model):
+def kernels_of(model: keras.Model) -> list[kernel_masks.MaskedKernel]:
     """List the masked kernels that training moves: those not frozen.
 
     Raises:
@@ -45,7 +51,7 @@ def kernels_of(model):
     return trained
 
 
-def require_plain(model):
+def require_plain(model: keras.Model) -> None:
     """Raise ValueError if a model that shall be trained densely has masks."""
     if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
         raise ValueError(
@@ -55,7 +61,12 @@ def require_plain(model):
         )
 
 
-def list_all(model, kernels, dense, l2):
+def list_all(
+    model: keras.Model,
+    kernels: Sequence[kernel_masks.MaskedKernel],
+    dense: "dense_weights.DenseWeights",
+    l2: float,
+) -> list[Trained]:
     """List the trainable variables of a model, in their order.
 
     Args:
@@ -80,7 +91,7 @@ def list_all(model, kernels, dense, l2):
     ]
 
 
-def require_current(model, variables):
+def require_current(model: keras.Model, variables: Sequence[Trained]) -> None:
     """Raise ValueError if layers were frozen or unfrozen in the meantime.
 
     Args:
@@ -93,7 +104,9 @@ def require_current(model, variables):
         _refuse(f"{len(now)} trainable variables, where there were {len(then)}")
 
 
-def require_aligned(gradients, variables):
+def require_aligned(
+    gradients: Sequence[tf.Tensor | None], variables: Sequence[Trained]
+) -> None:
     """Raise ValueError unless there is one gradient per trained variable.
 
     Args:

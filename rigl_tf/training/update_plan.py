@@ -1,5 +1,6 @@
 """Fix the window of mask updates once the length of a run is known."""
 
+import typing
 import warnings
 
 import tensorflow as tf
@@ -19,8 +20,8 @@ class Plan:
         updater: `updaters.MaskUpdater`, or None for dense training.
     """
 
-    def __init__(self, updater):
-        self.updater = updater
+    def __init__(self, updater: updaters.MaskUpdater | None):
+        self.updater: typing.Any = updater
         self.n_steps = updaters.state_variable(
             tf.constant(-1, tf.int64), "planned_steps"
         )
@@ -28,7 +29,9 @@ class Plan:
         self._planned_for = None
         self._warned = updater is None
 
-    def fix(self, n_steps, step, last_update_step):
+    def fix(
+        self, n_steps: int | None, step: int, last_update_step: int | None
+    ) -> bool:
         """Resolve the updater; see `steps.SparseSteps.plan`.
 
         Args:
@@ -45,8 +48,9 @@ class Plan:
         if self._given.has_fractions:
             has_begun = step > 0 or last_update_step is not None
             planned = self._length(n_steps, has_begun)
-        changed = planned is not None and planned != self._planned_for
-        if changed:
+        changed = False
+        if planned is not None and planned != self._planned_for:
+            changed = True
             self.updater = self._given.resolved(planned)
             self._planned_for = planned
             self.n_steps.assign(planned)
@@ -76,7 +80,7 @@ class Plan:
         if kind.next_update is updaters.MaskUpdater.next_update:
             return False
         due = self.updater.next_update(step, None)
-        return due is None or due > n_steps - self.updater.updates_on_batch
+        return due is None or due > n_steps - self.updater.needs.batch
 
     def _problem(self, n_steps, planned, never):
         """Say why the window does not fit the run; None if it does."""
@@ -88,7 +92,7 @@ class Plan:
             dense = ", and the network stays dense"
             return (
                 f"no mask update happens in a run of {n_steps} steps"
-                f"{dense * self.updater.starts_dense}; set {cure}"
+                f"{dense * self.updater.needs.dense_start}; set {cure}"
             )
         if planned is not None and n_steps > planned:
             return (
@@ -98,7 +102,7 @@ class Plan:
             )
         if end is not None and end > n_steps:
             loss = "masks move until the end, a decaying drop fraction too"
-            if self.updater.sparsity_varies:
+            if self.updater.needs.varying_sparsity:
                 loss = "the target sparsity may not be reached"
             return (
                 f"`update_end_step={end}` lies after the last step, {n_steps}; "

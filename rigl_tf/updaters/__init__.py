@@ -1,4 +1,4 @@
-"""Mask updaters: the methods of sparse training behind one interface.
+"""Mask updaters: the methods of sparse training, behind one interface.
 
 A method is a dataclass that says when masks change and scores connections for
 dropping and growing; selection, weights and optimizer slots are handled by the
@@ -7,11 +7,11 @@ your own by overriding the two scores of `DropAndGrow`.
 """
 
 import inspect
+import typing
 
 import keras
 
 from rigl_tf.updaters.acdc import ACDC
-from rigl_tf.updaters.base import MaskChange
 from rigl_tf.updaters.base import MaskUpdater
 from rigl_tf.updaters.dnw import DNW
 from rigl_tf.updaters.drop_and_grow import DropAndGrow
@@ -19,6 +19,8 @@ from rigl_tf.updaters.granet import GraNet
 from rigl_tf.updaters.grasp import GraSP
 from rigl_tf.updaters.mest import MEST
 from rigl_tf.updaters.one_shot import OneShot
+from rigl_tf.updaters.protocol import MaskChange
+from rigl_tf.updaters.protocol import Needs
 from rigl_tf.updaters.pruning import Pruning
 from rigl_tf.updaters.rigl import RigL
 from rigl_tf.updaters.rigl import RigLInverted
@@ -42,6 +44,7 @@ __all__ = [
     "MEST",
     "MaskChange",
     "MaskUpdater",
+    "Needs",
     "OneShot",
     "Pruning",
     "RigL",
@@ -60,7 +63,10 @@ __all__ = [
 ]
 
 
-def get(identifier, **kwargs):
+def get(
+    identifier: str | dict[str, typing.Any] | MaskUpdater | None,
+    **kwargs: typing.Any,
+) -> MaskUpdater | None:
     """Return a mask updater from a name, a configuration or an instance.
 
         updaters.get("rigl", update_interval=50)
@@ -106,7 +112,7 @@ def get(identifier, **kwargs):
 
 
 def _by_name(name):
-    """Return the class of a method, whatever the spelling of its name."""
+    """Return the class of a method; ignores case and underscores."""
     classes = {
         cls.__name__.lower(): cls
         for cls in map(globals().get, __all__)

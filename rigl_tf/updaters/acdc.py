@@ -1,10 +1,10 @@
-"""AC/DC: train compressed and decompressed by turns."""
+"""AC/DC: alternate between sparse and dense phases of training."""
 
 import dataclasses
 
 import tensorflow as tf
 
-from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import ranking
 from rigl_tf.updaters import update_times
 
@@ -13,8 +13,8 @@ from rigl_tf.updaters import update_times
 class ACDC(ranking.Ranking):
     """Alternate sparse and dense phases; end with a sparse one.
 
-    Drop: all but the largest |w|, at the begin of a compressed phase.
-    Grow: everything, from zero, at the begin of a decompressed phase.
+    Drop: all but the largest |w|, at the beginning of a compressed phase.
+    Grow: everything, from zero, at the beginning of a decompressed phase.
     First mask: dense.
     Cost: 3 f_S per step in compressed phases, 3 f_D in others.
     Hyper-parameters: a tenth of the run dense, phases of a twentieth, and the
@@ -37,7 +37,10 @@ class ACDC(ranking.Ranking):
     update_interval: int = 100
     update_end_step: int | float = 0.75
 
-    sparsity_varies = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, varying_sparsity=True)
 
     def _plan(self):
         if self.update_end_step is None:
@@ -49,16 +52,23 @@ class ACDC(ranking.Ranking):
             self.update_interval, self.update_begin_step, self.update_end_step
         )
 
-    def next_update(self, step, last_update_step):
-        """Return the next turn that has not been made yet."""
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
+        """Return the next phase change that has not happened yet."""
         return self._window.next_after(step, last_update_step)
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return 1 in compressed phases, 0 in others."""
         due = self._window.last_due(step)
         return 0.0 if due is None else float(self._compresses(due))
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Keep the largest `|w|`, or everything."""
         del gradients
         compress = self._compresses(tf.cast(step, tf.int64))
@@ -67,11 +77,11 @@ class ACDC(ranking.Ranking):
         for kernel, mask in zip(kernels, self.fresh_masks(kernels, scores)):
             mask = tf.where(compress, mask, tf.ones_like(mask))
             grown = (mask > 0) & ~(kernel.mask.value > 0)
-            changes.append(base.MaskChange(mask, grown))
+            changes.append(protocol.MaskChange(mask, grown))
         return changes
 
     def _compresses(self, step):
-        """Say whether the turn at a due step, int or tensor, compresses."""
+        """Return whether the phase that starts at a due step is sparse."""
         turn = (step - self.update_begin_step) // self.update_interval
         last = self._window.last_due(self.update_end_step)
         n_last = (last - self.update_begin_step) // self.update_interval

@@ -3,41 +3,24 @@
 import copy
 import dataclasses
 import numbers
+import typing
 
 import keras
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.masks import patterns
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import serialization
 from rigl_tf.updaters import update_times
-
-
-@dataclasses.dataclass(frozen=True)
-class MaskChange:
-    """What an update decides for one kernel.
-
-    Attributes:
-        mask: new mask, float tensor of zeros and ones.
-        grown: boolean tensor of the active connections that begin anew: those
-            that were inactive before.
-        grow_values: weights that grown connections begin with, or None for 0.
-        slot_values: values that are added to the initial slots of grown
-            connections, or None.
-    """
-
-    mask: tf.Tensor
-    grown: tf.Tensor
-    grow_values: tf.Tensor | None = None
-    slot_values: tf.Tensor | None = None
-
 
 # Fields that may be fractions of the run.
 _STEPS = ("update_begin_step", "update_end_step", "prune_step")
 
 
-def is_fraction(value):
-    """Say whether a field is a fraction of the run, not a step or None."""
+def is_fraction(value: object) -> bool:
+    """Return whether a field holds a fraction of the run, not a step."""
     is_real = isinstance(value, numbers.Real)
     return is_real and not isinstance(value, numbers.Integral)
 
@@ -53,31 +36,14 @@ class MaskUpdater:
 
     Attributes:
         seed: seed of all random choices of the method.
-        updates_on_batch: whether an update looks at the dense gradients of a
-            batch of its own, before a step (RigL, SNIP), or only at weights
-            and state, after a step (SET, SNFS).
-        second_order: whether these are Hessian-gradient products (GraSP).
-        temperature: what logits are divided by on the update's batch.
-        starts_dense: whether first masks are all ones (see `masking.sparsify`).
-        observes_gradients: whether `observe` wants every step's gradients.
-        counts_update_steps: whether an update on a batch counts as a step.
-        trains_inactive: whether the optimizer trains dense weights that the
-            updater keeps (`dense_weights`), of which kernels are the active
-            part (DNW, Top-KAST).
-        sparsity_varies: whether the number of active weights changes during
-            training.
     """
 
     seed: int = 0
 
-    updates_on_batch = False
-    second_order = False
-    temperature = 1.0
-    starts_dense = False
-    observes_gradients = False
-    counts_update_steps = False
-    trains_inactive = False
-    sparsity_varies = False
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop; override it."""
+        return protocol.Needs()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -96,7 +62,7 @@ class MaskUpdater:
         self._window = self._drop_fraction = self._progress = unknown
 
     def _check_fractions(self):
-        """Validate what can be before the length of the run is known."""
+        """Validate the fields that do not depend on the length of the run."""
         fractions = self._fractions()
         for name, value in fractions.items():
             if not 0 <= value <= 1:
@@ -116,7 +82,7 @@ class MaskUpdater:
         checks.at_least("update_interval", interval, 1, integer=True)
 
     @property
-    def has_fractions(self):
+    def has_fractions(self) -> bool:
         """Whether steps are given as fractions of a run of unknown length."""
         return bool(self._fractions())
 
@@ -126,7 +92,7 @@ class MaskUpdater:
         return {n: float(v) for n, v in values.items() if is_fraction(v)}
 
     def _plan(self):
-        """Override: set up window and schedules; all steps are known."""
+        """Set up window and schedules once all steps are known; override it."""
 
     def _steps_of(self, fractions, n_steps):
         """Return the steps that fractions of a run of `n_steps` stand for."""
@@ -137,7 +103,9 @@ class MaskUpdater:
             steps["update_end_step"] = max(steps["update_end_step"], begin + 1)
         return steps
 
-    def resolved(self, n_steps, sparsity=None):
+    def resolved(
+        self, n_steps: int, sparsity: float | None = None
+    ) -> typing.Self:
         """Return the same method, state shared, for a run of known length.
 
         Its fractions become steps: `floor(fraction * n_steps)`.
@@ -147,7 +115,7 @@ class MaskUpdater:
             sparsity: overall target sparsity S, if it is known.
 
         Raises:
-            ValueError: the window is impossible in so many steps.
+            ValueError: the window does not fit the number of steps.
         """
         fractions = self._fractions()
         if not fractions and sparsity == self._target_sparsity:
@@ -159,8 +127,8 @@ class MaskUpdater:
         clone._plan()
         return clone
 
-    def for_model(self, model):
-        """Return this updater, or one like it if another model has its state.
+    def for_model(self, model: keras.Model) -> typing.Self:
+        """Return this updater, or a copy if its state belongs to another model.
 
         Args:
             model: Keras model that is to be trained.
@@ -170,16 +138,16 @@ class MaskUpdater:
         self._owner = id(model)
         return self
 
-    def get_config(self):
-        """Return the fields, as Keras' objects do; the state is left out."""
+    def get_config(self) -> dict[str, typing.Any]:
+        """Return the fields, without the state, as Keras objects do."""
         return serialization.config_of(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Build an updater from `get_config`'s dictionary."""
         return serialization.from_config(cls, config)
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state; called once, before training.
 
         Args:
@@ -187,19 +155,19 @@ class MaskUpdater:
         """
         del kernels
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the state variables, for checkpoints."""
         return {}
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Raise ValueError if the method cannot work with the optimizer."""
         del optimizer
 
-    def check_pattern(self, pattern):
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
         """Raise ValueError if the method cannot work with a pattern."""
         del pattern
 
-    def check_loss(self, loss):
+    def check_loss(self, loss: typing.Any) -> None:
         """Raise ValueError if the method cannot work with the loss.
 
         Args:
@@ -208,12 +176,12 @@ class MaskUpdater:
         """
         del loss
 
-    def stretched(self, multiplier):
+    def stretched(self, multiplier: float) -> typing.Self:
         """Return the same method for a run that is m times as long.
 
-        Begin and end of its updates are multiplied, their interval is not, and
-        schedules pass more slowly, as the original code's
-        `training_steps_multiplier` does it.
+        The first and last steps of its updates are multiplied, the interval is
+        not, and schedules slow down, as with the original code's
+        `training_steps_multiplier`.
 
         Args:
             multiplier: m, above 0; 1 returns the updater itself.
@@ -222,10 +190,10 @@ class MaskUpdater:
             return self
         return dataclasses.replace(self, **self.stretched_fields(multiplier))
 
-    def stretched_fields(self, multiplier):
+    def stretched_fields(self, multiplier: float) -> dict[str, typing.Any]:
         """Map the fields that `stretched` changes to their new values."""
         values = {name: getattr(self, name, None) for name in _STEPS}
-        changed = {
+        changed: dict[str, typing.Any] = {
             name: int(value * multiplier)
             for name, value in values.items()
             if value is not None and not is_fraction(value)
@@ -238,7 +206,9 @@ class MaskUpdater:
             changed["drop_fraction"] = schedules.Stretched(schedule, multiplier)
         return changed
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next step (int) at which an update is due, or None.
 
         Args:
@@ -249,7 +219,7 @@ class MaskUpdater:
         del step, last_update_step
         return None
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return the share of the final zeros that are in place, in [0, 1].
 
         Args:
@@ -258,7 +228,7 @@ class MaskUpdater:
         del step
         return 1.0
 
-    def step_flops(self, sparse, dense):
+    def step_flops(self, sparse: float, dense: float) -> float:
         """Return the FLOPs of an ordinary step, per example: `3 f_S`.
 
         Args:
@@ -269,7 +239,7 @@ class MaskUpdater:
         del dense
         return 3 * sparse
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return the FLOPs of an update beyond those of a step, per example.
 
         Args: as `step_flops`.
@@ -277,28 +247,31 @@ class MaskUpdater:
         del sparse, dense
         return 0
 
-    def training_flops(self, sparse, dense):
+    def training_flops(self, sparse: float, dense: float) -> float:
         """Return the mean FLOPs of a batch, per example (paper, appendix H).
 
-        Not asked for if `sparsity_varies`: then the mean is over the run.
+        Unused with `needs.varying_sparsity`: then the mean is over the run.
 
         Args: as `step_flops`.
         """
         return self.step_flops(sparse, dense)
 
-    def dense_weights(self, kernel):
-        """Return the variable that is trained, if `trains_inactive`.
+    def dense_weights(self, kernel: protocol.Kernel) -> keras.Variable:
+        """Return the variable that is trained, with `needs.dense_weights`.
 
         Args:
             kernel: `kernel_masks.MaskedKernel`.
         """
         raise TypeError(f"{type(self).__name__} trains active weights only")
 
-    def trained_positions(self, kernel):
+    def trained_positions(self, kernel: protocol.Kernel) -> tf.Tensor | None:
         """Return which dense weights a step may move, boolean; None for all."""
         del kernel
+        return None
 
-    def step_gradient(self, kernel, gradient):
+    def step_gradient(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor
+    ) -> tf.Tensor:
         """Return what the optimizer gets of a dense gradient: the active part.
 
         Args:
@@ -307,7 +280,9 @@ class MaskUpdater:
         """
         return gradient * tf.cast(kernel.mask.value, gradient.dtype)
 
-    def penalty_gradient(self, kernel, l2):
+    def penalty_gradient(
+        self, kernel: protocol.Kernel, l2: float
+    ) -> tf.Tensor | None:
         """Return the gradient of `wd/2 |w|^2` and other penalties, or None.
 
         Args:
@@ -316,8 +291,13 @@ class MaskUpdater:
         """
         return l2 * kernel.kernel.value if l2 else None
 
-    def observe(self, kernels, gradients, step):
-        """Take note of a step's dense gradients, reduced over replicas.
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
+        """Observe the dense gradients of a step, reduced over replicas.
 
         Args:
             kernels: list of `kernel_masks.MaskedKernel`.
@@ -326,13 +306,18 @@ class MaskUpdater:
         """
         del kernels, gradients, step
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Decide the new masks.
 
         Args:
             kernels: list of `kernel_masks.MaskedKernel`.
-            gradients: list of dense gradients (Hessian-gradient products if
-                `second_order`), one per kernel, if `updates_on_batch`;
+            gradients: list of dense gradients (Hessian-gradient products with
+                `needs.second_order`), one per kernel, with `needs.batch`;
                 otherwise None.
             step: optimizer steps completed, scalar int64 tensor.
 

@@ -1,14 +1,17 @@
-"""What methods share that move connections at fixed counts."""
+"""The base of methods that drop and grow equally many connections."""
 
 import abc
 import collections.abc
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.masks import draws as mask_draws
+from rigl_tf.masks import patterns
 from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import redistribution
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import state
@@ -26,7 +29,7 @@ _GROW_INITS = (
 
 @dataclasses.dataclass(kw_only=True)
 class DropAndGrow(base.MaskUpdater, abc.ABC):
-    """Base of the methods that move connections at fixed counts.
+    """Base of methods that drop and grow equally many connections.
 
     Attributes:
         update_interval: steps between two updates (Delta T), at least 1.
@@ -44,13 +47,13 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             (drawn from the first active weights), "random_normal" (with the
             deviation of the active weights), "random_uniform" (within their
             mean magnitude), "grad_scale" (the dense gradient) or "grad_sign"
-            (its sign); the last two need `updates_on_batch`.
+            (its sign); the last two need `needs.batch`.
         grow_init_divisor: divides the first weight.
         redistribution: None keeps the number of connections of each kernel.
-            Else all that are dropped are grown again where the active weights
-            of a kernel have the largest mean |averaged gradient| ("momentum"),
-            mean |gradient| ("gradient"), or are the most ("nonzero"); the total
-            stays.
+            Otherwise dropped connections are grown in the kernels whose active
+            weights have the largest mean |averaged gradient| ("momentum") or
+            mean |gradient| ("gradient"), or are most numerous ("nonzero");
+            the total stays the same.
         momentum: decay beta of averaged gradients, in [0, 1).
     """
 
@@ -65,6 +68,15 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
     redistribution: str | None = None
     momentum: float = 0.9
 
+    _redistribution = None
+
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        shared = self._redistribution
+        observes = shared is not None and shared.observes_gradients
+        return dataclasses.replace(super().needs, step_gradients=observes)
+
     def __post_init__(self):
         if self.update_steps and base.is_fraction(self.update_end_step):
             self.update_end_step = self.update_steps[-1] + 1
@@ -74,7 +86,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         else:
             checks.fraction("drop_fraction", self.drop_fraction)
         checks.one_of("grow_init", self.grow_init, _GROW_INITS)
-        if self.grow_init.startswith("grad") and not self.updates_on_batch:
+        if self.grow_init.startswith("grad") and not self.needs.batch:
             raise ValueError(
                 f"`grow_init={self.grow_init!r}` needs the dense gradients of "
                 f"the update's batch; {type(self).__name__} has none. Use "
@@ -85,8 +97,19 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         checks.fraction("momentum", self.momentum, include_one=False)
         self._redistribution = redistribution.get(self)
         if self._redistribution is not None:
-            self.observes_gradients |= self._redistribution.observes_gradients
+            self._require_step_gradients()
         self._initial = {}
+
+    def _require_step_gradients(self):
+        """Require that an overridden `needs` keeps those of the base class."""
+        wanted = self._redistribution.observes_gradients
+        if wanted and not self.needs.step_gradients:
+            raise ValueError(
+                f"`redistribution={self.redistribution!r}` needs the gradients "
+                f"of every step: `{type(self).__name__}.needs` must return "
+                "`dataclasses.replace(super().needs, ...)`. "
+                f"Received: needs={self.needs}"
+            )
 
     def _plan(self):
         begin, end = self.update_begin_step, self.update_end_step
@@ -103,13 +126,13 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 self.drop_fraction, begin, end
             )
 
-    def check_pattern(self, pattern):
-        """Require single weights, if they move from kernel to kernel."""
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
+        """Require unstructured masks if connections move between kernels."""
         if self.redistribution is not None:
             what = f"`redistribution={self.redistribution!r}`"
             state.require_unstructured(pattern, what)
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state that growing needs."""
         if self._redistribution is not None:
             self._redistribution.build(kernels)
@@ -121,27 +144,37 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 for kernel in kernels
             }
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the first weights and the redistribution's state."""
         named = {f"{path}/initial": v for path, v in self._initial.items()}
         if self._redistribution is not None:
             named |= self._redistribution.variables()
         return named
 
-    def observe(self, kernels, gradients, step):
-        """Let the redistribution take note."""
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
+        """Pass the gradients on to the redistribution."""
         if self._redistribution is not None:
             self._redistribution.observe(kernels, gradients)
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next due step that had no update yet."""
-        if step == last_update_step or (
-            step == 0 and not self.updates_on_batch
-        ):
+        if step == last_update_step or (step == 0 and not self.needs.batch):
             step += 1
         return self._window.next_due(step)
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""
         if gradients is None:
             gradients = [None] * len(kernels)
@@ -168,7 +201,12 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             )
         ]
 
-    def drop_scores(self, kernel, gradient, step):
+    def drop_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Score active connections; the smallest are dropped: `|w|`.
 
         Args:
@@ -190,14 +228,19 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
         return scores
 
     @abc.abstractmethod
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Score connections outside the kept set; the largest are grown.
 
         Args and Returns: as `drop_scores`.
         """
 
     def _masks_to_move(self, kernels, step):
-        """Return the masks of which a fraction is moved: the present ones."""
+        """Return the masks of which a fraction moves: the current ones."""
         del step
         return [kernel.mask.value for kernel in kernels]
 
@@ -209,7 +252,7 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             self.grow_scores(kernel, gradient, step),
             n_units,
         )
-        return base.MaskChange(
+        return protocol.MaskChange(
             mask, grown, self._grow_values(kernel, gradient, step)
         )
 

@@ -1,7 +1,9 @@
-"""Dense gradients over several batches, as state of an updater."""
+"""Averages and sums of dense gradients over several batches."""
 
+import keras
 import tensorflow as tf
 
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import state
 
 
@@ -15,12 +17,12 @@ class GradientAverages:
         name: name of the variables.
     """
 
-    def __init__(self, momentum, name="gradient_average"):
+    def __init__(self, momentum: float, name: str = "gradient_average"):
         self._momentum = momentum
         self._name = name
-        self._averages = {}
+        self._averages: dict[str, keras.Variable] = {}
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create one average of zeros per kernel."""
         self._averages = {
             kernel.path: state.state_variable(
@@ -29,12 +31,14 @@ class GradientAverages:
             for kernel in kernels
         }
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the averages."""
         return {f"{p}/{self._name}": v for p, v in self._averages.items()}
 
-    def update(self, kernels, gradients):
-        """Take in the gradients of a step."""
+    def update(
+        self, kernels: protocol.Kernels, gradients: protocol.Gradients
+    ) -> None:
+        """Add the gradients of a step to the averages."""
         finite = state.all_finite(gradients)
         for kernel, gradient in zip(kernels, gradients):
             average = self._averages[kernel.path]
@@ -42,7 +46,7 @@ class GradientAverages:
             new = self._momentum * old + (1 - self._momentum) * gradient
             average.assign(tf.where(finite, new, old))
 
-    def value(self, kernel):
+    def value(self, kernel: protocol.Kernel) -> tf.Tensor:
         """Return the average of a kernel."""
         return self._averages[kernel.path].value
 
@@ -51,15 +55,15 @@ class GradientSums:
     """Sums of the dense gradients of the last steps before an update.
 
     Args:
-        n_batches: how many batches a mean is over, that of the update included.
+        n_batches: number of batches in a mean, including that of the update.
     """
 
-    def __init__(self, n_batches):
+    def __init__(self, n_batches: int):
         self._n_batches = n_batches
-        self._sums = {}
-        self._count = None
+        self._sums: dict[str, keras.Variable] = {}
+        self._count: keras.Variable = None  # until `build`
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create one sum of zeros per kernel, and their count."""
         self._sums = {
             kernel.path: state.state_variable(
@@ -69,12 +73,17 @@ class GradientSums:
         }
         self._count = state.state_variable(0.0, "gradient_count")
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the sums and their count."""
         named = {f"{p}/gradient_sum": v for p, v in self._sums.items()}
         return {**named, "gradient_count": self._count}
 
-    def observe(self, kernels, gradients, steps_to_go):
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        steps_to_go: tf.Tensor,
+    ) -> None:
         """Add the gradients of a step, if the next update is near.
 
         Args:
@@ -90,11 +99,13 @@ class GradientSums:
             self._count.assign_add(1.0)
             return tf.constant(True)
 
-        # Assignments that each replica makes for itself: allowed in here.
+        # `tf.cond` may assign these: each replica has its own variables.
         tf.cond(near, add, lambda: tf.constant(False))
 
-    def means(self, kernels, gradients):
-        """Return the means with an update's own gradients; begin anew."""
+    def means(
+        self, kernels: protocol.Kernels, gradients: protocol.Gradients
+    ) -> list[tf.Tensor]:
+        """Return the means with the gradients of the update, and reset."""
         n_batches = self._count.value + 1.0
         means = []
         for kernel, gradient in zip(kernels, gradients):

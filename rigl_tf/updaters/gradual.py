@@ -1,7 +1,8 @@
-"""Pruning little by little: the base of gradual methods."""
+"""The base of methods that prune gradually."""
 
 import dataclasses
 import math
+import typing
 
 import tensorflow as tf
 
@@ -9,13 +10,14 @@ from rigl_tf import checks
 from rigl_tf.masks import patterns
 from rigl_tf.masks import selection
 from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import pruning_schedules
 from rigl_tf.updaters import ranking
 
 
 @dataclasses.dataclass(kw_only=True)
 class Gradual(ranking.Ranking):
-    """Base of the methods that prune by a schedule.
+    """Base of methods that prune by a schedule.
 
     They have a `_window`, and `_progress`, a function from a step to the share
     of the zeros that the first update leaves to later ones.
@@ -29,7 +31,10 @@ class Gradual(ranking.Ranking):
     initial_sparsity: float = 0.0
     power: float = 3.0
 
-    sparsity_varies = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, varying_sparsity=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -59,10 +64,10 @@ class Gradual(ranking.Ranking):
                     f"(PRUNE_INTERVAL). Received: {past} steps of a run of "
                     f"{n_steps}, update_interval={self.update_interval}"
                 )
-            steps["update_end_step"] -= past % self.update_interval
+            steps["update_end_step"] -= past % self._window.interval
         return steps
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Require that the first sparsity is not above the last."""
         super().build(kernels)
         last = target_sparsity(kernels)
@@ -85,17 +90,18 @@ class Gradual(ranking.Ranking):
         first = self.initial_sparsity / sparsity
         return first + (1 - first) * self._progress(step)
 
-    def stretched_fields(self, multiplier):
+    def stretched_fields(self, multiplier: float) -> dict[str, typing.Any]:
         """Round the last step down, so that it is one of a pruning."""
         changed = super().stretched_fields(multiplier)
         if "update_end_step" in changed:
-            begin = changed.get("update_begin_step", self.update_begin_step)
+            fields: typing.Any = self  # begin and interval are a subclass's
+            begin = changed.get("update_begin_step", fields.update_begin_step)
             if not base.is_fraction(begin):
                 past = changed["update_end_step"] - begin
-                changed["update_end_step"] -= past % self.update_interval
+                changed["update_end_step"] -= past % fields.update_interval
         return changed
 
-    def sparsity_progress(self, step):
+    def sparsity_progress(self, step: int) -> float:
         """Return s_t / s_f at the last pruning."""
         due = self._window.last_due(step)
         if due is None:
@@ -109,13 +115,15 @@ class Gradual(ranking.Ranking):
         return float(self._share(due, self._target_sparsity))
 
 
-def target_sparsity(kernels):
+def target_sparsity(kernels: protocol.Kernels) -> float:
     """Return the overall target S of `kernel_masks.MaskedKernel`s."""
     zeros = math.fsum(kernel.size * kernel.sparsity for kernel in kernels)
     return zeros / sum(kernel.size for kernel in kernels)
 
 
-def prune(kernels, progress, scope):
+def prune(
+    kernels: protocol.Kernels, progress: tf.Tensor, scope: str
+) -> list[protocol.MaskChange]:
     """Prune active weights until a share of the final zeros is in place.
 
     Args:
@@ -152,6 +160,6 @@ def _n_left(kernel, progress):
 
 
 def _rounded(size, sparsity):
-    """Count what is left, as tensorflow-model-optimization: in float32."""
+    """Count remaining weights in float32, as `tfmot` does."""
     left = tf.round(tf.cast(size, tf.float32) * (1 - sparsity))
     return tf.cast(tf.maximum(left, 1), tf.int32)

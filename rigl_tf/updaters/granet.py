@@ -1,4 +1,4 @@
-"""GraNet: prune little by little, and grow while pruning."""
+"""GraNet: prune gradually, and regrow connections after each cut."""
 
 import dataclasses
 

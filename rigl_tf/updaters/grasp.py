@@ -1,12 +1,14 @@
 """GraSP: masks that preserve the flow of gradients, before training."""
 
 import dataclasses
+import typing
 
 import keras
 import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.updaters import choose_once
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -36,15 +38,22 @@ class GraSP(choose_once.ChooseOnce):
     absolute: bool = False
     temperature: float = 200.0
 
-    updates_on_batch = True
-    second_order = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(
+            super().needs,
+            batch=True,
+            second_order=True,
+            temperature=self.temperature,
+        )
 
     def __post_init__(self):
         super().__post_init__()
         checks.one_of("absolute", self.absolute, (True, False))
         checks.above("temperature", self.temperature, 0)
 
-    def check_loss(self, loss):
+    def check_loss(self, loss: typing.Any) -> None:
         """Require a loss of logits, or a temperature of 1."""
         for part in keras.tree.flatten(loss):
             if isinstance(part, str):
@@ -61,12 +70,17 @@ class GraSP(choose_once.ChooseOnce):
                     f"{part!r}, temperature={self.temperature}"
                 )
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return `9 f_D`: a gradient, and the gradient of a function of it."""
         del sparse
         return 9 * dense
 
-    def scores(self, kernel, gradient, step):
+    def scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return `w Hg`, or its magnitude."""
         del step
         scores = kernel.kernel.value * gradient

@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import set
 
 
@@ -30,18 +31,26 @@ class MEST(set.SET):
 
     gradient_weight: float = 1.0
 
-    updates_on_batch = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, batch=True)
 
     def __post_init__(self):
         super().__post_init__()
         checks.at_least("gradient_weight", self.gradient_weight, 0)
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return `3 f_S`: the update's batch."""
         del dense
         return 3 * sparse
 
-    def drop_scores(self, kernel, gradient, step):
+    def drop_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return `|w| + lambda |g|`."""
         scores = super().drop_scores(kernel, gradient, step)
         return scores + self.gradient_weight * tf.abs(gradient)

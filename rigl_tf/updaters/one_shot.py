@@ -7,6 +7,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.masks import draws
 from rigl_tf.updaters import choose_once
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -36,20 +37,31 @@ class OneShot(choose_once.ChooseOnce):
     prune_step: int | float = 0
     score: str = "magnitude"
 
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(
+            super().needs, batch=self.score == "saliency"
+        )
+
     def __post_init__(self):
         super().__post_init__()
         checks.one_of("score", self.score, ("magnitude", "saliency", "random"))
-        self.updates_on_batch = self.score == "saliency"
 
     def _plan(self):
         checks.at_least("prune_step", self.prune_step, 0, integer=True)
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return `3 f_D` if the score needs a batch."""
         del sparse
-        return 3 * dense if self.updates_on_batch else 0
+        return 3 * dense if self.needs.batch else 0
 
-    def scores(self, kernel, gradient, step):
+    def scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the score."""
         weights = kernel.kernel.value
         if self.score == "magnitude":

@@ -5,8 +5,8 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.updaters import base
 from rigl_tf.updaters import gradual
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import pruning_schedules
 from rigl_tf.updaters import update_times
 
@@ -59,13 +59,22 @@ class Pruning(gradual.Gradual):
         else:
             self._follow_polynomial()
 
-    def next_update(self, step, last_update_step):
+    def next_update(
+        self, step: int, last_update_step: int | None
+    ) -> int | None:
         """Return the next due step that had no update yet."""
         return self._window.next_after(step, last_update_step)
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Keep the largest active `|w|`, as many as the schedule says."""
         del gradients
         share = self._share(step, gradual.target_sparsity(kernels))
         chosen = gradual.prune(kernels, share, self.scope)
-        return [base.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen]
+        return [
+            protocol.MaskChange(m, tf.zeros_like(m, tf.bool)) for m in chosen
+        ]

@@ -1,5 +1,6 @@
 """How much is pruned when: schedules of tensorflow-model-optimization."""
 
+from collections.abc import Callable
 import functools
 import os
 import warnings
@@ -11,7 +12,9 @@ from rigl_tf import checks
 _LEGACY = "TF_USE_LEGACY_KERAS"
 
 
-def polynomial(begin_step, end_step, interval, power=3.0):
+def polynomial(
+    begin_step: int, end_step: int, interval: int, power: float = 3.0
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return `t -> 1 - (1 - (t - t_0) / (t_n - t_0))^p`, clipped.
 
     The share of the final zeros that are in place, from 0 at t_0: s_t / s_f of
@@ -54,7 +57,9 @@ def polynomial(begin_step, end_step, interval, power=3.0):
     return lambda step: 2 * schedule(tf.cast(step, tf.int64))[1]
 
 
-def constant(begin_step, interval):
+def constant(
+    begin_step: int, interval: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
     """Return `t -> 1`: all is pruned at once.
 
     Args: as `polynomial`.
@@ -65,7 +70,7 @@ def constant(begin_step, interval):
 
 @functools.cache
 def _tfmot():
-    """Import the schedules, and leave Keras as it was.
+    """Import the schedules without changing the Keras backend of the process.
 
     The import asks for Keras 2 in the environment, and if `tf.keras` has not
     been touched before, it becomes Keras 2 for the whole process.

@@ -1,17 +1,21 @@
-"""Share the connections that an update grows out among the kernels."""
+"""Distribute the connections that an update grows among the kernels."""
 
 import abc
+from collections.abc import Sequence
+import typing
 
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.updaters import gradient_averages
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import state
 
 _CRITERIA = ("momentum", "gradient", "nonzero")
 
 
-def get(updater):
+def get(updater: typing.Any) -> "Redistribution | None":
     """Return the redistribution that an updater asks for, or None.
 
     Args:
@@ -24,7 +28,7 @@ def get(updater):
     if criterion == "momentum":
         return ByMomentum(updater.momentum)
     if criterion == "gradient":
-        return ByGradient(updater.updates_on_batch)
+        return ByGradient(updater.needs.batch)
     return ByNonzero()
 
 
@@ -33,27 +37,37 @@ class Redistribution(abc.ABC):
 
     observes_gradients = False
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state."""
         del kernels
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the state variables."""
         return {}
 
-    def observe(self, kernels, gradients):
+    def observe(
+        self, kernels: protocol.Kernels, gradients: protocol.Gradients
+    ) -> None:
         """Take note of a step's dense gradients."""
         del kernels, gradients
 
     @abc.abstractmethod
-    def value(self, kernel, gradient):
-        """Return what the active weights of a kernel are worth, scalar."""
+    def value(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor | None
+    ) -> tf.Tensor:
+        """Return the value of the active weights of a kernel, a scalar."""
 
-    def share_out(self, n_lost, kernels, kept, gradients):
+    def share_out(
+        self,
+        n_lost: Sequence[tf.Tensor],
+        kernels: protocol.Kernels,
+        kept: Sequence[tf.Tensor],
+        gradients: Sequence[tf.Tensor | None],
+    ) -> list[tf.Tensor]:
         """Return how many connections each kernel grows.
 
-        As many as it has lost, while no kernel is worth anything: before the
-        first step there are no averages.
+        As many as it has lost while all values are zero: before the first step
+        there are no averages.
 
         Args:
             n_lost: list of integer tensors: how many each has lost.
@@ -87,25 +101,29 @@ class ByMomentum(Redistribution):
 
     observes_gradients = True
 
-    def __init__(self, momentum):
+    def __init__(self, momentum: float):
         self._averages = gradient_averages.GradientAverages(
             momentum, "redistribution_average"
         )
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the averages."""
         self._averages.build(kernels)
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the averages."""
         return self._averages.variables()
 
-    def observe(self, kernels, gradients):
+    def observe(
+        self, kernels: protocol.Kernels, gradients: protocol.Gradients
+    ) -> None:
         """Update the averages, at active positions."""
         active = [k.mask.value * g for k, g in zip(kernels, gradients)]
         self._averages.update(kernels, active)
 
-    def value(self, kernel, gradient):
+    def value(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor | None
+    ) -> tf.Tensor:
         """Return the mean magnitude."""
         return _mean_active(kernel, self._averages.value(kernel))
 
@@ -118,11 +136,11 @@ class ByGradient(Redistribution):
             are remembered.
     """
 
-    def __init__(self, on_batch):
+    def __init__(self, on_batch: bool):
         self.observes_gradients = not on_batch
-        self._means = {}
+        self._means: dict[str, keras.Variable] = {}
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the means, if updates bring no gradients."""
         if self.observes_gradients:
             self._means = {
@@ -130,18 +148,22 @@ class ByGradient(Redistribution):
                 for kernel in kernels
             }
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the means."""
         return {f"{p}/gradient_mean": v for p, v in self._means.items()}
 
-    def observe(self, kernels, gradients):
+    def observe(
+        self, kernels: protocol.Kernels, gradients: protocol.Gradients
+    ) -> None:
         """Remember the means of this step."""
         for kernel, gradient in zip(kernels, gradients):
             variable = self._means.get(kernel.path)
             if variable is not None:
                 variable.assign(_mean_active(kernel, gradient))
 
-    def value(self, kernel, gradient):
+    def value(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor | None
+    ) -> tf.Tensor:
         """Return the mean magnitude."""
         if gradient is None:
             return self._means[kernel.path].value
@@ -151,16 +173,20 @@ class ByGradient(Redistribution):
 class ByNonzero(Redistribution):
     """Number of active weights that are not zero."""
 
-    def value(self, kernel, gradient):
+    def value(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor | None
+    ) -> tf.Tensor:
         """Count them."""
         return tf.math.count_nonzero(kernel.kernel.value)
 
 
-def apportion(total, values, rooms):
+def apportion(
+    total: tf.Tensor, values: tf.Tensor, rooms: tf.Tensor
+) -> tf.Tensor:
     """Split an integer in proportion to values, within rooms.
 
-    By largest remainders (of equal ones the earlier first); what finds no room
-    is split among the others, in proportion again.
+    Uses largest remainders (ties go to the earlier index); what exceeds the
+    room of one entry is split among the others, again in proportion.
 
     Args:
         total: scalar integer tensor, at most the sum of `rooms`.
@@ -171,7 +197,7 @@ def apportion(total, values, rooms):
         [n] int32 tensor; its sum is `total`.
     """
     total = tf.reshape(tf.cast(total, tf.int32), [])
-    # Where nothing is worth anything, everything is worth the same.
+    # If all values are zero, they count as equal.
     finite = tf.where(tf.math.is_finite(values), values, tf.zeros_like(values))
     values = tf.maximum(finite, tf.constant(1e-300, tf.float64))
 

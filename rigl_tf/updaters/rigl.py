@@ -8,6 +8,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import gradient_averages
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -41,7 +42,16 @@ class RigL(drop_and_grow.DropAndGrow):
     gradient_batches: int = 1
     initial_accumulator_scale: float = 0.0
 
-    updates_on_batch = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        needs = super().needs
+        return dataclasses.replace(
+            needs,
+            batch=True,
+            step_gradients=needs.step_gradients or self.gradient_batches > 1,
+            update_is_step=self.counts_update_steps,
+        )
 
     def __post_init__(self):
         super().__post_init__()
@@ -53,21 +63,25 @@ class RigL(drop_and_grow.DropAndGrow):
         )
         self._sums = None
         if self.gradient_batches > 1:
-            self.observes_gradients = True
             self._sums = gradient_averages.GradientSums(self.gradient_batches)
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state, sums of gradients included."""
         super().build(kernels)
         if self._sums is not None:
             self._sums.build(kernels)
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the state, sums of gradients included."""
         sums = {} if self._sums is None else self._sums.variables()
         return {**super().variables(), **sums}
 
-    def observe(self, kernels, gradients, step):
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
         """Add up gradients just before an update."""
         super().observe(kernels, gradients, step)
         if self._sums is not None:
@@ -75,13 +89,18 @@ class RigL(drop_and_grow.DropAndGrow):
                 kernels, gradients, self._window.steps_to_go(step)
             )
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Drop by `drop_scores`, grow by `grow_scores`; counts are kept."""
         if self._sums is not None:
             gradients = self._sums.means(kernels, gradients)
         return super().changes(kernels, gradients, step)
 
-    def check_optimizer(self, optimizer):
+    def check_optimizer(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Require SGD for `initial_accumulator_scale`."""
         if self.initial_accumulator_scale and not isinstance(
             optimizer, keras.optimizers.SGD
@@ -92,7 +111,7 @@ class RigL(drop_and_grow.DropAndGrow):
                 f"{type(optimizer).__name__}"
             )
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return `2 f_S + f_D` per batch with dense gradients.
 
         Steps whose gradients are averaged too cost `f_D - f_S` more than usual.
@@ -100,13 +119,18 @@ class RigL(drop_and_grow.DropAndGrow):
         earlier = (self.gradient_batches - 1) * (dense - sparse)
         return 2 * sparse + dense + earlier
 
-    def training_flops(self, sparse, dense):
+    def training_flops(self, sparse: float, dense: float) -> float:
         """Return `(3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1)`."""
         interval = self.update_interval
         steps = interval * self.step_flops(sparse, dense)
         return (steps + self.update_flops(sparse, dense)) / (interval + 1)
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the magnitude of the dense gradient."""
         del kernel, step
         return tf.abs(gradient)
@@ -137,6 +161,11 @@ class RigLInverted(RigL):
         How Lottery Tickets Win" (code only).
     """
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the negative magnitude of the dense gradient."""
         return -super().grow_scores(kernel, gradient, step)

@@ -1,9 +1,15 @@
-"""Schedules of the drop fraction: step -> fraction."""
+"""Schedules of the drop fraction: functions from a step to a fraction.
+
+A schedule is a function of the step t (optimizer steps completed; int or scalar
+integer tensor) that returns a scalar float32 tensor. The schedules here can be
+saved, as Keras' learning-rate schedules can.
+"""
 
 import abc
 import collections.abc
 import dataclasses
 import math
+import typing
 
 import keras
 import tensorflow as tf
@@ -16,15 +22,15 @@ class DropFraction(abc.ABC):
     """Base of the schedules: a dataclass that can be saved with its updater."""
 
     @abc.abstractmethod
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the drop fraction after `step` steps, scalar float32."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, typing.Any]:
         """Return the fields, as Keras' objects do."""
         return serialization.config_of(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, typing.Any]) -> typing.Self:
         """Build a schedule from `get_config`'s dictionary."""
         return serialization.from_config(cls, config)
 
@@ -43,7 +49,7 @@ class Constant(DropFraction):
     def __post_init__(self):
         checks.fraction("drop_fraction", self.value)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return alpha."""
         return tf.constant(self.value, tf.float32)
 
@@ -89,7 +95,7 @@ class Cosine(_Decay):
     """`t -> alpha/2 * (1 + cos(pi * (t - begin) / (end - begin)))`.
 
     RigL paper, section 3, (2). Outside [begin, end] the value is clipped: alpha
-    before, 0 after. (The original forgets to shift t by begin.)
+    before, 0 after. (The original code does not shift t by begin.)
 
     Attributes:
         value: initial drop fraction alpha, in [0, 1].
@@ -97,7 +103,7 @@ class Cosine(_Decay):
         end_step: step at which the fraction reaches 0, above `begin_step`.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return tf.constant(self.value / 2, tf.float32) * (
             1.0 + tf.cos(math.pi * self._progress(step))
@@ -115,7 +121,7 @@ class Linear(_Decay):
         end_step: step at which the fraction reaches 0, above `begin_step`.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return tf.constant(self.value, tf.float32) * (
             1.0 - self._progress(step)
@@ -143,7 +149,7 @@ class InversePower(_Decay):
         super().__post_init__()
         checks.above("power", self.power, 0)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return (
             tf.constant(self.value, tf.float32)
@@ -156,7 +162,7 @@ class InversePower(_Decay):
 class LikeLearningRate(DropFraction):
     """`t -> alpha * learning_rate(t) / learning_rate(0)`.
 
-    Where the rate rises above its first value, as in a warm-up, so does the
+    If the rate rises above its first value, as in a warm-up, so does the
     fraction; updates clip it to 1.
 
     Attributes:
@@ -171,7 +177,7 @@ class LikeLearningRate(DropFraction):
         checks.fraction("drop_fraction", self.value)
         checks.above("learning_rate(0)", float(self.learning_rate(0)), 0)
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         rate, first = self.learning_rate(step), self.learning_rate(0)
         return tf.cast(self.value * rate / first, tf.float32)
@@ -190,6 +196,6 @@ class Stretched(DropFraction):
     schedule: collections.abc.Callable
     multiplier: float
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """Return the fraction after `step` steps."""
         return self.schedule(tf.cast(step, tf.float32) / self.multiplier)

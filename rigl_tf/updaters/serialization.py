@@ -1,11 +1,14 @@
 """Configurations of dataclasses, as Keras' `get_config` and `from_config`."""
 
 import dataclasses
+import typing
 
 import keras
 
+T = typing.TypeVar("T")
 
-def config_of(item):
+
+def config_of(item: typing.Any) -> dict[str, typing.Any]:
     """Return the fields of a dataclass as a dictionary of plain values.
 
     Args:
@@ -20,7 +23,7 @@ def config_of(item):
     }
 
 
-def from_config(cls, config):
+def from_config(cls: type[T], config: dict[str, typing.Any]) -> T:
     """Build a dataclass from what `config_of` returned.
 
     Raises:

@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import tensorflow as tf
+
 from rigl_tf.masks import draws
 from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -20,7 +23,12 @@ class SET(drop_and_grow.DropAndGrow):
     Reference: Mocanu et al. 2018; as in Evci et al. 2020, table 1.
     """
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Draw scores in [0, 1), equal on all replicas."""
         del gradient
         seed = draws.stateless_seed(self.seed, kernel.path, "grow", step)

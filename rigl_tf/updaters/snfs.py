@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import gradient_averages
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -26,31 +28,44 @@ class SNFS(drop_and_grow.DropAndGrow):
         section 3; as in Evci et al. 2020, table 1.
     """
 
-    observes_gradients = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, step_gradients=True)
 
     def __post_init__(self):
         super().__post_init__()
         self._averages = gradient_averages.GradientAverages(self.momentum)
 
-    def step_flops(self, sparse, dense):
+    def step_flops(self, sparse: float, dense: float) -> float:
         """Return `2 f_S + f_D`: every step needs dense gradients."""
         return 2 * sparse + dense
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the averages."""
         super().build(kernels)
         self._averages.build(kernels)
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the averages and other state."""
         return {**super().variables(), **self._averages.variables()}
 
-    def observe(self, kernels, gradients, step):
+    def observe(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients,
+        step: tf.Tensor,
+    ) -> None:
         """Update the averages."""
         super().observe(kernels, gradients, step)
         self._averages.update(kernels, gradients)
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the magnitude of the averaged gradient."""
         del gradient, step
         return tf.abs(self._averages.value(kernel))

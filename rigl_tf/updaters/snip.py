@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf.updaters import choose_once
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -22,14 +23,22 @@ class SNIP(choose_once.ChooseOnce):
         Connection Sensitivity"; as in Evci et al. 2020, table 1.
     """
 
-    updates_on_batch = True
+    @property
+    def needs(self) -> protocol.Needs:
+        """What the method asks of the training loop."""
+        return dataclasses.replace(super().needs, batch=True)
 
-    def update_flops(self, sparse, dense):
+    def update_flops(self, sparse: float, dense: float) -> float:
         """Return `3 f_D`: one batch of the dense network chooses the mask."""
         del sparse
         return 3 * dense
 
-    def scores(self, kernel, gradient, step):
+    def scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return `|w g|`."""
         del step
         return tf.abs(kernel.kernel.value * gradient)

@@ -1,4 +1,4 @@
-"""SRigL: RigL with a constant fan-in, and without neurons nobody needs."""
+"""SRigL: RigL with constant fan-in that ablates neurons."""
 
 import dataclasses
 import math
@@ -8,7 +8,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.masks import patterns
 from rigl_tf.masks import selection
-from rigl_tf.updaters import base
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import rigl
 
 
@@ -48,7 +48,7 @@ class SRigL(rigl.RigL):
                 f"redistribution={self.redistribution!r}"
             )
 
-    def check_pattern(self, pattern):
+    def check_pattern(self, pattern: patterns.Pattern) -> None:
         """Require a constant fan-in."""
         if not isinstance(pattern, patterns.ConstantFanIn):
             raise ValueError(
@@ -56,7 +56,7 @@ class SRigL(rigl.RigL):
                 f'Received: "{pattern}"'
             )
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the state; note which kernel gives the outputs."""
         super().build(kernels)
         self._last = kernels[-1].path
@@ -88,7 +88,7 @@ class SRigL(rigl.RigL):
         room = tf.where(alive, new_fan_in - selection.count(kept), 0)
         added = selection.largest_in_rows(shape.rows(growth), room, ~kept)
         new = shape.from_rows(kept | added, kernel_shape)
-        change = base.MaskChange(
+        change = protocol.MaskChange(
             tf.cast(new, tf.float32),
             new & ~active,
             self._grow_values(kernel, gradient, step),
@@ -96,11 +96,11 @@ class SRigL(rigl.RigL):
         return self._with_momentum(change, gradient)
 
     def _alive(self, salient, rows, budget):
-        """Say which neurons stay, [neurons, 1]."""
+        """Return which neurons stay, boolean [neurons, 1]."""
         n_alive = tf.reduce_sum(tf.cast(selection.count(rows) > 0, tf.int32))
         fan_in = tf.cast(budget // tf.maximum(n_alive, 1), tf.float32)
         fan_in = tf.minimum(fan_in, float(rows.shape[1]))
         least = tf.math.ceil(self.min_salient * fan_in)
         alive = tf.cast(salient, tf.float32) >= least
-        # Should none be left, all stay.
+        # If none would be left, all stay.
         return alive | ~tf.reduce_any(alive)

@@ -1,4 +1,7 @@
-"""What updaters share: state variables, and checks of masks and numbers."""
+"""State variables and checks that updaters share."""
+
+from collections.abc import Sequence
+import typing
 
 import keras
 import tensorflow as tf
@@ -6,7 +9,7 @@ import tensorflow as tf
 from rigl_tf.masks import patterns
 
 
-def state_variable(value, name):
+def state_variable(value: typing.Any, name: str) -> keras.Variable:
     """Create a state variable that each replica keeps for itself.
 
     Updates are computed from reduced gradients and stateless randomness alone,
@@ -21,7 +24,7 @@ def state_variable(value, name):
     )
 
 
-def require_unstructured(pattern, what):
+def require_unstructured(pattern: patterns.Pattern, what: str) -> None:
     """Raise ValueError unless masks are made of single weights."""
     if pattern != patterns.UNSTRUCTURED:
         raise ValueError(
@@ -31,8 +34,8 @@ def require_unstructured(pattern, what):
         )
 
 
-def all_finite(tensors):
-    """Return a scalar boolean tensor: no infinity or NaN anywhere."""
+def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Return whether all values are finite, a scalar boolean tensor."""
     sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
     # A sum of magnitudes overflows or is NaN if any element is; the rare
     # finite overflow only skips an update.

@@ -1,4 +1,4 @@
-"""Static masks: fixed at random, with or without new starts of weak weights."""
+"""Static masks, fixed at random; optionally, weak weights are reset."""
 
 import dataclasses
 
@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rigl_tf.updaters import base
 from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -19,14 +20,14 @@ class Static(base.MaskUpdater):
     Cost: 3 f_S per step (paper, appendix H).
     Hyper-parameters: none.
     Deviations: this is the paper's Static; the original code calls it
-        `scratch`, and its `static` re-initialises weak weights.
+        `scratch`, and its `static` reinitializes weak weights.
     Reference: Evci et al. 2020, section 4, "Static".
     """
 
 
 @dataclasses.dataclass(kw_only=True)
 class StaticReinit(drop_and_grow.DropAndGrow):
-    """Keep the mask, but let the smallest weights begin anew.
+    """Keep the mask, but reset the smallest weights.
 
     Drop: never; the smallest |w| are reset to `grow_init`, their slots too.
     Grow: never.
@@ -46,7 +47,12 @@ class StaticReinit(drop_and_grow.DropAndGrow):
                 f"redistribution={self.redistribution!r}"
             )
 
-    def grow_scores(self, kernel, gradient, step):
+    def grow_scores(
+        self,
+        kernel: protocol.Kernel,
+        gradient: tf.Tensor | None,
+        step: tf.Tensor,
+    ) -> tf.Tensor:
         """Return the mask: what was active stays so."""
         del gradient, step
         return kernel.mask.value
@@ -55,4 +61,4 @@ class StaticReinit(drop_and_grow.DropAndGrow):
         mask = kernel.mask.value
         weak = (mask > 0) & ~(kept > 0)
         values = self._grow_values(kernel, gradient, step)
-        return base.MaskChange(tf.cast(mask, tf.float32), weak, values)
+        return protocol.MaskChange(tf.cast(mask, tf.float32), weak, values)

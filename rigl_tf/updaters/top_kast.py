@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import keras
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.updaters import protocol
 from rigl_tf.updaters import state
 from rigl_tf.updaters import straight_through
 
@@ -43,7 +45,7 @@ class TopKAST(straight_through.StraightThrough):
             )
         self._backward = {}
 
-    def build(self, kernels):
+    def build(self, kernels: protocol.Kernels) -> None:
         """Create the dense weights and the sets B."""
         super().build(kernels)
         self._backward = {
@@ -53,27 +55,31 @@ class TopKAST(straight_through.StraightThrough):
             for kernel in kernels
         }
 
-    def variables(self):
+    def variables(self) -> dict[str, keras.Variable]:
         """Map names to the dense weights and the sets B."""
         backward = {f"{p}/backward_mask": v for p, v in self._backward.items()}
         return {**super().variables(), **backward}
 
-    def step_flops(self, sparse, dense):
+    def step_flops(self, sparse: float, dense: float) -> float:
         """Return `2 f_A + f_B`."""
         backward = dense - self.backward_ratio * (dense - sparse)
         return 2 * sparse + backward
 
-    def step_gradient(self, kernel, gradient):
+    def step_gradient(
+        self, kernel: protocol.Kernel, gradient: tf.Tensor
+    ) -> tf.Tensor:
         """Return the gradient within B."""
         gradient = super().step_gradient(kernel, gradient)
         backward = self._backward[kernel.path].value
         return gradient * tf.cast(backward, gradient.dtype)
 
-    def trained_positions(self, kernel):
+    def trained_positions(self, kernel: protocol.Kernel) -> tf.Tensor | None:
         """Return B: elsewhere not even momentum moves a weight."""
         return self._backward[kernel.path].value > 0
 
-    def penalty_gradient(self, kernel, l2):
+    def penalty_gradient(
+        self, kernel: protocol.Kernel, l2: float
+    ) -> tf.Tensor | None:
         """Return `wd w` in A, and `wd w / D` in the rest of B."""
         if not l2:
             return None
@@ -83,7 +89,12 @@ class TopKAST(straight_through.StraightThrough):
         density = tf.maximum(tf.reduce_mean(mask), 1 / kernel.size)
         return l2 * dense * (mask + (backward - mask) / density)
 
-    def changes(self, kernels, gradients, step):
+    def changes(
+        self,
+        kernels: protocol.Kernels,
+        gradients: protocol.Gradients | None,
+        step: tf.Tensor,
+    ) -> list[protocol.MaskChange]:
         """Choose A and B anew by `|w|`."""
         for kernel in kernels:
             scores = tf.abs(self._dense[kernel.path].value)

@@ -4,6 +4,7 @@ import bisect
 import collections.abc
 import dataclasses
 import itertools
+import typing
 
 import tensorflow as tf
 
@@ -17,14 +18,18 @@ class UnknownWindow:
     is given the length; any use before is an error.
     """
 
-    def __call__(self, step):
+    def __call__(self, step: int | tf.Tensor) -> typing.NoReturn:
         """Raise ValueError, whatever the step."""
-        return self.steps(step)
+        raise self._error()
 
     def __getattr__(self, name):
         if name.startswith("__"):  # copying and pickling look for these
             raise AttributeError(name)
-        raise ValueError(
+        raise self._error()
+
+    @staticmethod
+    def _error():
+        return ValueError(
             "A window of mask updates that is a fraction of the run "
             "(`update_end_step=0.75`, the default) needs the length of the "
             "run. `SparseModel.fit` and `SparseTrainer.train` know it; in a "
@@ -61,23 +66,23 @@ class UpdateWindow:
                 f"update_begin_step={self.begin}, update_end_step={self.end}"
             )
 
-    def next_due(self, step):
+    def next_due(self, step: int) -> int | None:
         """Return the first due step at or after `step`, or None."""
         past = max(step - self.begin, 0)
         due = self.begin + -(-past // self.interval) * self.interval
         return None if self.end is not None and due > self.end else due
 
-    def next_after(self, step, last):
+    def next_after(self, step: int, last: int | None) -> int | None:
         """Return the first due step from `step` on that is not `last`."""
         return self.next_due(step + (step == last))
 
-    def last_due(self, step):
+    def last_due(self, step: int) -> int | None:
         """Return the last due step up to `step`, or None."""
         step = step if self.end is None else min(step, self.end)
         past = step - self.begin
         return None if past < 0 else step - past % self.interval
 
-    def steps_to_go(self, step):
+    def steps_to_go(self, step: tf.Tensor) -> tf.Tensor:
         """Return the steps from `step` (tensor) to the next update after it."""
         past = tf.cast(step, tf.int64) - self.begin
         within = self.interval - past % self.interval
@@ -123,12 +128,12 @@ class UpdateSteps:
                 f"Received: {self.steps[-1]} > {self.end}"
             )
 
-    def next_due(self, step):
+    def next_due(self, step: int) -> int | None:
         """Return the first due step at or after `step`, or None."""
         index = bisect.bisect_left(self.steps, step)
         return self.steps[index] if index < len(self.steps) else None
 
-    def steps_to_go(self, step):
+    def steps_to_go(self, step: tf.Tensor) -> tf.Tensor:
         """Return the steps from `step` (tensor) to the next update after it."""
         ahead = tf.constant(self.steps, tf.int64) - tf.cast(step, tf.int64)
         never = tf.constant(tf.int64.max)

@@ -1,19 +1,25 @@
 """Write mean loss and metrics to a file of JSON lines."""
 
+from collections.abc import Callable
+import os
 import sys
 import time
+import typing
 
 import keras
 
 from rigl_tf.training import metrics
 from rigl_tf.training.callbacks import base
 
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
+
 
 class LogMetrics(base.Callback):
     """Append one JSON object per interval to a file, and show progress.
 
-    Every line tells where its time went: `seconds` of each activity since the
-    line before, and `examples_per_second` over all of them.
+    Every line contains the `seconds` of each activity since the previous line,
+    and `examples_per_second` over all of them.
 
     Args:
         path: the file, usually `metrics.jsonl`.
@@ -21,12 +27,18 @@ class LogMetrics(base.Callback):
         steps: steps of the whole run.
         batch_size: examples in a global batch.
         statistics: function that returns more fields of a line.
-        stream: where progress is shown: a bar on a terminal, else a line per
-            tenth of the run.
+        stream: where progress is shown: a bar on a terminal, otherwise one line
+            per tenth of the run.
     """
 
     def __init__(
-        self, path, interval, steps, batch_size, statistics=dict, stream=None
+        self,
+        path: os.PathLike,
+        interval: int,
+        steps: int,
+        batch_size: int,
+        statistics: Callable[[], dict[str, typing.Any]] = dict,
+        stream: typing.TextIO | None = None,
     ):
         super().__init__(interval)
         self._batch_size = batch_size
@@ -46,7 +58,12 @@ class LogMetrics(base.Callback):
                 stateful_metrics=["loss", *metrics.BY_NAME],
             )
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Write the line."""
         record = {"step": step, **means, **self._statistics()}
         record["wall_seconds"] = round(time.monotonic() - self._started, 3)
@@ -64,7 +81,7 @@ class LogMetrics(base.Callback):
             )
 
     def _speed(self, trainer, step):
-        """Return what has been done since the last line, and how fast."""
+        """Return the seconds per activity and the speed since the last line."""
         now = (step, time.monotonic(), trainer.stopwatch.seconds.copy())
         last, self._last = self._last or (None, self._started, {}), now
         fields = {"seconds": trainer.stopwatch.since(last[2])}

@@ -1,8 +1,15 @@
 """Statistics of how masks move over a run."""
 
+from collections.abc import Sequence
+import typing
+
 import numpy as np
 
+from rigl_tf.layers import kernel_masks
 from rigl_tf.training.callbacks import base
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
 
 class MaskStatistics(base.Callback):
@@ -18,23 +25,26 @@ class MaskStatistics(base.Callback):
         kernels: list of `kernel_masks.MaskedKernel`, with their first masks.
     """
 
-    def __init__(self, kernels):
+    def __init__(self, kernels: Sequence[kernel_masks.MaskedKernel]):
         super().__init__(interval=2**31)  # asked by others, never fires
         self._kernels = kernels
         self._first = [_bits(kernel) for kernel in kernels]
         self._ever = [mask.copy() for mask in self._first]
-        self._moved = np.zeros(len(kernels))
-        self._norms = np.zeros(len(kernels))
+        self._moved: np.ndarray = np.zeros(len(kernels))
+        self._norms: np.ndarray = np.zeros(len(kernels))
 
-    def on_update(self, trainer, step):
-        """Count what has moved."""
-        self._moved += trainer.last_update_report[:, 0]
-        self._norms = trainer.last_update_report[:, 1].astype("float64")
+    def on_update(
+        self, trainer: "sparse_trainer.SparseTrainer", step: int
+    ) -> None:
+        """Count the connections that moved."""
+        report: typing.Any = trainer.last_update_report
+        self._moved += report[:, 0]
+        self._norms = report[:, 1].astype("float64")
         for ever, kernel in zip(self._ever, self._kernels):
             ever |= _bits(kernel)
 
-    def line(self):
-        """Return the fields of a line of metrics, and begin to count anew."""
+    def line(self) -> dict[str, typing.Any]:
+        """Return the fields of a line of metrics, and reset the counts."""
         moved, self._moved = self._moved, np.zeros(len(self._kernels))
         norms, self._norms = self._norms, np.zeros(len(self._kernels))
         if not self._kernels:
@@ -45,8 +55,8 @@ class MaskStatistics(base.Callback):
             layer["grown_gradient_norm"] = float(norm)
         return {"itop_rate": self.itop_rate(), "layers": layers}
 
-    def layers(self):
-        """Describe the present mask of each kernel."""
+    def layers(self) -> list[dict[str, typing.Any]]:
+        """Describe the current mask of each kernel."""
         described = []
         for kernel, first in zip(self._kernels, self._first):
             mask = _bits(kernel)
@@ -68,12 +78,12 @@ class MaskStatistics(base.Callback):
             )
         return described
 
-    def itop_rate(self):
+    def itop_rate(self) -> float:
         """Return the fraction of all weights that were ever active."""
         sizes = sum(ever.size for ever in self._ever)
         return float(sum(ever.sum() for ever in self._ever) / max(sizes, 1))
 
-    def state(self):
+    def state(self) -> dict[str, np.ndarray]:
         """Return masks as bits, and the counts."""
         masks = zip(self._first, self._ever)
         state = {"moved": self._moved, "norms": self._norms}
@@ -82,8 +92,8 @@ class MaskStatistics(base.Callback):
             state[f"ever/{index}"] = np.packbits(ever)
         return state
 
-    def restore(self, state):
-        """Take masks and counts back."""
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Restore masks and counts."""
         self._moved, self._norms = state["moved"], state["norms"]
         for name, masks in (("first", self._first), ("ever", self._ever)):
             for index, mask in enumerate(masks):

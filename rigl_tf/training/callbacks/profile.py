@@ -1,12 +1,18 @@
 """Profile some steps with TensorFlow's profiler."""
 
+import os
+import typing
+
 import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.training.callbacks import base
 
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
-def check(steps, n_steps):
+
+def check(steps: tuple[int, int] | None, n_steps: int) -> None:
     """Raise ValueError unless `steps` are the first and last to be profiled.
 
     Args:
@@ -36,24 +42,29 @@ class Profile(base.Callback):
         steps: first and last step to be profiled, or None.
     """
 
-    def __init__(self, directory, steps):
+    def __init__(self, directory: os.PathLike, steps: tuple[int, int] | None):
         super().__init__(interval=2**31)
         self._directory = str(directory)
         first, last = steps or (self.interval, self.interval)
         self._begin, self._end = first - 1, last
         self._is_running = False
 
-    def next_step(self, step):
+    def next_step(self, step: int) -> int:
         """Return when to start or stop."""
         stops = [s for s in (self._begin, self._end) if s > step]
         return min(stops, default=step + self.interval)
 
-    def on_begin(self, trainer):
+    def on_begin(self, trainer: "sparse_trainer.SparseTrainer") -> None:
         """Start before the first step, if that is to be profiled."""
         if self._begin == 0:
             self._start()
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Start or stop."""
         if step == self._begin:
             self._start()

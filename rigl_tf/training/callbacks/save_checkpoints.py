@@ -1,11 +1,17 @@
 """Save checkpoints, and remove old ones."""
 
+from collections.abc import Sequence
+import typing
+
 from rigl_tf.training import checkpoints
 from rigl_tf.training.callbacks import base
 
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
+
 
 class SaveCheckpoints(base.Callback):
-    """Save a checkpoint every so many steps; comes last in the list.
+    """Save checkpoints at step intervals; must be the last callback.
 
     Args:
         checkpoints: `checkpoints.Checkpoints`.
@@ -15,12 +21,22 @@ class SaveCheckpoints(base.Callback):
 
     activity = "checkpoint"
 
-    def __init__(self, checkpoints, interval, callbacks):
+    def __init__(
+        self,
+        checkpoints: checkpoints.Checkpoints,
+        interval: int,
+        callbacks: Sequence[base.Callback],
+    ):
         super().__init__(interval)
         self.checkpoints = checkpoints
         self._callbacks = callbacks
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Save."""
         arrays = checkpoints.arrays_of(trainer, self._callbacks)
         self.checkpoints.save(step, arrays)

@@ -1,10 +1,15 @@
 """Write event files for TensorBoard."""
 
 import functools
+import os
+import typing
 
 import tensorflow as tf
 
 from rigl_tf.training.callbacks import base
+
+if typing.TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
 
 class TensorBoard(base.Callback):
@@ -18,7 +23,7 @@ class TensorBoard(base.Callback):
         ImportError: tensorboard is not installed.
     """
 
-    def __init__(self, directory, interval):
+    def __init__(self, directory: os.PathLike, interval: int):
         super().__init__(interval)
         self.require_installed()
         self._directory = str(directory)
@@ -28,7 +33,7 @@ class TensorBoard(base.Callback):
         return tf.summary.create_file_writer(self._directory)
 
     @staticmethod
-    def require_installed():
+    def require_installed() -> None:
         """Raise ImportError, with the cure, if tensorboard is missing."""
         try:
             import tensorboard  # noqa: F401
@@ -38,7 +43,12 @@ class TensorBoard(base.Callback):
                 "pip install rigl-tf[tensorboard]"
             ) from error
 
-    def on_interval(self, trainer, step, means):
+    def on_interval(
+        self,
+        trainer: "sparse_trainer.SparseTrainer",
+        step: int,
+        means: dict[str, float],
+    ) -> None:
         """Write the points."""
         with self._writer.as_default(step=step):
             for name, value in means.items():

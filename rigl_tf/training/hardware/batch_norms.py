@@ -1,4 +1,4 @@
-"""Batch normalisation over several replicas."""
+"""Batch normalization over several replicas."""
 
 import functools
 
@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 
 
-def find(model):
-    """List the layers of batch normalisation inside of a model."""
+def find(model: keras.Model) -> list[keras.Layer]:
+    """List the batch normalization layers of a model."""
     return [
         layer
         for layer in model._flatten_layers()
@@ -15,20 +15,20 @@ def find(model):
     ]
 
 
-def use_batch_statistics(model):
-    """Let a model normalise by the statistics of each batch, when tested too.
+def use_batch_statistics(model: keras.Model) -> None:
+    """Make a model normalize by the statistics of each batch in evaluation too.
 
-    For evaluations of training runs whose moving statistics are not to be
-    trusted, as with `use_batch_statistics` of the original code. Dropout and
+    For evaluations of training runs whose moving statistics are
+    unreliable, as with `use_batch_statistics` of the original code. Dropout and
     other layers are left alone.
 
     Raises:
-        ValueError: the model has no batch normalisation.
+        ValueError: the model has no batch normalization.
     """
     layers = find(model)
     if not layers:
         raise ValueError(
-            "`batch_statistics` is for models with batch normalisation. "
+            "`batch_statistics` is for models with batch normalization. "
             f"Received: {model.name!r}, which has none"
         )
     for layer in layers:
@@ -43,17 +43,17 @@ def _call_in_training(call, inputs, training=None, mask=None):
 class MovingStatistics:
     """The moving statistics of a model, kept equal on all replicas.
 
-    Keras lets each replica keep its own: a checkpoint would hold those of one,
-    and a resumed run would go on with other numbers. The mean over replicas is
-    what one replica would have found in the global batch, but for the variance
-    among the replicas' means.
+    Keras keeps separate ones on each replica: a checkpoint would hold those of
+    one replica, and a resumed run would continue with other numbers. The mean
+    over replicas equals the statistics of the global batch, except for the
+    variance among the means of the replicas.
 
     Args:
         model: Keras model.
         strategy: `tf.distribute.Strategy` of the model.
     """
 
-    def __init__(self, model, strategy):
+    def __init__(self, model: keras.Model, strategy: tf.distribute.Strategy):
         self._variables = []
         if strategy.num_replicas_in_sync == 1:
             return
@@ -61,8 +61,8 @@ class MovingStatistics:
             if layer.trainable and not layer.synchronized:
                 self._variables += [layer.moving_mean, layer.moving_variance]
 
-    def average(self):
-        """Average them; for the function of a replica, after a forward pass."""
+    def average(self) -> None:
+        """Average them after a forward pass, inside the replica function."""
         if not self._variables:
             return
         context = tf.distribute.get_replica_context()

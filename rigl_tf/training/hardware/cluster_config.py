@@ -1,11 +1,13 @@
 """Build and check TF_CONFIG; imports no TensorFlow."""
 
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 import re
 
 
-def check_tf_config(text):
-    """Raise ValueError if TF_CONFIG does not say who is who."""
+def check_tf_config(text: str) -> None:
+    """Raise ValueError unless TF_CONFIG names the workers and this process."""
     try:
         config = json.loads(text)
         task = config["task"]
@@ -22,12 +24,12 @@ def check_tf_config(text):
         )
 
 
-def tf_config(workers, index):
+def tf_config(workers: Sequence[str], index: int) -> str:
     """Return the `TF_CONFIG` of one of several workers.
 
     Args:
         workers: addresses host:port, the chief's first.
-        index: which of them this process is, from 0.
+        index: index of this process, from 0.
 
     Raises:
         ValueError: an address or the index is wrong.
@@ -48,7 +50,7 @@ def tf_config(workers, index):
     return json.dumps({"cluster": {"worker": workers}, "task": task})
 
 
-def of_slurm(variables, port):
+def of_slurm(variables: Mapping[str, str], port: int) -> str | None:
     """Return the `TF_CONFIG` of a task of a Slurm step.
 
     Ranks go through the nodes in Slurm's order, the first tasks on the first

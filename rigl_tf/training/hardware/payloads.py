@@ -1,7 +1,8 @@
-"""Values as bytes that are safe to read: JSON, with arrays beside it."""
+"""Encode values as bytes that are safe to read: JSON plus arrays."""
 
 import io
 import json
+import typing
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 _SKELETON = "skeleton"
 
 
-def encode(value):
+def encode(value: typing.Any) -> bytes:
     """Return a value as bytes.
 
     Args:
@@ -19,7 +20,7 @@ def encode(value):
     Raises:
         TypeError: it is, or holds, something else.
     """
-    arrays = {}
+    arrays: dict[str, typing.Any] = {}
     text = json.dumps(_taken_apart(value, arrays))
     arrays[_SKELETON] = np.frombuffer(text.encode("utf-8"), np.uint8)
     stream = io.BytesIO()
@@ -27,8 +28,8 @@ def encode(value):
     return stream.getvalue()
 
 
-def decode(data):
-    """Return the value of `encode`; runs nothing that the bytes may name.
+def decode(data: bytes) -> typing.Any:
+    """Return the value that `encode` encoded; executes nothing.
 
     Raises:
         ValueError: the bytes are not of `encode`.

@@ -1,10 +1,18 @@
-"""Hardware -> `tf.distribute.Strategy`, and what suits it."""
+"""Hardware and precision of a run, and the strategies for them.
+
+A strategy must be created before TensorFlow has run anything in the process,
+and only once: two would use the same keys for their collectives. Hence the
+caches.
+"""
 
 import collections.abc
+from collections.abc import Callable
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import functools
 import os
+import typing
 
 import keras
 import tensorflow as tf
@@ -22,7 +30,7 @@ _COMMUNICATION = ("auto", "ring", "nccl")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Hardware:
-    """What a run computes on, and how.
+    """The hardware and the precision of a run.
 
     Attributes:
         strategy: function without arguments that returns a
@@ -31,7 +39,7 @@ class Hardware:
         precision: dtype policy of Keras: "float32", "float64",
             "mixed_bfloat16" or "mixed_float16" (with loss scaling). Weights and
             masks of the mixed ones are float32.
-        sync_batch_norm: whether batch normalisation looks at the global batch,
+        sync_batch_norm: whether batch normalization looks at the global batch,
             not at each replica's share. Moving statistics are averaged over the
             replicas either way.
         jit_compile: whether XLA compiles the steps. (A TPU always does; several
@@ -55,11 +63,11 @@ class Hardware:
             "input_buffer", self.input_buffer, 1, _MOST_BATCHES, integer=True
         )
 
-    def create(self):
-        """Return the strategy; mistakes show here.
+    def create(self) -> tf.distribute.Strategy:
+        """Return the strategy; raises if the hardware is missing.
 
         Raises:
-            ValueError: the hardware is not there.
+            ValueError: the hardware is missing.
         """
         if self.strategy is None:
             return tf.distribute.get_strategy()
@@ -71,15 +79,15 @@ class Hardware:
             )
         return strategy
 
-    def workers(self):
+    def workers(self) -> workers.Workers:
         """Return the `workers.Workers` of the strategy."""
         return workers.Workers(self.create())
 
-    def check(self, strategy, batch_size):
+    def check(self, strategy: tf.distribute.Strategy, batch_size: int) -> None:
         """Require that the strategy can train batches of a size.
 
         Raises:
-            ValueError: its replicas would not get as many examples, or it
+            ValueError: the size is no multiple of the replicas, or the strategy
                 cannot be compiled.
         """
         n_replicas = strategy.num_replicas_in_sync
@@ -99,8 +107,8 @@ class Hardware:
             )
 
     @contextlib.contextmanager
-    def scope(self, strategy):
-        """Build models under a strategy, and in this precision."""
+    def scope(self, strategy: tf.distribute.Strategy) -> Iterator[None]:
+        """Enter the scope of a strategy, with this precision as policy."""
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.precision)
         try:
@@ -109,8 +117,10 @@ class Hardware:
         finally:
             keras.config.set_dtype_policy(before)
 
-    def adapt(self, model, optimizer):
-        """Synchronise batch normalisation, scale losses, as need be.
+    def adapt(
+        self, model: keras.Model, optimizer: keras.optimizers.Optimizer
+    ) -> keras.optimizers.Optimizer:
+        """Synchronize batch normalization and scale losses if configured.
 
         Args:
             model: Keras model, changed in place.
@@ -126,7 +136,9 @@ class Hardware:
             return keras.optimizers.LossScaleOptimizer(optimizer)
         return optimizer
 
-    def batches(self, strategy, function):
+    def batches(
+        self, strategy: tf.distribute.Strategy, function: Callable
+    ) -> typing.Any:
         """Distribute a pipeline.
 
         Args:
@@ -141,7 +153,7 @@ class Hardware:
 
 
 @functools.cache
-def cpu(*, devices=1):
+def cpu(*, devices: int = 1) -> tf.distribute.Strategy:
     """Return a strategy for the CPU alone.
 
     Args:
@@ -149,7 +161,7 @@ def cpu(*, devices=1):
             MirroredStrategy trains a replica on each, as on as many GPUs.
 
     Raises:
-        ValueError: TensorFlow runs already, with fewer devices.
+        ValueError: TensorFlow has already started with fewer devices.
     """
     checks.between("devices", devices, 1, _MOST_CPUS, integer=True)
     if tf.config.get_visible_devices("GPU"):
@@ -170,14 +182,14 @@ def cpu(*, devices=1):
 
 
 @functools.cache
-def gpu(*, devices=None):
+def gpu(*, devices: int | None = None) -> tf.distribute.Strategy:
     """Return MirroredStrategy over the GPUs of this machine.
 
     Args:
         devices: how many of them, at least 1; None for all.
 
     Raises:
-        ValueError: there are not so many.
+        ValueError: there are fewer.
     """
     if devices is not None:
         checks.at_least("devices", devices, 1, integer=True)
@@ -193,7 +205,9 @@ def gpu(*, devices=None):
 
 
 @functools.cache
-def multi_worker(*, communication="auto", port=8888):
+def multi_worker(
+    *, communication: str = "auto", port: int = 8888
+) -> tf.distribute.Strategy:
     """Return MultiWorkerMirroredStrategy over all GPUs, or CPUs, of machines.
 
     Every machine runs the same command. They find each other by `TF_CONFIG`
@@ -204,7 +218,7 @@ def multi_worker(*, communication="auto", port=8888):
         port: first port of each machine under Slurm.
 
     Raises:
-        ValueError: nothing says who the workers are, or TensorFlow runs.
+        ValueError: the workers are not configured, or TensorFlow has started.
     """
     checks.one_of("communication", communication, _COMMUNICATION)
     checks.between("port", port, 1, 65535, integer=True)
@@ -224,7 +238,12 @@ def multi_worker(*, communication="auto", port=8888):
 
 
 @functools.cache
-def tpu(*, address="local", zone=None, project=None):
+def tpu(
+    *,
+    address: str | None = "local",
+    zone: str | None = None,
+    project: str | None = None,
+) -> tf.distribute.Strategy:
     """Return TPUStrategy.
 
     Args:
@@ -252,7 +271,7 @@ def tpu(*, address="local", zone=None, project=None):
 
 
 def _cluster(port):
-    """Return who the workers are, and which one this is."""
+    """Return the addresses of the workers and the index of this process."""
     resolvers = tf.distribute.cluster_resolver
     if os.environ.get("TF_CONFIG"):
         cluster_config.check_tf_config(os.environ["TF_CONFIG"])
@@ -269,17 +288,17 @@ def _cluster(port):
 
 
 def _keep_memory():
-    """Let TensorFlow keep the memory of the CPU's tensors.
+    """Keep malloc from returning the memory of large tensors.
 
-    Its distributed iterators make malloc give back each tensor of 128 KiB or
-    more: pages that are mapped anew in every step took more than a third of the
-    time of WRN-22-2 (TensorFlow 2.21, `scripts/bench_scaling.py`).
+    Distributed iterators free tensors of 128 KiB or more in every step; mapping
+    their pages again took more than a third of the time of WRN-22-2
+    (TensorFlow 2.21, `scripts/bench_scaling.py`).
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 
 
 def _before_start(name, function, *args):
-    """Call what TensorFlow allows only before it has run anything."""
+    """Call a function that TensorFlow allows only before it has started."""
     try:
         return function(*args)
     except tf.errors.UnknownError as error:

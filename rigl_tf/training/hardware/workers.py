@@ -1,9 +1,12 @@
-"""The processes that train one model together: what they must agree on.
+"""Communication between the processes that train one model together.
 
 Under MultiWorkerMirroredStrategy each process runs the same program on its
-share of the data. They exchange more than gradients: the chief's files, and
-the wish to stop of any of them. A process alone finds all of this for nothing.
+share of the data. Besides gradients they exchange the contents of files that
+the chief reads, and requests to stop. With one process these are no-ops.
 """
+
+from collections.abc import Callable
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +16,7 @@ from rigl_tf.training.hardware import payloads
 
 # Numbers per message; fixed, so that one graph serves all.
 _MESSAGE = 1 << 20
-# What TensorFlow raises when a peer has gone.
+# Messages of TensorFlow when a peer has ended.
 SIGNS_OF_LOSS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -23,11 +26,11 @@ SIGNS_OF_LOSS = (
 
 
 class LostWorker(Exception):
-    """Another process has ended; all can go on from the last checkpoint."""
+    """Another process ended; training can resume from the last checkpoint."""
 
 
 class ChiefRefused(ValueError):
-    """The chief met a mistake of the user's, and says which."""
+    """The chief raised an error that the user can fix."""
 
 
 class Workers:
@@ -42,7 +45,7 @@ class Workers:
             has several processes; a Cloud TPU pod is driven by one.
     """
 
-    def __init__(self, strategy):
+    def __init__(self, strategy: tf.distribute.Strategy):
         self._strategy = strategy
         self.index, self.count = 0, 1
         if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -56,11 +59,11 @@ class Workers:
         self._total = tf.function(self._total_of, autograph=False)
 
     @property
-    def is_chief(self):
-        """Whether this process writes the files."""
+    def is_chief(self) -> bool:
+        """Whether this process is the chief, which writes files."""
         return self.index == 0
 
-    def agree(self, stop, n_steps):
+    def agree(self, stop: bool, n_steps: int) -> tuple[bool, int]:
         """Agree on whether to stop, and on how many steps to make next.
 
         Args:
@@ -75,8 +78,8 @@ class Workers:
         n_wishes, n_steps = self._sum([stop, n_steps if self.is_chief else 0])
         return n_wishes > 0, int(n_steps)
 
-    def from_chief(self, function):
-        """Let the chief alone call a function, while the others wait.
+    def from_chief(self, function: Callable) -> typing.Any:
+        """Call a function in the chief only, while the others wait.
 
         Args:
             function: without arguments; what it returns, see
@@ -97,7 +100,7 @@ class Workers:
             try:
                 result = function()
                 data = b"" if result is None else payloads.encode(result)
-            except Exception as raised:  # told after the others have heard
+            except Exception as raised:  # raised after the others were told
                 error = raised
                 kind = 1 if isinstance(raised, checks.MISTAKES) else 2
         n_bytes, kind = self._sum([len(data), kind])

@@ -1,0 +1,1 @@
+"""Measure and draw trained networks and their training."""

@@ -1,0 +1,22 @@
+"""Make matplotlib figures without pyplot."""
+
+
+def new(**options):
+    """Return an empty `matplotlib.figure.Figure`.
+
+    Matplotlib is an optional dependency, so it is imported here.
+
+    Args:
+        **options: arguments of the figure.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import figure
+    except ImportError as error:
+        raise ImportError(
+            "Pictures need matplotlib. Install it with: "
+            "pip install rigl-tf[plots]"
+        ) from error
+    return figure.Figure(**options)

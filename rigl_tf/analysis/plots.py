@@ -1,0 +1,207 @@
+"""Pictures of masks, training and results, as matplotlib figures.
+
+Each function returns a `matplotlib.figure.Figure` and leaves pyplot alone: show
+the figure in a notebook, or write it with `figure.savefig`.
+"""
+
+import collections.abc
+import math
+import os
+
+import numpy as np
+
+from rigl_tf import files
+from rigl_tf import run_files
+from rigl_tf.analysis import figures
+from rigl_tf.analysis.input_connections import connectivity
+from rigl_tf.analysis.input_connections import connectivity_frames
+from rigl_tf.analysis.input_connections import edge_share
+from rigl_tf.analysis.input_connections import frame_width
+
+__all__ = [
+    "accuracy_over_flops",
+    "connectivity",
+    "connectivity_frames",
+    "edge_share",
+    "frame_width",
+    "layer_sparsities",
+    "training_curves",
+]
+
+_ORANGE = "#f98e09"
+# Fields of a line of metrics that say when, and how fast.
+_CLOCK = ("step", "wall_seconds", "examples_per_second")
+_COST = "train_flops_ratio_run"
+
+
+# Layers and training.
+
+
+def layer_sparsities(model):
+    """Draw the sparsity of each masked kernel, and how many weights are active.
+
+    Args:
+        model: masked model, `SparseModel`, or a dictionary from the path of a
+            kernel to its mask, as `rigl_tf.masks.storage.load` returns it.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: there are no masks.
+        ImportError: matplotlib is not installed.
+    """
+    masks = model
+    if not isinstance(model, collections.abc.Mapping):
+        # Other pictures do not need TensorFlow.
+        from rigl_tf.layers import kernel_masks
+
+        kernels = kernel_masks.masked_kernels(model)
+        masks = {kernel.path: kernel.mask.numpy() for kernel in kernels}
+    if not masks:
+        raise ValueError("`model` must have masks. Received: none")
+    figure = figures.new(
+        figsize=(7, 1.2 + 0.32 * len(masks)), layout="constrained"
+    )
+    axes = figure.subplots()
+    n_active = [int(np.count_nonzero(mask)) for mask in masks.values()]
+    sizes = [int(np.size(mask)) for mask in masks.values()]
+    sparsities = [1 - n / size for n, size in zip(n_active, sizes)]
+    bars = axes.barh(list(masks), sparsities, color=_ORANGE)
+    labels = [f"{n:,} of {size:,}" for n, size in zip(n_active, sizes)]
+    axes.bar_label(bars, labels, padding=4, fontsize="small")
+    axes.invert_yaxis()  # the first layer on top
+    axes.set_xlim(0, 1.35)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.set_xlabel("sparsity (beside the bars: active weights)")
+    overall = 1 - sum(n_active) / sum(sizes)
+    axes.axvline(overall, color="black", linestyle=":", linewidth=1)
+    axes.set_title(f"sparsity {overall:.4g} of {sum(sizes):,} weights")
+    return figure
+
+
+def training_curves(metrics, names=None):
+    """Draw loss and metrics over the steps of a run.
+
+    Args:
+        metrics: work directory of a run, or lines of metrics: dictionaries
+            with "step" and numbers, as in `metrics.jsonl`. The number
+            "test_loss" is drawn beside "loss".
+        names: names of the numbers to draw, without "test_"; None for all.
+
+    Returns:
+        `matplotlib.figure.Figure` with one panel per name.
+
+    Raises:
+        ValueError: there is nothing to draw.
+        FileNotFoundError: the work directory has no `metrics.jsonl`.
+        ImportError: matplotlib is not installed.
+    """
+    if isinstance(metrics, str | os.PathLike):
+        path = files.path(metrics) / run_files.METRICS
+        lines = [record for _, record in run_files.read_metrics(path)]
+        metrics = [record for record in lines if record is not None]
+    if names is None:
+        names = _names(metrics)
+    if not names:
+        raise ValueError(
+            "`metrics` must have numbers beside the steps. Received: "
+            f"{len(metrics)} lines without any"
+        )
+    n_columns = min(len(names), 3)
+    n_rows = math.ceil(len(names) / n_columns)
+    figure = figures.new(
+        figsize=(4 * n_columns, 3 * n_rows), layout="constrained"
+    )
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).flat
+    for name, panel in zip(names, panels):
+        for key, style in ((name, "-"), (f"test_{name}", "o--")):
+            known = [line for line in metrics if key in line]
+            if known:
+                points = [(line["step"], line[key]) for line in known]
+                panel.plot(*zip(*points), style, label=key, markersize=4)
+        panel.set_xlabel("step")
+        panel.set_title(name.replace("_", " "))
+        if len(panel.lines) > 1:
+            panel.legend(fontsize="small")
+    for panel in list(panels):  # those that are left over
+        panel.remove()
+    return figure
+
+
+def _names(lines):
+    """List the numbers that lines of metrics hold, in order."""
+    found = dict.fromkeys(
+        name.removeprefix("test_")
+        for line in lines
+        for name, value in line.items()
+        if type(value) in (int, float) and name not in _CLOCK
+    )
+    return list(found)
+
+
+# Results.
+
+
+def accuracy_over_flops(rows, labels=None):
+    """Draw the accuracy of runs over the FLOPs of their training.
+
+    One panel per task, one line per label; crosses are published accuracies.
+
+    Args:
+        rows: dictionaries with "task", "method", "train_flops_ratio_run",
+            "accuracy" in [0, 1] (or for language models "bits_per_character")
+            and, if one was published, "published_accuracy" [%].
+        labels: label of each row; None for its method.
+
+    Returns:
+        `matplotlib.figure.Figure`.
+
+    Raises:
+        ValueError: there are no rows.
+        ImportError: matplotlib is not installed.
+    """
+    rows = list(rows)
+    if not rows:
+        raise ValueError("`rows` must have at least one row. Received: none")
+    if labels is None:
+        labels = [row["method"] for row in rows]
+    tasks = sorted({row["task"] for row in rows})
+    figure = figures.new(figsize=(7, 4.5 * len(tasks)), layout="constrained")
+    panels = figure.subplots(len(tasks), squeeze=False)[:, 0]
+    for task, panel in zip(tasks, panels):
+        _draw_task(
+            panel,
+            [pair for pair in zip(rows, labels) if pair[0]["task"] == task],
+        )
+        panel.set_title(f"{task} (crosses: published)")
+    return figure
+
+
+def _draw_task(panel, labeled):
+    """Draw the `(row, label)` of one task."""
+    rows = [row for row, _ in labeled]
+    measure, unit, title = "accuracy", 100, "test accuracy, %"
+    if all("bits_per_character" in row for row in rows):
+        measure, unit, title = "bits_per_character", 1, "bits per character"
+    for label in sorted({label for _, label in labeled}):
+        points = sorted(
+            (
+                (row[_COST], unit * row[measure], row.get("published_accuracy"))
+                for row, of in labeled
+                if of == label
+            ),
+            key=lambda point: point[:2],
+        )
+        costs, ours, theirs = zip(*points)
+        text = label.replace("$", r"\$")  # or else a formula
+        (line,) = panel.plot(costs, ours, "o-", label=text)
+        known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
+        if known:
+            panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
+    costs = [row[_COST] for row in rows]
+    if max(costs) > 3 * min(costs):  # else its labels would overlap
+        panel.set_xscale("log")
+    panel.set_xlabel("FLOPs of training, multiples of dense")
+    panel.set_ylabel(title)
+    panel.legend(fontsize="small", ncols=2)

@@ -1,0 +1,61 @@
+"""What an updater and the training loop tell each other."""
+
+from collections.abc import Sequence
+import dataclasses
+
+import tensorflow as tf
+
+from rigl_tf.layers import kernel_masks
+
+Kernel = kernel_masks.MaskedKernel
+Kernels = Sequence[Kernel]
+# Dense gradients, one per kernel.
+Gradients = Sequence[tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskChange:
+    """What an update decides for one kernel.
+
+    Attributes:
+        mask: new mask, float tensor of zeros and ones.
+        grown: boolean tensor of the active connections that begin anew: those
+            that were inactive before.
+        grow_values: weights that grown connections begin with, or None for 0.
+        slot_values: values that are added to the initial slots of grown
+            connections, or None.
+    """
+
+    mask: tf.Tensor
+    grown: tf.Tensor
+    grow_values: tf.Tensor | None = None
+    slot_values: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What a method asks of the training loop.
+
+    Attributes:
+        batch: an update uses the dense gradients of a batch of its own, before
+            a step (RigL, SNIP); otherwise it uses weights and state alone,
+            after a step (SET, SNFS).
+        second_order: these gradients are Hessian-gradient products (GraSP).
+        temperature: divisor of the logits on the batch of an update.
+        step_gradients: `observe` is called with the gradients of every step.
+        dense_start: the first masks are all ones; see `rigl_tf.sparsify`.
+        dense_weights: the optimizer trains dense weights that the updater
+            keeps (`MaskUpdater.dense_weights`); the kernels hold their active
+            part (DNW, Top-KAST).
+        update_is_step: an update on a batch counts as an optimizer step.
+        varying_sparsity: the number of active weights changes over time.
+    """
+
+    batch: bool = False
+    second_order: bool = False
+    temperature: float = 1.0
+    step_gradients: bool = False
+    dense_start: bool = False
+    dense_weights: bool = False
+    update_is_step: bool = False
+    varying_sparsity: bool = False

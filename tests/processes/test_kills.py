@@ -1,0 +1,70 @@
+"""Runs that are killed, or asked to stop, go on as if they had not been."""
+
+import importlib.util
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rigl_tf import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHORT = ["TRAIN_STEPS=6", "UPDATE_END_STEP=4", "UPDATE_INTERVAL=2"]
+RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.98", *SHORT]
+
+
+def kill_test():
+    path = ROOT / "scripts" / "kill_test.py"
+    spec = importlib.util.spec_from_file_location("kill_test", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_killed_runs_end_with_the_bits_of_the_unkilled_one():
+    script = kill_test()
+    words = [*script.WORDS, "TRAIN_STEPS=700", "UPDATE_END_STEP=600"]
+    kills, _, found = script.run(2, words, seed=1, kills_per_run=2)
+    assert kills.total() == 2
+    assert found == []
+
+
+def test_differences_are_seen(tmp_path):
+    script = kill_test()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        words = [*RIGL, f"SEED={seed}", f"--workdir={tmp_path / name}"]
+        assert cli.main(["train", *words]) == 0
+    assert script.differences(tmp_path / "a", tmp_path / "b") == []
+    found = script.differences(tmp_path / "a", tmp_path / "c")
+    assert "result.json" in found and "metrics.jsonl" in found
+    assert any("optimizer" in name for name in found)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_to_stop_saves_and_the_same_words_go_on(number, tmp_path):
+    script = kill_test()
+    words = [*script.WORDS[:3], "TRAIN_STEPS=100000", f"--workdir={tmp_path}/w"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "rigl_tf", "train", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    metrics = tmp_path / "w" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() and time.monotonic() < deadline:
+        assert run.poll() is None
+    run.send_signal(number)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    (step,) = re.findall(r"stopped after step (\d+); the same", errors)
+    assert errors.count("\n") == 1
+    saved = sorted((tmp_path / "w" / "checkpoints").iterdir())[-1]
+    assert int(saved.stem) == int(step)
+    assert not (tmp_path / "w" / "result.json").exists()
+    assert cli.main(["summary", f"--workdir={tmp_path}/w"]) == 0
+    assert cli.main(["evaluate", f"--workdir={tmp_path}/w"]) == 0

@@ -1,0 +1,224 @@
+"""Two real processes on this machine."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import kill_test
+import launch_local
+import method_rows
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+import two_workers
+
+ROOT = pathlib.Path(__file__).parents[2]
+WORDS = [
+    "tasks/digits_mlp",
+    "methods/rigl",
+    "hardware/multi_worker",
+    "SPARSITY=0.9",
+    "TRAIN_STEPS=60",
+    "UPDATE_END_STEP=50",
+    "LOG_INTERVAL=20",
+    "CHECKPOINT_INTERVAL=20",
+]
+
+
+def start_pair(make_command):
+    """Start two processes; return them."""
+    addresses = ",".join(f"127.0.0.1:{p}" for p in launch_local.ports(2))
+    return [
+        subprocess.Popen(
+            make_command(index, addresses),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+def train_pair(*words):
+    """Start two workers of the command line."""
+
+    def command(index, addresses):
+        return [
+            *(sys.executable, "-m", "rigl_tf", "train", *words),
+            f"--workers={addresses}",
+            f"--worker={index}",
+        ]
+
+    return start_pair(command)
+
+
+def test_two_processes_train_like_one(tmp_path):
+    """Every method: masks bit for bit, float64 weights to 1e-10.
+
+    And a network with batch normalisation: the same bits in both processes.
+    """
+    pair = start_pair(
+        lambda index, addresses: [
+            *(sys.executable, two_workers.__file__, str(index)),
+            *(addresses, str(tmp_path)),
+        ]
+    )
+    for process in pair:
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors[-2000:]
+
+    def load_equal(name):
+        first, second = (
+            dict(np.load(tmp_path / f"{name}-{i}.npz")) for i in range(2)
+        )
+        assert first.keys() == second.keys()
+        for entry in first:
+            np.testing.assert_array_equal(first[entry], second[entry])
+        return first
+
+    assert load_equal("wide_resnet")
+    for method, pattern in method_rows.SOME_SHAPE:
+        trained = load_equal(method.name)
+        keras.utils.set_random_seed(0)
+        alone = tiny.trainer(method.build(), dtype="float64", pattern=pattern)
+        alone.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
+        expected = two_workers.states(alone)
+        assert trained.keys() == expected.keys()
+        for name, array in expected.items():
+            close = 0 if name.startswith("mask:") else 1e-10
+            np.testing.assert_allclose(
+                trained[name], array, rtol=0, atol=close, err_msg=method.name
+            )
+
+
+def test_the_chief_writes_and_all_are_told(tmp_path):
+    """A run of two; then it is finished for both; words that differ stop it."""
+    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], outputs
+    assert "test accuracy" in outputs[0][0]
+    assert outputs[1][0] == ""
+    lines = (
+        (tmp_path / "run/metrics.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines()
+    )
+    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60]
+    assert (
+        json.loads((tmp_path / "run/result.json").read_text(encoding="utf-8"))[
+            "replicas"
+        ]
+        == len(tf.config.list_physical_devices("CPU")) * 2
+    )
+
+    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], outputs
+    assert "finished: nothing to do" in outputs[0][0]
+
+    (tmp_path / "run/result.json").unlink()
+    pair = train_pair(*WORDS, "SEED=1", f"--workdir={tmp_path / 'run'}")
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert pair[0].returncode == 2
+    assert "SEED = 1" in outputs[0][1]
+    assert pair[1].returncode == 2
+    assert "the chief refused" in outputs[1][1]
+    for _, errors in outputs:
+        assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "chief, other, words",
+    [
+        (["SEED=0"], ["SEED=7"], "must be given the same words"),
+        (["BATCH_SIZE=101"], ["BATCH_SIZE=101"], "multiple of the 2 replicas"),
+    ],
+)
+def test_a_mistake_is_told_by_all(chief, other, words, tmp_path):
+    def command(index, addresses):
+        return [
+            *(sys.executable, "-m", "rigl_tf", "train", *WORDS),
+            *(other if index else chief),
+            *(f"--workers={addresses}", f"--worker={index}"),
+            f"--workdir={tmp_path / 'run'}",
+        ]
+
+    pair = start_pair(command)
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert [process.returncode for process in pair] == [2, 2], outputs
+    for _, errors in outputs:
+        assert words in errors and "Traceback" not in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_survivors_of_a_kill_end_with_130(tmp_path):
+    long = [*WORDS, "TRAIN_STEPS=100000", "UPDATE_END_STEP=1000"]
+    pair = train_pair(*long, f"--workdir={tmp_path / 'run'}")
+    wait_for_checkpoint(tmp_path / "run", pair)
+    pair[1].kill()
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert pair[0].returncode == 130, outputs
+    assert "lost another worker" in outputs[0][1]
+    assert "Traceback" not in outputs[0][1]
+
+
+def test_one_preempted_worker_stops_all_and_all_go_on(tmp_path):
+    """SIGTERM to one: a checkpoint, exit 130 of both; one process goes on."""
+    long = [*WORDS, "TRAIN_STEPS=100000", "UPDATE_END_STEP=1000"]
+    workdir = tmp_path / "run"
+    pair = train_pair(*long, f"--workdir={workdir}")
+    wait_for_checkpoint(workdir, pair)
+    pair[1].send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=300) for process in pair]
+    assert [process.returncode for process in pair] == [130, 130], outputs
+    steps = sorted(int(f.stem) for f in workdir.glob("checkpoints/*.npz"))
+    assert f"stopped after step {steps[-1]}" in outputs[0][1]
+    assert f"stopped after step {steps[-1]}" in outputs[1][1]
+    for _, errors in outputs:
+        assert "Traceback" not in errors
+
+    # With one replica: the same masks to begin with, from the same step on.
+    one = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "rigl_tf", "train", *long),
+            *("STRATEGY=None", "INPUT_BUFFER=1", f"--workdir={workdir}"),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_checkpoint(workdir, [one], after=steps[-1])
+    one.send_signal(signal.SIGTERM)
+    _, errors = one.communicate(timeout=300)
+    assert one.returncode == 130, errors
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    seen = [json.loads(line)["step"] for line in lines]
+    assert seen == sorted(set(seen))
+
+
+def wait_for_checkpoint(workdir, processes, after=0):
+    """Wait until a checkpoint of a later step is there."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        found = [int(f.stem) for f in workdir.glob("checkpoints/[0-9]*.npz")]
+        if max(found, default=0) > after:
+            return
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.05)  # poll
+    raise AssertionError("no checkpoint within two minutes")
+
+
+def test_killed_workers_end_with_the_bits_of_unkilled_ones():
+    words = [
+        *("tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"),
+        *("TRAIN_STEPS=300", "UPDATE_END_STEP=250"),
+        *("LOG_INTERVAL=50", "CHECKPOINT_INTERVAL=50", "RECORD_MASKS=True"),
+    ]
+    kills, _, found = kill_test.run(1, words, seed=1, n_workers=2)
+    assert kills.total() == 1
+    assert found == []

@@ -1,0 +1,200 @@
+import importlib.util
+import pathlib
+import re
+import shlex
+import signal
+import subprocess
+import sys
+
+import pytest
+import tiny
+
+SCRIPTS = pathlib.Path(__file__).parents[2] / "scripts"
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_benchmark_measures_all_candidates_in_turn():
+    bench = load("bench_step")
+    calls = []
+    candidates = {name: lambda name=name: calls.append(name) for name in "abc"}
+    medians = bench.measure(candidates, 3)
+    assert set(medians) == {"a", "b", "c"}
+    assert "".join(calls[-9:]) == "abcbcacab"
+
+
+def test_the_benchmark_runs_every_kind_of_step():
+    bench = load("bench_step")
+    row = bench.bench_model(lambda: (tiny.mlp(), 8), 2)
+    ratios = ("noise", "masked_step", "loop_over_keras", "masked_loop")
+    assert all(row[name] > 0 for name in (*ratios, "masked_tape"))
+
+
+def test_tables_go_between_their_markers():
+    docs_table = load("docs_table")
+    text = "a\n<!-- table: x -->\nold\n<!-- end of table -->\nb"
+    assert docs_table.insert(text, "x", "new") == (
+        "a\n<!-- table: x -->\nnew\n<!-- end of table -->\nb"
+    )
+    with pytest.raises(ValueError, match="must hold.*'y'"):
+        docs_table.insert(text, "y", "new")
+    assert re.fullmatch(
+        r"`cmd`, \d+ CPU cores \(\w+\), \d{4}-\d\d-\d\d\.",
+        docs_table.caption("cmd"),
+    )
+
+
+def test_the_benchmark_of_methods_runs_all_of_them(monkeypatch):
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    bench = load("bench_methods")
+    rows = bench.bench(lambda: (tiny.mlp(), 8), 2)
+    assert [name for name, _, _ in rows] == ["dense again", *bench.METHODS]
+    assert all(step > 0 for _, step, _ in rows)
+    assert all(update > 0 for _, _, update in rows[1:])
+
+
+FAKE_GCLOUD = """#!/bin/sh
+echo "$@" >> "$LOG"
+case "$*" in
+  *describe*) cat "$STATE" ;;
+  *"rigl_tf train"*)
+    echo run >> "$RUNS"
+    if [ "$(wc -l < "$RUNS")" -lt 3 ]; then exit 130; fi ;;
+esac
+"""
+TPU = ["--name=t", "--zone=z"]
+TRAIN = ["--", "tasks/imagenet_resnet50", "hardware/tpu", "--workdir=gs://b/r"]
+
+
+def test_tpu_commands_are_printed(capsys):
+    script = load("cloud_tpu")
+    flags = [*TPU, "--spot", "--accelerator=v4-32", "--pod", "--dry_run"]
+    assert script.main(["all", *flags, *TRAIN]) == 0
+    found = re.split(r"(?:^|\n)(?=gcloud)", capsys.readouterr().out)
+    gcloud = [shlex.split(text) for text in found if text[:6] == "gcloud"]
+    assert [line[4] for line in gcloud] == [
+        *("create", "scp", "ssh", "ssh", "delete"),
+    ]
+    assert {"--accelerator-type=v4-32", "--spot", "--zone=z"} <= {*gcloud[0]}
+    assert "tensorflow-tpu" in gcloud[2][7] and "--worker=all" in gcloud[2]
+    command = gcloud[3][7]
+    assert "TPU_NAME=t TPU_LOAD_LIBRARY=0" in command
+    assert "hardware/tpu --workdir=gs://b/r TPU=t" in command
+    assert "--worker=0" in gcloud[3]
+
+
+@pytest.mark.parametrize("state, n_new", [("PREEMPTED", 2), ("READY", 0)])
+def test_a_preempted_tpu_is_made_anew(state, n_new, tmp_path, monkeypatch):
+    """Twice preempted, or only interrupted; then the run is done."""
+    script = load("cloud_tpu")
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(FAKE_GCLOUD, encoding="utf-8")
+    gcloud.chmod(0o755)
+    for name in ("LOG", "RUNS", "STATE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "STATE").write_text(state, encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(script.CloudTpu, "install", lambda self: 0)
+    assert script.main(["all", *TPU, *TRAIN]) == 0
+    words = [
+        s.split()[3]
+        for s in (tmp_path / "LOG").read_text(encoding="utf-8").splitlines()
+    ]
+    assert words.count("ssh") == 3
+    assert words.count("create") == words.count("delete") == 1 + n_new
+    assert words[-1] == "delete"
+
+
+def test_tpu_runs_must_say_what(capsys):
+    with pytest.raises(SystemExit):
+        load("cloud_tpu").main(["run", *TPU])
+    assert "what to train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "script, code, requeued",
+    [
+        *(("slurm", code, code in (1, 130)) for code in (0, 1, 2, 75, 130)),
+        *(("slurm_sweep", code, code in (1, 130)) for code in (0, 1, 2, 130)),
+    ],
+)
+def test_slurm_jobs_go_on_unless_they_are_done(
+    script, code, requeued, tmp_path
+):
+    for name in ("srun", "scontrol"):
+        program = tmp_path / name
+        program.write_text(
+            f'#!/bin/sh\necho {name} "$@" >> "$LOG"\n'
+            f"[ {name} = scontrol ] || exit {code}\n"
+        )
+        program.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:/usr/bin:/bin",
+        "LOG": str(tmp_path / "log"),
+        "SLURM_JOB_ID": "17",
+        "SLURM_ARRAY_TASK_ID": "3",
+        "SLURM_ARRAY_TASK_COUNT": "8",
+    }
+    run = subprocess.run(
+        ["bash", str(SCRIPTS / f"{script}.sh"), "a/b", "--workdir=w"],
+        env=environment,
+    )
+    assert run.returncode == code
+    first, *rest = (tmp_path / "log").read_text().splitlines()
+    assert rest == ["scontrol requeue 17"] * requeued
+    command, words = first.split("rigl_tf ")
+    assert command.startswith("srun ")
+    if script == "slurm":
+        assert words == "train a/b --workdir=w"
+    else:
+        assert words == "sweep a/b --workdir=w --shard=3/8"
+
+
+FAKE_TRAIN = """
+import os, sys, time
+index = [w for w in sys.argv if w.startswith("--worker=")][0][-1]
+log = os.environ["LOG"] + index
+with open(log, "a") as stream:
+    print("start", file=stream)
+dying = len(open(log).readlines()) <= int(os.environ["DEATHS"])
+if dying and index == "1":
+    os.kill(os.getpid(), 9)
+if dying:
+    time.sleep(60)
+sys.exit(int(os.environ["CODE"]))
+"""
+
+
+@pytest.mark.parametrize(
+    "n_deaths, code, n_starts, expected",
+    [(2, 0, 3, 0), (9, 0, 3, 137), (0, 2, 1, 2), (0, 130, 3, 130)],
+)
+def test_the_launcher_starts_all_again(
+    n_deaths, code, n_starts, expected, tmp_path, monkeypatch
+):
+    """A worker that dies takes the others along; a mistake ends it."""
+    script = load("launch_local")
+    (tmp_path / "fake.py").write_text(FAKE_TRAIN, encoding="utf-8")
+    for name, value in (("DEATHS", n_deaths), ("CODE", code)):
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("LOG", str(tmp_path / "log"))
+    monkeypatch.setattr(script, "_PATIENCE", 0.5)
+    fake = [sys.executable, str(tmp_path / "fake.py")]
+    monkeypatch.setattr(script, "_COMMAND", fake)
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in signals]
+    try:
+        assert script.Launcher([], 2, n_restarts=2).run() == expected
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
+    for index in "01":
+        starts = (
+            (tmp_path / f"log{index}").read_text(encoding="utf-8").splitlines()
+        )
+        assert len(starts) == n_starts
