@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with standard_streams.unread(goes_on=False):
             arguments = _parse(argv)
         with exit_codes.mistakes():
-            rigl_tf._require_tensorflow_backend()
+            rigl_tf._require_tensorflow_backend()  # type: ignore[attr-defined]
             if "://" in str(vars(arguments)):
                 session.load_file_systems()
         with standard_streams.unread(goes_on=arguments.run in _LONG):

@@ -1,14 +1,17 @@
-"""What a configuration may import and call.
+"""Restrict what configuration files can import and call.
 
-Whoever writes a configuration file decides which functions are called. So that
-a file of unknown origin cannot run code of its choice, it may only name the
-functions and classes that the configuration of a run needs: the public ones of
-`MODULES`, and those that are defined in the modules of `--import`.
+A configuration file names functions that are called when an experiment is
+built. To keep a file of unknown origin from running arbitrary code, it can name
+only the public functions and classes of `MODULES` and of Keras' optimizers,
+initializers and the like, and those defined in the modules of `--import`.
 """
 
+from collections.abc import Iterable
+from collections.abc import Sequence
 import importlib
 import inspect
 import sys
+from typing import Any
 
 from rigl_tf.experiments import gin_files
 from rigl_tf.experiments import messages
@@ -40,25 +43,28 @@ _KERAS = tuple(
     )
 )
 _PUBLIC = (*MODULES.values(), *_KERAS)
-# Lead to the public ones; nothing of their own may be named.
+# Packages on the way to the public modules, without public names.
 _PACKAGES = ("keras", "rigl_tf")
-# They look up classes by names that are values of a configuration.
+# Functions that look up classes by names which a configuration could give.
 _LOOK_UP = ("deserialize", "get", "serialize")
 _BUILT_IN = ("gin.constant", "gin.macro", "gin.singleton")
 
 
-def import_modules(names):
-    """Import the user's modules, from the current directory too.
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules, also from the current directory.
+
+    Args:
+        names: names of the modules.
 
     Raises:
-        gin_files.ConfigError: one cannot be imported.
+        gin_files.ConfigError: if a module cannot be imported.
     """
     if names and "" not in sys.path:
         sys.path.insert(0, "")
     for name in names:
         try:
             importlib.import_module(name)
-        except (Exception, SystemExit) as error:  # whatever its code raises
+        except (Exception, SystemExit) as error:  # of any kind
             raise gin_files.ConfigError(
                 "`--import` must name a sound module on the Python path or in "
                 f"the current directory. Received: {name!r} "
@@ -66,15 +72,19 @@ def import_modules(names):
             ) from error
 
 
-def check_imports(parts, imports):
-    """Require that files import public modules, or those of `--import`.
+def check_imports(
+    parts: Iterable[gin_files.Part], imports: Sequence[str]
+) -> None:
+    """Require that files import only public modules, or those of `--import`.
+
+    Nothing is imported here.
 
     Args:
-        parts: list of `gin_files.Part`; nothing is imported.
+        parts: parts of configuration files.
         imports: names of the user's modules.
 
     Raises:
-        gin_files.ConfigError: one imports another module.
+        gin_files.ConfigError: if a file imports another module.
     """
     for part in parts:
         for statement in part.imports:
@@ -89,21 +99,23 @@ def check_imports(parts, imports):
                 )
 
 
-def check_names(parts, imports):
-    """Require that files name public, or the user's, functions and classes.
+def check_names(
+    parts: Iterable[gin_files.Part], imports: Sequence[str]
+) -> None:
+    """Require that files name only public functions, or those of `--import`.
 
-    Modules are imported: call `check_imports` first.
+    The modules that the files import are imported: call `check_imports` first.
 
     Args:
-        parts: list of `gin_files.Part`.
+        parts: parts of configuration files.
         imports: names of the user's modules.
 
     Raises:
-        gin_files.ConfigError: a file names something else, or something that
-            does not exist.
+        gin_files.ConfigError: if a file names another function or class, or one
+            that does not exist.
     """
     for part in parts:
-        # In files of another kind, names are those that modules registered.
+        # Without dynamic registration, names are those that modules registered.
         if not part.is_dynamic:
             continue
         symbols = {}
@@ -117,7 +129,14 @@ def check_names(parts, imports):
                 _check_name(part, location, selector, symbols, imports)
 
 
-def _check_name(part, location, selector, symbols, imports):
+def _check_name(
+    part: gin_files.Part,
+    location: Any,
+    selector: str,
+    symbols: dict[str, Any],
+    imports: Sequence[str],
+) -> None:
+    """Require that a selector names a function that may be called."""
     first, *rest = selector.split(".")
     if first not in symbols:
         raise _unknown(part, location, selector, first, symbols)
@@ -139,8 +158,14 @@ def _check_name(part, location, selector, symbols, imports):
         )
 
 
-def _check_container(part, location, selector, value, imports):
-    """Require a module, or a class of the user's, that may be looked into."""
+def _check_container(
+    part: gin_files.Part,
+    location: Any,
+    selector: str,
+    value: Any,
+    imports: Sequence[str],
+) -> None:
+    """Require a module or class whose attributes may be named."""
     if inspect.ismodule(value):
         name = value.__name__
         leads_on = any(f"{i}.".startswith(f"{name}.") for i in imports)
@@ -156,8 +181,8 @@ def _check_container(part, location, selector, value, imports):
     raise _refusal(part, location, f"{selector}, an attribute of {name}", name)
 
 
-def _is_public(value, selector):
-    """Say whether a public module exports what a selector found."""
+def _is_public(value: Any, selector: str) -> bool:
+    """Return whether a public module exports the value of a selector."""
     name = selector.rpartition(".")[2]
     module = getattr(value, "__module__", None) or ""
     return (
@@ -171,15 +196,17 @@ def _is_public(value, selector):
     )
 
 
-def _is_of(value, imports):
+def _is_of(value: Any, imports: Sequence[str]) -> bool:
     return _is_within(getattr(value, "__module__", None) or "", imports)
 
 
-def _is_within(module, packages):
+def _is_within(module: str, packages: Sequence[str]) -> bool:
     return any(f"{module}.".startswith(f"{name}.") for name in packages)
 
 
-def _refusal(part, location, what, module):
+def _refusal(
+    part: gin_files.Part, location: Any, what: str, module: str
+) -> gin_files.ConfigError:
     return gin_files.ConfigError(
         f"{_place(part, location)}: a configuration may name what rigl_tf, "
         "Keras' optimizers and the modules of --import offer. Received: "
@@ -187,13 +214,19 @@ def _refusal(part, location, what, module):
     )
 
 
-def _unknown(part, location, selector, name, known):
-    known = [name for name in known if not name.startswith("_")]
+def _unknown(
+    part: gin_files.Part,
+    location: Any,
+    selector: str,
+    name: str,
+    known: Iterable[str],
+) -> gin_files.ConfigError:
+    public = [name for name in known if not name.startswith("_")]
     return gin_files.ConfigError(
         f"{_place(part, location)}: {selector} does not exist: no {name!r}, "
-        f"{messages.nearest(name, known)}"
+        f"{messages.nearest(name, public)}"
     )
 
 
-def _place(part, location):
+def _place(part: gin_files.Part, location: Any) -> str:
     return f"Configuration error: {part.name}, line {location.line_num}"

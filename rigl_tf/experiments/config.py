@@ -1,23 +1,31 @@
-"""Gin configuration: find, check, parse and write.
+"""Find, check, parse and write gin configurations.
 
-Gin binds one function, `experiment.Experiment`; configuration files
-import what they name (dynamic registration), so library code stays free of
-decorators. What they may name, `trust` decides. Files are parsed in the order
-base.gin, the words as given, then the bindings of the command line.
+Gin binds one class, `experiment.Experiment`. Configuration files import what
+they name (dynamic registration), so library code needs no decorators;
+`allow_list` restricts what they can name. Files are parsed in the order of the
+words, after base.gin and before the settings of the command line.
 """
 
 import ast
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
 import dataclasses
 from importlib import resources
 import inspect
 import pathlib
 import re
+from typing import TYPE_CHECKING
+from typing import Any
 
 from rigl_tf import files
 from rigl_tf.experiments import allow_list
 from rigl_tf.experiments import gin_files
 from rigl_tf.experiments import messages
 from rigl_tf.experiments import run_settings
+
+if TYPE_CHECKING:  # imports TensorFlow, which takes seconds
+    from rigl_tf.experiments.experiment import Experiment
 
 ConfigError = gin_files.ConfigError
 _MACRO = r"[A-Z][A-Z0-9_]*"
@@ -33,13 +41,13 @@ _PRELUDE = "".join(
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Checked but not yet parsed configuration.
+    """A configuration that is checked, but not yet parsed by gin.
 
     Attributes:
         words: the words of the command line.
-        parts: all files with what they include, base.gin first, then the
-            bindings of the command line.
-        imports: modules of the user's own, for bindings to name.
+        parts: all files with the files that they include, base.gin first, then
+            the settings of the command line.
+        imports: modules of the user, whose functions settings can name.
     """
 
     words: tuple[str, ...]
@@ -47,35 +55,36 @@ class Config:
     imports: tuple[str, ...] = ()
 
 
-def directory():
+def directory() -> pathlib.Path:
     """Return the directory of the shipped configuration files."""
-    package = pathlib.Path(resources.files("rigl_tf"))
+    package = pathlib.Path(str(resources.files("rigl_tf")))
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
 
 
-def shipped(folder=""):
-    """List the names of the shipped files, e.g. "tasks/digits_mlp"."""
-    root = directory()
-    files = sorted((root / folder).rglob("*.gin"))
-    return [str(file.relative_to(root).with_suffix("")) for file in files]
-
-
-def read(words, imports=()):
-    """Check the words of a command line; imports no TensorFlow.
+def shipped(folder: str = "") -> list[str]:
+    """Return the names of the shipped files, e.g. "tasks/digits_mlp".
 
     Args:
-        words: names of files ("tasks/digits_mlp" of the shipped ones, or
-            paths), macros ("SPARSITY=0.9") and bindings
-            ("updaters.RigL.drop_noise=1e-5").
-        imports: names of modules outside the package that bindings may name.
+        folder: folder of the files, e.g. "tasks"; "" for all.
+    """
+    root = directory()
+    found = sorted((root / folder).rglob("*.gin"))
+    return [str(file.relative_to(root).with_suffix("")) for file in found]
 
-    Returns:
-        `Config`.
+
+def read(words: Sequence[str], imports: Sequence[str] = ()) -> Config:
+    """Read and check the words of a command line, without TensorFlow.
+
+    Args:
+        words: names of shipped files ("tasks/digits_mlp"), paths of files,
+            macros ("SPARSITY=0.9") and bindings
+            ("updaters.RigL.drop_noise=1e-5").
+        imports: names of modules of the user, which bindings can name.
 
     Raises:
-        ConfigError: a file or macro that does not exist, a bad value, or an
-            import of another module.
+        ConfigError: if a file or macro does not exist, a value is not valid, or
+            a file imports a module that it may not import.
     """
     names = [word for word in words if names_file(word)]
     if not names:
@@ -83,7 +92,7 @@ def read(words, imports=()):
             "Name a task and a method, e.g. `tasks/digits_mlp methods/rigl`. "
             f"Received: {' '.join(words) or 'no words'}"
         )
-    parts = []
+    parts: list[gin_files.Part] = []
     for name in [str(directory() / "base.gin"), *map(_find, names)]:
         parts += gin_files.read(name, _find)
     known = set().union(*gin_files.macros(parts))
@@ -99,19 +108,22 @@ def read(words, imports=()):
     return Config(tuple(words), tuple(parts), tuple(imports))
 
 
-def names_file(word):
-    """Say whether a word names a file, and is no setting."""
+def names_file(word: str) -> bool:
+    """Return whether a word names a file, and is not a setting."""
     name, is_setting, _ = word.partition("=")
     if re.fullmatch(rf"{_MACRO}|{_PARAMETER}", name) and is_setting:
         return False
     return not is_setting or _is_file(pathlib.Path(word))
 
 
-def sweep_file(name):
+def sweep_file(name: str) -> pathlib.Path:
     """Return the path of a sweep file.
 
     Args:
         name: path, or name of a shipped file such as "sweeps/digits_mlp".
+
+    Raises:
+        ConfigError: if there is no such file.
     """
     for candidate in (pathlib.Path(name), directory() / f"{name}.txt"):
         if _is_file(candidate):
@@ -120,14 +132,17 @@ def sweep_file(name):
     raise ConfigError(f"No sweep {name!r}: {messages.nearest(name, known)}")
 
 
-def parse(config):
-    """Parse into gin's global state, replacing what was there.
+def parse(config: Config) -> "Callable[[], Experiment]":
+    """Parse a configuration into gin's global state, and replace that.
+
+    Args:
+        config: result of `read`.
 
     Returns:
-        `experiment.Experiment` with everything bound; call it to build one.
+        A function without arguments that builds the experiment.
 
     Raises:
-        ConfigError: what gin finds wrong, on one line.
+        ConfigError: if gin finds a mistake; its message is on one line.
     """
     import gin
 
@@ -142,7 +157,7 @@ def parse(config):
         bound = gin.get_bindings(
             experiment.Experiment, resolve_references=False
         )
-    except Exception as error:  # gin raises many kinds, all the user's mistakes
+    except Exception as error:  # gin raises many kinds of errors
         raise ConfigError(
             f"Configuration error: {messages.one_line(error)}"
         ) from error
@@ -158,31 +173,32 @@ def parse(config):
     return gin.get_configurable(experiment.Experiment)
 
 
-def resolved():
-    """Return everything that is bound, as the text of one gin file."""
+def resolved() -> str:
+    """Return all bindings in gin's global state as the text of a gin file."""
     import gin
 
     return gin.config_str()
 
 
-def settings():
+def settings() -> dict[str, Any]:
     """Return the settings of the experiment, see `run_settings.collect`.
 
-    Call it when the experiment is built: until then gin does not know the
-    defaults of the functions that are to be called.
+    Call it after data set and network are built: before, gin does not know the
+    defaults of the functions that build them.
     """
     import gin
     from gin import config_parser
 
     class Delegate(config_parser.ParserDelegate):
-        def configurable_reference(self, name, evaluate):
+        def configurable_reference(self, name: str, evaluate: bool) -> str:
             return f"@{name}{'()' * evaluate}"
 
-        def macro(self, name):
+        def macro(self, name: str) -> run_settings.Macro:
             return run_settings.Macro(name)
 
-    parameters, macros = {}, {}
-    # What is bound, and what was called with which defaults.
+    parameters: dict[str, Any] = {}
+    macros: dict[str, Any] = {}
+    # All bindings, and the defaults of the functions that were called.
     for text in (gin.config_str(), gin.operative_config_str()):
         for line in config_parser.ConfigParser(text, Delegate()):
             if not isinstance(line, config_parser.BindingStatement):
@@ -196,13 +212,13 @@ def settings():
     return run_settings.collect(parameters, macros)
 
 
-def _find(name, includer=None):
+def _find(name: str, includer: str | None = None) -> str:
     """Return the path of a configuration file.
 
     Args:
-        name: its path or URL, or the name of a shipped file.
-        includer: path of a file that includes it, or None: it may lie beside
-            that one.
+        name: path or URL of the file, or the name of a shipped file.
+        includer: path of the file that includes it, or None. Its directory is
+            searched first.
     """
     if "://" in name and files.path(name).exists():
         return name
@@ -221,16 +237,16 @@ def _find(name, includer=None):
     )
 
 
-def _is_file(path):
-    """Say whether there is a file; no name is too long to ask."""
+def _is_file(path: pathlib.Path) -> bool:
+    """Return whether a file exists; False for names that cannot be files."""
     try:
         return path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def _require_text(word):
-    """Raise ConfigError if a word has bytes that are no UTF-8."""
+def _require_text(word: str) -> None:
+    """Raise ConfigError if a word has bytes that are not UTF-8."""
     try:
         word.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -240,14 +256,14 @@ def _require_text(word):
 
 
 _REFERENCE = r"[@%][\w/.]+(\(\))?"
-# Words, paths and "2:4" are strings without quotation marks.
+# Words, paths and "2:4" need no quotation marks.
 _BARE_WORD = r"(?:[A-Za-z/.~][\w/.:+~-]*|\d+:\d+\w*)"
 
 
-def _binding(word, macros):
+def _binding(word: str, macros: Iterable[str]) -> str:
     """Turn NAME=value or function.parameter=value into a line of gin."""
     name, value = word.split("=", 1)
-    is_macro = re.fullmatch(_MACRO, name)
+    is_macro = _is_macro(name)
     if is_macro and name not in macros:
         raise ConfigError(
             f"No macro {name!r}: "
@@ -258,7 +274,7 @@ def _binding(word, macros):
             "A setting must read NAME=value or module.function.parameter=value."
             f" Received: {word!r}"
         )
-    if "," in value and _is_literal(value):  # gin wants parentheses
+    if "," in value and _is_literal(value):  # gin requires parentheses
         value = repr(ast.literal_eval(value))
     if re.fullmatch(_BARE_WORD, value) and not _is_literal(value):
         value = repr(value)
@@ -270,22 +286,23 @@ def _binding(word, macros):
     return f"{name} = {value}"
 
 
-def _is_macro(name):
-    return re.fullmatch(_MACRO, name)
+def _is_macro(name: str) -> bool:
+    return re.fullmatch(_MACRO, name) is not None
 
 
-def _is_literal(value):
+def _is_literal(value: str) -> bool:
     try:
         ast.literal_eval(value)
-    # The last three: {[]: 1}, and thousands of brackets.
+    # The last three for {[]: 1} and for thousands of brackets.
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return False
     return True
 
 
-def _require_defined(parts):
+def _require_defined(parts: Sequence[gin_files.Part]) -> None:
+    """Raise ConfigError if a macro is used, but not defined."""
     defined, used = gin_files.macros(parts)
-    # Others may be constants that a module defines.
+    # Other names may be constants that a module defines.
     missing = sorted(name for name in used - defined if _is_macro(name))
     if missing:
         raise ConfigError(

@@ -1,12 +1,16 @@
-"""Pictures of the input layer's connections per pixel over training.
+"""Draw the input layer's connections per pixel over training, for a run.
 
-The share of connections that leave each pixel shows where a sparse network
-looks: RigL turns from the empty edges to the centre, a static mask does not.
-As in the figure of the authors' blog post (Evci & Castro 2020).
+The number of connections of each pixel shows which part of an image a sparse
+network uses: RigL moves connections from the empty edges to the center, and a
+static mask does not. The figure follows the authors' blog post (Evci & Castro
+2020).
 """
 
+from collections.abc import Sequence
 import json
 import math
+import os
+import pathlib
 
 import numpy as np
 
@@ -16,25 +20,26 @@ from rigl_tf.analysis import plots
 from rigl_tf.masks import storage
 
 
-def draw(workdir):
+def draw(workdir: str | os.PathLike) -> list[str]:
     """Draw a strip (PNG) and an animation (GIF) from the masks of a run.
 
-    The shares of connections at the edge go to connectivity.json.
+    The shares of connections at the edge are written to connectivity.json.
 
     Args:
-        workdir: work directory of a run made with `RECORD_MASKS=True`.
+        workdir: work directory of a run that was trained with
+            `RECORD_MASKS=True`.
 
     Returns:
-        list of lines for the reader: the share of connections in the outer
-        frame at the first and last record, and the paths of both files.
+        Lines to print: the share of connections in the outer frame at the first
+        and last record, and the paths of both files.
 
     Raises:
-        FileNotFoundError: no recorded masks.
-        ValueError: the first masked kernel is not fully connected to pixels.
-        ImportError: matplotlib or pillow is not installed.
+        FileNotFoundError: if no masks were recorded.
+        ValueError: if the first masked kernel is not a dense layer on pixels.
+        ImportError: if matplotlib or pillow is not installed.
     """
-    workdir = files.path(workdir)
-    title, steps, counts = _load(workdir)
+    directory = files.path(workdir)
+    title, steps, counts = _load(directory)
     frame = plots.frame_width(counts.shape[1])
     shares = [plots.edge_share(image, frame) for image in counts]
     try:
@@ -47,10 +52,10 @@ def draw(workdir):
         ) from error
     summary = {"frame": frame, "steps": steps, "edge_shares": shares}
     files.write_text(
-        workdir / run_files.CONNECTIVITY, json.dumps(summary) + "\n"
+        directory / run_files.CONNECTIVITY, json.dumps(summary) + "\n"
     )
-    strip = workdir / run_files.STRIP
-    movie = workdir / run_files.MOVIE
+    strip = directory / run_files.STRIP
+    movie = directory / run_files.MOVIE
     figure = plots.connectivity(counts, steps, title=title, frame=frame)
     with files.replacing(strip) as temporary:
         figure.savefig(temporary, dpi=150)
@@ -64,7 +69,7 @@ def draw(workdir):
     ]
 
 
-def _load(workdir):
+def _load(workdir: pathlib.Path) -> tuple[str, list[int], np.ndarray]:
     """Read title, steps [n] and connections per pixel [n, height, width]."""
     directory = workdir / run_files.MASK_DIRECTORY
     steps, path = run_files.steps(directory), workdir / run_files.RESULT
@@ -106,8 +111,8 @@ def _load(workdir):
     return title, steps, images
 
 
-def _first_mask(path, name, shape):
-    """Read the mask of a kernel of a known shape."""
+def _first_mask(path: pathlib.Path, name: str, shape: list[int]) -> np.ndarray:
+    """Read the mask of a kernel, and check its shape."""
     mask = storage.load(path).get(name)
     if mask is None or list(mask.shape) != shape:
         raise files.DamagedFile(
@@ -116,11 +121,11 @@ def _first_mask(path, name, shape):
     return mask
 
 
-def _write_movie(path, frames):
-    """Write an animation; the last frame stays."""
+def _write_movie(path: pathlib.Path, arrays: Sequence[np.ndarray]) -> None:
+    """Write an animation of RGB images that stops at the last one."""
     import PIL.Image
 
-    frames = [PIL.Image.fromarray(frame) for frame in frames]
+    frames = [PIL.Image.fromarray(array) for array in arrays]
     durations = [100] * (len(frames) - 1) + [2000]  # milliseconds
     frames[0].save(
         path,

@@ -1,12 +1,18 @@
-"""Gin files as statements: read, resolve includes, find undefined macros.
+"""Parse gin files into statements, without importing what they name.
 
-gin's own parser takes the files apart, but nothing that they name is imported
-or called here, and TensorFlow is not needed.
+The files are parsed by gin's own parser, and included files are inserted. No
+function is called, and TensorFlow is not imported.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import io
 import tokenize
+from typing import Any
 
 from gin import config_parser
 
@@ -20,14 +26,24 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Macro:
-    """`%name` in a value."""
+    """A macro in a value, `%name`.
+
+    Attributes:
+        name: name of the macro.
+    """
 
     name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """`@scope/selector` or `@scope/selector()` in a value."""
+    """A function in a value, `@scope/selector` or `@scope/selector()`.
+
+    Attributes:
+        scope: the scope, or "".
+        selector: name of the function.
+        is_call: whether the function is called.
+    """
 
     scope: str
     selector: str
@@ -36,46 +52,46 @@ class Reference:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A file, or the part of one between two includes.
+    """A file, or the part of a file between two includes.
 
     Attributes:
         name: name of the file, for messages.
-        text: the statements as gin reads them; those of other parts are empty
-            lines, so that line numbers are those of the file.
-        statements: the same, taken apart.
+        text: the statements as gin reads them. Statements of other parts are
+            empty lines, so that line numbers are those of the file.
+        statements: the parsed statements.
     """
 
     name: str
     text: str
-    statements: tuple
+    statements: tuple[Any, ...]
 
-    def stream(self):
-        """Return the text as a file that has a name."""
+    def stream(self) -> io.StringIO:
+        """Return the text as a file object with a name."""
         return _stream(self.name, self.text)
 
     @property
-    def imports(self):
-        """The import statements of modules."""
+    def imports(self) -> list[Any]:
+        """The statements that import modules."""
         return [s for s in self._imports() if not _is_feature(s)]
 
     @property
-    def is_dynamic(self):
+    def is_dynamic(self) -> bool:
         """Whether names are looked up in the imported modules."""
         return any(map(_is_feature, self._imports()))
 
     @property
-    def bindings(self):
+    def bindings(self) -> list[Any]:
         """The statements that bind values."""
         kind = config_parser.BindingStatement
         return [s for s in self.statements if isinstance(s, kind)]
 
-    def _imports(self):
+    def _imports(self) -> list[Any]:
         kind = config_parser.ImportStatement
         return [s for s in self.statements if isinstance(s, kind)]
 
-    def selectors(self):
-        """List `(selector, location)` of all functions and classes named."""
-        found = []
+    def selectors(self) -> list[tuple[str, Any]]:
+        """Return `(selector, location)` of each function or class named."""
+        found: list[tuple[str, Any]] = []
         for statement in self.statements:
             if isinstance(statement, config_parser.BlockDeclaration):
                 found.append((statement.selector, statement.location))
@@ -91,27 +107,32 @@ class Part:
         return found
 
 
-def read(name, find, includers=()):
-    """Read a file and what it includes.
+def read(
+    name: str,
+    find: Callable[[str, str], str],
+    includers: tuple[str, ...] = (),
+) -> list[Part]:
+    """Read a file and the files that it includes.
 
     Args:
-        name: its path or URL.
-        find: function `(name, including file) -> path` of included files.
-        includers: paths of the files that led here.
+        name: path or URL of the file.
+        find: function `(name, including file) -> path` for included files.
+        includers: paths of the files that include this one.
 
     Returns:
-        list of `Part`, in the order in which gin is to read them.
+        The parts, in the order in which gin must read them.
 
     Raises:
-        ConfigError: a file is missing, no UTF-8 text, no gin, or includes
-            itself.
+        ConfigError: if a file is missing, is not UTF-8 text in gin's notation,
+            or includes itself.
     """
     chain = (*includers, name)
     if name in includers:
         raise ConfigError(f"Files include each other: {' -> '.join(chain)}")
     text = _text(name)
-    statements = take_apart(name, text)
-    parts, begin = [], 0
+    statements = parse(name, text)
+    parts: list[Part] = []
+    begin = 0
     for index, statement in enumerate(statements):
         if isinstance(statement, config_parser.IncludeStatement):
             parts.append(_part(name, text, statements, begin, index))
@@ -120,30 +141,35 @@ def read(name, find, includers=()):
     return [*parts, _part(name, text, statements, begin, len(statements))]
 
 
-def of_text(name, text):
-    """Return a text without includes as a `Part`."""
-    return Part(name, text, take_apart(name, text))
-
-
-def take_apart(name, text):
-    """Return the statements of a text.
-
-    References and macros in values are `Reference` and `Macro`.
+def of_text(name: str, text: str) -> Part:
+    """Return a text without includes as a `Part`.
 
     Args:
-        name: what errors call the text.
-        text: in gin's notation.
+        name: name of the text in error messages.
+        text: statements in gin's notation.
+    """
+    return Part(name, text, parse(name, text))
+
+
+def parse(name: str, text: str) -> tuple[Any, ...]:
+    """Parse a text into statements.
+
+    Functions and macros in values become `Reference` and `Macro`.
+
+    Args:
+        name: name of the text in error messages.
+        text: statements in gin's notation.
 
     Raises:
-        ConfigError: it is not in gin's notation.
+        ConfigError: if the text is not in gin's notation.
     """
     statements = []
     try:
         parser = config_parser.ConfigParser(_stream(name, text), _Delegate())
         while (statement := parser.parse_statement()) is not None:
             statements.append(statement)
-    # What gin's parser and Python's tokenizer raise for texts of other kinds;
-    # the last two come from brackets without end.
+    # Raised by gin's parser and Python's tokenizer for other kinds of text; the
+    # last two by thousands of nested brackets.
     except (
         SyntaxError,
         ValueError,
@@ -163,8 +189,8 @@ def take_apart(name, text):
     return tuple(statements)
 
 
-def named(value):
-    """List the `Reference`s and `Macro`s in a value."""
+def named(value: Any) -> list[Any]:
+    """Return each `Reference` and `Macro` in a value."""
     if isinstance(value, (Macro, Reference)):
         return [value]
     if isinstance(value, dict):
@@ -174,7 +200,7 @@ def named(value):
     return []
 
 
-def macros(parts):
+def macros(parts: Sequence[Part]) -> tuple[set[str], set[str]]:
     """Return the names of the macros that parts define, and that they use."""
     bindings = [s for part in parts for s in part.bindings]
     defined = {_macro_name(s) for s in bindings if not s.arg_name}
@@ -187,15 +213,16 @@ def macros(parts):
     return defined, used
 
 
-def require_no_cycle(parts):
-    """Raise ConfigError if macros, or calls, need their own value.
+def require_no_cycle(parts: Iterable[Part]) -> None:
+    """Raise ConfigError if a macro or a call needs its own value.
 
-    Bindings in a scope are left out: whether these apply depends on the call.
+    Bindings in a scope are left out, as it depends on the call whether they
+    apply.
 
     Args:
-        parts: list of `Part`; later bindings replace earlier ones.
+        parts: parts of files; later bindings replace earlier ones.
     """
-    values = {}
+    values: dict[tuple[str, str], tuple[Any, Part]] = {}
     for part in parts:
         for s in part.bindings:
             if not s.arg_name:
@@ -205,7 +232,7 @@ def require_no_cycle(parts):
                     s.value,
                     part,
                 )
-    edges = {}
+    edges: dict[str, list[str]] = {}
     for (node, _), (value, part) in values.items():
         edges.setdefault(node, []).extend(
             f"%{item.name}"
@@ -222,9 +249,11 @@ def require_no_cycle(parts):
         )
 
 
-def _cycle(edges):
+def _cycle(edges: Mapping[str, Sequence[str]]) -> list[str] | None:
     """Return the nodes of a cycle of a graph, or None."""
-    done, path = set(), {}  # of the path: node -> edges not yet followed
+    done: set[str] = set()
+    # The nodes on the way from the start, with the edges not yet followed.
+    path: dict[str, Iterator[str]] = {}
     for start in edges:
         ahead = [start]
         while ahead:
@@ -243,8 +272,8 @@ def _cycle(edges):
     return None
 
 
-def _canonical(selector, part):
-    """Return a selector with its module's name in place of an alias."""
+def _canonical(selector: str, part: Part) -> str:
+    """Return a selector with the name of its module in place of an alias."""
     first, _, rest = selector.partition(".")
     for statement in part.imports if part.is_dynamic else ():
         if statement.bound_name() == first and (
@@ -254,17 +283,19 @@ def _canonical(selector, part):
     return selector
 
 
-def _macro_name(statement):
+def _macro_name(statement: Any) -> str:
     scope = f"{statement.scope}/" if statement.scope else ""
     return f"{scope}{statement.selector}"
 
 
-def _is_feature(statement):
+def _is_feature(statement: Any) -> bool:
     return statement.is_from and statement.module.startswith("__gin__.")
 
 
-def _part(name, text, statements, begin, end):
-    """Return some statements of a file, with all imports before them."""
+def _part(
+    name: str, text: str, statements: Sequence[Any], begin: int, end: int
+) -> Part:
+    """Return statements `begin` to `end` of a file, and all imports before."""
     lines = text.split("\n")
     starts = [s.location.line_num - 1 for s in statements]
     kept = []
@@ -279,8 +310,8 @@ def _part(name, text, statements, begin, end):
     return Part(name, "\n".join(lines), tuple(kept))
 
 
-def _text(name):
-    """Read a file as text, with any of the three kinds of line ends."""
+def _text(name: str) -> str:
+    """Read a file as text, and convert the line ends of other systems."""
     try:
         text = files.path(name).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -291,18 +322,20 @@ def _text(name):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _stream(name, text):
+def _stream(name: str, text: str) -> io.StringIO:
     stream = io.StringIO(text)
-    stream.name = name
+    stream.name = name  # type: ignore[attr-defined] # gin's errors show it
     return stream
 
 
 class _Delegate(config_parser.ParserDelegate):
-    """Makes of references and macros what says their names."""
+    """Let the parser represent functions and macros by their names."""
 
-    def configurable_reference(self, scoped_configurable_name, evaluate):
+    def configurable_reference(
+        self, scoped_configurable_name: str, evaluate: bool
+    ) -> Reference:
         scope, _, selector = scoped_configurable_name.rpartition("/")
         return Reference(scope, selector, evaluate)
 
-    def macro(self, macro_name):
+    def macro(self, macro_name: str) -> Macro:
         return Macro(macro_name)

@@ -1,9 +1,10 @@
-"""The methods' cards: what each does, from its file and its docstring.
+"""Describe each method from its gin file and the docstring of its class.
 
-Reads sources, imports nothing: `rigl_tf methods` answers at once.
+The sources are read and not imported, so that `rigl_tf methods` starts fast.
 """
 
 import ast
+from collections.abc import Mapping
 import dataclasses
 from importlib import resources
 import inspect
@@ -22,12 +23,12 @@ HEADINGS = (
     "Deviations",
     "Reference",
 )
-_UPDATERS = pathlib.Path(resources.files("rigl_tf")) / "updaters"
+_UPDATERS = pathlib.Path(str(resources.files("rigl_tf"))) / "updaters"
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A method as its gin file and its class describe it.
+    """The description of a method.
 
     Attributes:
         name: name of the gin file.
@@ -43,23 +44,23 @@ class Card:
     updater: str | None
     source: str | None
     text: str
-    fields: dict
+    fields: Mapping[str, str]
 
 
-def read_all():
-    """List the cards of all shipped methods, by name."""
+def read_all() -> list[Card]:
+    """Return the cards of all shipped methods, sorted by name."""
     classes = _classes()
     return [_read(name, classes) for name in config.shipped("methods")]
 
 
-def find(name):
+def find(name: str) -> Card:
     """Return the card of a method.
 
     Args:
-        name: as in `methods/<name>`, with or without the folder.
+        name: name of the method, such as "rigl" or "methods/rigl".
 
     Raises:
-        config.ConfigError: there is no such method.
+        config.ConfigError: if there is no such method.
     """
     cards = {card.name: card for card in read_all()}
     name = name.removeprefix("methods/")
@@ -70,7 +71,7 @@ def find(name):
     return cards[name]
 
 
-def markdown():
+def markdown() -> str:
     """Return the table of all methods as Markdown."""
     header = ["method", "what it does", "drops", "grows"]
     header += ["training FLOPs", "class"]
@@ -90,8 +91,8 @@ def markdown():
     return text_tables.markdown(header, lines)
 
 
-def _read(word, classes):
-    """Read one card."""
+def _read(word: str, classes: Mapping[str, tuple[str, str]]) -> Card:
+    """Read the card of one method."""
     text = (config.directory() / f"{word}.gin").read_text(encoding="utf-8")
     summary = text.splitlines()[0].removeprefix("# ").rstrip(".")
     name = word.removeprefix("methods/")
@@ -102,8 +103,8 @@ def _read(word, classes):
     return Card(name, summary, found[1], source, doc, _fields(doc))
 
 
-def _classes():
-    """Map class names to their file and docstring."""
+def _classes() -> dict[str, tuple[str, str]]:
+    """Map the name of each class to its file and docstring."""
     found = {}
     for file in sorted(_UPDATERS.glob("*.py")):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
@@ -113,8 +114,8 @@ def _classes():
     return found
 
 
-def _fields(doc):
-    """Map the headings of a card to their text, on one line each."""
+def _fields(doc: str) -> dict[str, str]:
+    """Map each heading in a docstring to its text, on one line."""
     names = "|".join(HEADINGS)
     pattern = rf"(?ms)^({names}): (.*?)(?=^(?:{names}|Attributes): ?|^$|\Z)"
     return {
@@ -122,7 +123,7 @@ def _fields(doc):
     }
 
 
-def _first_clause(text):
-    """Return a text up to its first stop, without remarks on its source."""
+def _first_clause(text: str) -> str:
+    """Return a text up to the first stop, without references to the paper."""
     text = re.sub(r" \((?:paper|appendix)[^)]*\)", "", text)
     return re.split(r"[.;:](?: |$)", text)[0].replace("Delta T", "ΔT")

@@ -170,7 +170,7 @@ class Networks:
         if not experiment.start.gives_masks(experiment.updater):
             return None
         given = experiment.start.read_masks(self._pattern, experiment.seed)
-        if experiment.sparsity is None:
+        if given is None or experiment.sparsity is None:
             return given
         size = sum(mask.size for mask in given.values())
         density = sum(int(mask.sum()) for mask in given.values()) / size

@@ -1,13 +1,24 @@
-"""Try what configurations may build of anything, before training begins."""
+"""Try optimizers and schedules before training begins.
+
+Configurations can build them from arbitrary values. A mistake is reported in
+one line here, and would otherwise raise in the first compiled step.
+"""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf import updaters
 
 
-def require_rate(optimizer):
-    """Ask for the first learning rate: a schedule may be built of anything."""
+def require_rate(optimizer: Any) -> None:
+    """Raise ValueError unless the first learning rate is a number from 0.
+
+    Args:
+        optimizer: Keras optimizer.
+    """
     try:
         rate = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
     except Exception as error:
@@ -18,19 +29,23 @@ def require_rate(optimizer):
     checks.at_least("learning_rate", rate, 0)
 
 
-def require_step(optimizer):
-    """Let a copy of an optimizer make a step: it may be built of anything."""
+def require_step(optimizer: Any) -> None:
+    """Raise ValueError unless a copy of an optimizer can make a step.
+
+    Args:
+        optimizer: Keras optimizer.
+    """
     try:
         copy = type(optimizer).from_config(optimizer.get_config())
         weight = keras.Variable([[0.0]])
         copy.build([weight])
 
-        def step():
+        def step() -> None:
             copy.scale_loss(tf.constant(0.0))
             copy.apply([tf.constant([[0.0]])])
 
-        # As a concrete function: TensorFlow warns of functions made in a loop,
-        # as in a sweep, if they are called.
+        # A concrete function, as TensorFlow warns of other functions that are
+        # created in a loop, such as a sweep.
         tf.function(step, autograph=False).get_concrete_function()()
     except Exception as error:
         raise ValueError(
@@ -39,8 +54,12 @@ def require_step(optimizer):
         ) from error
 
 
-def require_drop_fraction(updater):
-    """Ask a schedule of drop fractions for its first value."""
+def require_drop_fraction(updater: updaters.MaskUpdater | None) -> None:
+    """Raise ValueError unless the first drop fraction is a number.
+
+    Args:
+        updater: mask updater, or None for dense training.
+    """
     schedule = getattr(updater, "drop_fraction", None)
     if not callable(schedule):
         return

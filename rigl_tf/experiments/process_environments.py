@@ -1,5 +1,7 @@
-"""Environments of processes that train at the same time on one machine."""
+"""Share the cores and GPUs of a machine among training processes."""
 
+from collections.abc import Iterator
+from collections.abc import Mapping
 import itertools
 import os
 import pathlib
@@ -10,29 +12,32 @@ import subprocess
 _NO_DEVICE = ("", "-1", "NoDevFiles")
 
 
-def shared(n_processes, environment):
+def shared(
+    n_processes: int, environment: Mapping[str, str]
+) -> list[dict[str, str]]:
     """Return an environment for each process: cores and GPUs shared evenly.
 
-    By itself TensorFlow takes all cores, and all memory of all GPUs, in every
-    process. A process gets its share of the GPUs, at least one; processes that
-    have to share one allocate memory as they need it.
+    By default TensorFlow takes all cores, and all memory of all GPUs, in every
+    process. Here each process gets an equal number of GPUs, at least one. A
+    process allocates the memory of GPUs as it needs it.
 
     Args:
-        n_processes: how many train at the same time, at least 1.
-        environment: dictionary of the variables that all get. The user's
-            TF_NUM_INTRAOP_THREADS and TF_FORCE_GPU_ALLOW_GROWTH are kept.
+        n_processes: number of processes that train at the same time, at least
+            1.
+        environment: variables of all processes. TF_NUM_INTRAOP_THREADS and
+            TF_FORCE_GPU_ALLOW_GROWTH are kept if they are set.
 
     Returns:
-        list of dictionaries.
+        A list of environments, one per process.
     """
     n_threads = max(1, (os.cpu_count() or 1) // n_processes)
     common = {"TF_NUM_INTRAOP_THREADS": str(n_threads)}
     devices = gpus(environment)
     if devices:
         common["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"
-    # All get equally many, so that runs do not differ by their replicas.
+    # The same number for all, so that runs have the same number of replicas.
     n_each = max(1, len(devices) // n_processes) if devices else 0
-    endless = itertools.cycle(devices)
+    endless: Iterator[str] = itertools.cycle(devices)
     environments = []
     for _ in range(n_processes):
         own = {**common, **environment}
@@ -43,29 +48,29 @@ def shared(n_processes, environment):
     return environments
 
 
-def gpus(environment):
-    """List the GPUs that TensorFlow would see, as CUDA_VISIBLE_DEVICES does.
+def gpus(environment: Mapping[str, str]) -> list[str]:
+    """List the GPUs that TensorFlow would see, as in CUDA_VISIBLE_DEVICES.
 
     Args:
-        environment: dictionary of variables. CUDA_VISIBLE_DEVICES counts if it
-            is set; otherwise NVIDIA's driver is asked.
+        environment: environment variables. Without CUDA_VISIBLE_DEVICES, the
+            GPUs that NVIDIA's driver lists are returned.
     """
     if "CUDA_VISIBLE_DEVICES" in environment:
-        names = environment["CUDA_VISIBLE_DEVICES"].split(",")
-        names = (name.strip() for name in names)
-        # CUDA ignores what follows an invalid name.
+        given = environment["CUDA_VISIBLE_DEVICES"].split(",")
+        names = (name.strip() for name in given)
+        # CUDA ignores everything after an invalid name.
         return list(itertools.takewhile(lambda n: n not in _NO_DEVICE, names))
     text = _driver_list()
     if text is None:
         cards = pathlib.Path("/proc/driver/nvidia/gpus").glob("*")
         return [str(index) for index, _ in enumerate(cards)]
-    # An index would name only the first slice of a divided (MIG) GPU.
+    # The index of a divided (MIG) GPU would name only its first slice.
     slices = re.findall(r"\(UUID: (MIG-[^)]+)\)", text)
     return slices or re.findall(r"(?m)^GPU (\d+):", text)
 
 
-def _driver_list():
-    """Return what `nvidia-smi -L` prints, or None if it cannot be asked."""
+def _driver_list() -> str | None:
+    """Return the output of `nvidia-smi -L`, or None if it fails."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return None

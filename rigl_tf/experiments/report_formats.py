@@ -4,7 +4,6 @@ import base64
 from collections.abc import Callable
 from collections.abc import Sequence
 import csv
-import dataclasses
 import functools
 import html
 import io
@@ -186,17 +185,12 @@ def _plots(rows: Sequence[report_row.Row]) -> str:
         for title, members in _lines(of_task).items():
             labels |= {id(row): title for row in members}
     figure = plots.accuracy_over_flops(
-        [_known_fields(row) for row in run], [labels[id(row)] for row in run]
+        [row.known() for row in run], [labels[id(row)] for row in run]
     )
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
-
-
-def _known_fields(row: report_row.Row) -> dict[str, Any]:
-    fields = dataclasses.asdict(row)
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _lines(

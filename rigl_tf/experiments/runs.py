@@ -106,15 +106,15 @@ class Run:
             FloatingPointError: if the loss became infinite or NaN.
         """
         began = time.monotonic()
-        workdir = files.path(workdir)
+        directory = files.path(workdir)
         trainer, n_steps = self.trainer, self._experiment.total_steps
         tests = self._test_batches()
         statistics = mask_statistics.MaskStatistics(trainer.kernels)
         callbacks, saver = run_callbacks.create(
-            self._experiment, workdir, statistics, tests
+            self._experiment, directory, statistics, tests
         )
         trainer.reset_totals(len(callbacks))
-        _begin_or_resume(workdir, trainer, callbacks, saver, n_steps)
+        _begin_or_resume(directory, trainer, callbacks, saver, n_steps)
         batches = self._train_batches()
         if not trainer.train(batches, n_steps, callbacks, should_stop):
             saver.fire(trainer, trainer.step, {})
@@ -129,8 +129,8 @@ class Run:
             if settings is not None:
                 result["settings"] = settings
             result.update(result_fields.timing_fields(trainer, result, began))
-            result.update(keras_file.export(trainer, workdir))
-            result_fields.write_json(workdir / run_files.RESULT, result)
+            result.update(keras_file.export(trainer, directory))
+            result_fields.write_json(directory / run_files.RESULT, result)
             return result
 
         return trainer.workers.from_chief(write)
@@ -159,17 +159,17 @@ class Run:
             ValueError: if the network has no batch normalization for
                 `batch_statistics`.
         """
-        workdir = files.path(workdir)
+        directory = files.path(workdir)
         if batch_statistics:
             batch_norms.use_batch_statistics(self.trainer.model)
         store = checkpoints.Checkpoints(
-            workdir / run_files.CHECKPOINT_DIRECTORY
+            directory / run_files.CHECKPOINT_DIRECTORY
         )
         step = checkpoints.resume(self.trainer, store, step=step)
         if step is None:
             raise FileNotFoundError(
                 "`evaluate` needs a checkpoint. Received: none in "
-                f"{str(workdir)!r}; train with the same words first"
+                f"{str(directory)!r}; train with the same words first"
             )
         self.trainer.finish()
         tests = self._test_batches()

@@ -1,50 +1,61 @@
-"""What a run begins with: weights and masks of others, or fresh ones."""
+"""Begin a run with the weights and masks of another run."""
 
+from collections.abc import Callable
 import dataclasses
+import os
+import pathlib
+from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import archives
 from rigl_tf import checks
 from rigl_tf import files
 from rigl_tf import run_files
+from rigl_tf import updaters
 from rigl_tf.experiments import run_settings
 from rigl_tf.layers import initializers
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import draws
+from rigl_tf.masks import patterns
 from rigl_tf.masks import storage
 from rigl_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
-    """Weights and masks that a run begins with; fresh ones unless said so.
+    """The weights and masks that a run begins with; new ones by default.
 
-    `run` alone goes on from a finished run, with its weights and masks, fresh
-    slots and step 0. `masks` alone trains a given mask from fresh weights
-    (Scratch). `masks` with `run` and `step` is a lottery ticket: masks of one
-    run on the first (step 0) or early weights of the same or of another.
+    With `run` only, training continues a finished run: its weights and masks,
+    with new optimizer slots, from step 0. With `masks` only, given masks are
+    trained from new weights (Scratch). With `masks`, `run` and `step`, the
+    masks of one run are trained from the first (step 0) or early weights of the
+    same or another run (lottery ticket).
 
     Attributes:
-        run: work directory whose weights are taken, or None.
-        step: step of the checkpoint from which they are taken; None for the
-            last. For 0 no checkpoint is needed: the first weights are drawn
-            again from the run's seed.
-        masks: mask file, or work directory of a finished run, or None for those
-            of `run`, if it is sparse and `step` is None.
-        shuffle_masks: whether to permute each mask, within each kernel.
-        sparse_init: draws the first weights anew, to suit the masks:
+        run: work directory of the run that gives the weights, or None for new
+            weights.
+        step: step of the checkpoint with the weights; None for the last one.
+            Step 0 needs no checkpoint: the first weights are drawn again from
+            the seed of the run.
+        masks: mask file, or work directory of a finished run. None takes the
+            masks of `run` if it is sparse and `step` is None; otherwise new
+            masks are drawn.
+        shuffle_masks: whether to permute the weights of each mask.
+        sparse_init: how to draw the first weights to suit the masks:
             "unit_scaled", "layer_scaled" or a function, see
-            `rigl_tf.layers.initializers`.
+            `rigl_tf.layers.initializers`; None for those of the model.
     """
 
     run: str | None = None
     step: int | None = None
     masks: str | None = None
     shuffle_masks: bool = False
-    sparse_init: object = None
+    sparse_init: str | Callable[..., Any] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         checks.one_of("shuffle_masks", self.shuffle_masks, (True, False))
         if self.step is not None:
             checks.at_least("step", self.step, 0, integer=True)
@@ -67,12 +78,14 @@ class Start:
                 f"Received: {str(self.run)!r}, which has no {run_files.CONFIG}"
             )
 
-    def check(self, updater, sparsity):
-        """Raise ValueError if a method cannot begin so.
+    def check(
+        self, updater: updaters.MaskUpdater | None, sparsity: float | None
+    ) -> None:
+        """Raise ValueError if a method cannot begin in this way.
 
         Args:
-            updater: `updaters.MaskUpdater`, or None for dense training.
-            sparsity: overall sparsity, or None for that of the masks.
+            updater: mask updater, or None for dense training.
+            sparsity: overall sparsity, or None for that of the given masks.
         """
         if updater is None:
             if self.masks is not None or self.sparse_init is not None:
@@ -101,21 +114,22 @@ class Start:
                 "(a sparse INITIAL_RUN does, too). Received: sparsity=None"
             )
 
-    def gives_masks(self, updater):
-        """Say whether training begins with masks of another run.
+    def gives_masks(self, updater: updaters.MaskUpdater | None) -> bool:
+        """Return whether training begins with the masks of another run.
 
         Args:
-            updater: `updaters.MaskUpdater`, or None.
+            updater: mask updater, or None for dense training.
         """
         if updater is None or updater.needs.dense_start:
             return False
         return self.mask_file() is not None
 
-    def mask_file(self):
-        """Return the path of the mask file, or None for fresh masks.
+    def mask_file(self) -> pathlib.Path | None:
+        """Return the path of the mask file, or None if masks are drawn.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: if the file does not exist, or the run that
+                should write it is not finished.
         """
         if self.masks is None:
             if self.run is None or self.step is not None:
@@ -135,19 +149,21 @@ class Start:
             )
         return file
 
-    def read_masks(self, pattern, seed):
-        """Read the masks, and shuffle them if they are to be.
+    def read_masks(
+        self, pattern: patterns.Pattern, seed: int
+    ) -> dict[str, np.ndarray] | None:
+        """Read the masks, and shuffle them with `shuffle_masks`.
 
         Args:
-            pattern: `shapes.Pattern`, which shuffling keeps.
+            pattern: pattern of the masks, which shuffling keeps.
             seed: seed of the permutations.
 
         Returns:
-            dictionary from kernel path to boolean array, or None for fresh
-            masks.
+            A dictionary from kernel path to boolean array, or None if masks are
+            drawn.
 
         Raises:
-            files.DamagedFile: the file holds no masks, or is damaged.
+            files.DamagedFile: if the file contains no masks, or is damaged.
         """
         file = self.mask_file()
         if file is None:
@@ -161,8 +177,16 @@ class Start:
                 masks[path] = pattern.top(scores, counts).numpy() > 0
         return masks
 
-    def weights_seed(self, seed):
-        """Return the seed of the first weights: that of `run` for step 0."""
+    def weights_seed(self, seed: int) -> int:
+        """Return the seed of the first weights: that of `run` for step 0.
+
+        Args:
+            seed: seed of the run that begins.
+
+        Raises:
+            FileNotFoundError: if `run` is not finished.
+            ValueError: if `run` did not draw its first weights itself.
+        """
         if self.run is None or self.step != 0:
             return seed
         _require_finished(self.run)
@@ -178,14 +202,14 @@ class Start:
             )
         return result["seed"]
 
-    def named(self, settings):
-        """Replace the paths of other runs in settings by what these runs are.
+    def named(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Replace the paths of other runs in settings by names of experiments.
 
-        Runs that begin with different seeds of one experiment have equal
-        settings then.
+        With that, runs that begin with different seeds of one experiment have
+        equal settings.
 
         Args:
-            settings: dictionary, see `run_settings.collect`.
+            settings: settings of the run, see `run_settings.collect`.
 
         Returns:
             A dictionary in which `run_settings.experiment_name` replaces the
@@ -205,20 +229,24 @@ class Start:
             for name, value in settings.items()
         }
 
-    def describe(self):
-        """Return what is not fresh, for a result: a dictionary of words."""
+    def describe(self) -> dict[str, str]:
+        """Return the attributes that are set, as text for the result."""
         return {
             field.name: str(getattr(self, field.name))
             for field in dataclasses.fields(self)
             if getattr(self, field.name) not in (None, False)
         }
 
-    def restore_weights(self, model):
-        """Assign the weights of the run to a model without masks.
+    def restore_weights(self, model: keras.Model) -> None:
+        """Assign the weights of `run` to a model, unless they are drawn.
+
+        Args:
+            model: Keras model without masks.
 
         Raises:
-            FileNotFoundError: it has no checkpoint of the step.
-            files.DamagedFile: that is damaged, or of another network.
+            FileNotFoundError: if the run has no checkpoint of the step.
+            files.DamagedFile: if the checkpoint is damaged, or belongs to
+                another network.
         """
         if self.run is None or self.step == 0:
             return
@@ -240,17 +268,17 @@ class Start:
             checkpoints.assign(variable, arrays[name])
 
 
-def _is_run(directory):
+def _is_run(directory: str | os.PathLike) -> bool:
     return (files.path(directory) / run_files.CONFIG).exists()
 
 
-def _read_result(directory):
-    """Return the result of a run; of an unfinished one an empty dictionary."""
+def _read_result(directory: pathlib.Path) -> dict[str, Any]:
+    """Return the result of a run; an empty dictionary if it is not finished."""
     path = directory / run_files.RESULT
     return run_files.read_result(path) if path.exists() else {}
 
 
-def _require_finished(directory):
+def _require_finished(directory: str | os.PathLike) -> None:
     if not (files.path(directory) / run_files.RESULT).exists():
         raise FileNotFoundError(
             "A run that another begins with must be finished. Received: "

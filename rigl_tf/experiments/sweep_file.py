@@ -1,17 +1,22 @@
-"""Sweep files: one run per line, as words of a command line.
+"""Read sweep files: one run per line, as the words of a command line.
 
-Lines that are empty or begin with # are skipped. `SEED={0,1,2}` stands for
-three runs, in each of which `{SEED}` stands for the number. A line may begin
-with a label, `pruned-{SEED}:`; from then on INITIAL_RUN=@pruned-0, or
-INITIAL_MASKS, names the work directory of that run. So do later sweeps that put
-their runs below the same directory, once the run is finished.
+Empty lines and lines that begin with # are skipped. `SEED={0,1,2}` stands for
+three runs, and `{SEED}` for the number in the other words of the line. A line
+can begin with a label, `pruned-{SEED}:`. In the lines below it
+INITIAL_RUN=@pruned-0, or INITIAL_MASKS=@pruned-0, stands for the work directory
+of that run; the same works in later sweeps with the same --workdir, once the
+run is finished.
 """
 
 import collections
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import functools
 import hashlib
 import itertools
+import os
 import pathlib
 import re
 
@@ -20,7 +25,7 @@ from rigl_tf.experiments import config
 from rigl_tf.experiments import published_accuracies
 from rigl_tf.experiments import results
 
-# Not a dictionary, which begins with a quotation mark.
+# `NAME={a,b}`; a brace with a quotation mark begins a Python dictionary.
 _CHOICES = re.compile(r"^([A-Za-z_][\w.]*)=\{([^{}'\"][^{}]*,[^{}]*)\}$")
 _LABEL = re.compile(r"^(INITIAL_[A-Z]+)=@([\w.-]+)$")
 
@@ -30,30 +35,31 @@ class Run:
     """One run of a sweep.
 
     Attributes:
-        words: its words; "@label" for the work directory of another run.
-        label: what others call it, or "".
+        words: its words on the command line; "@label" stands for the work
+            directory of another run.
+        label: the name by which other lines refer to the run, or "".
     """
 
     words: tuple[str, ...]
     label: str = ""
 
 
-def read(name, words=()):
+def read(name: str, words: Sequence[str] = ()) -> list[Run]:
     """Read a sweep file.
 
-    A line whose label is a published row's gets PUBLISHED, so that reports can
-    put ours beside it.
+    If the label of a line is that of a published row, its runs get the word
+    PUBLISHED, so that reports show them beside that row.
 
     Args:
         name: path, or name of a shipped file such as "sweeps/digits_mlp".
-        words: more words for every run.
+        words: additional words for every run.
 
     Returns:
-        list of `Run`.
+        The runs, in the order of the lines.
 
     Raises:
-        config.ConfigError: there is no such file, no run in it, or a label
-            that two lines have.
+        config.ConfigError: if there is no such file, if it has no run, or if
+            two runs have the same label.
     """
     file = config.sweep_file(name)
     runs = [
@@ -77,27 +83,30 @@ def read(name, words=()):
     return runs
 
 
-def run_name(words):
-    """Name a run after its files, with a hash of all its words."""
+def run_name(words: Sequence[str]) -> str:
+    """Return the name of a run: its files, and a hash of all its words."""
     names = [pathlib.PurePath(w).stem for w in words if config.names_file(w)]
     digest = hashlib.sha256(" ".join(words).encode()).hexdigest()[:8]
     return "-".join([*names, digest])
 
 
-def resolve(runs, directory):
+def resolve(
+    runs: Sequence[Run], directory: str | os.PathLike
+) -> list[tuple[list[str], pathlib.Path]]:
     """Return the words and the work directory of each run.
 
     Args:
-        runs: list of `Run`.
+        runs: the runs of a sweep.
         directory: parent of the work directories.
 
     Returns:
-        list of `(words, work directory)`, labels replaced.
+        A list of `(words, work directory)`, in which work directories replace
+        labels.
 
     Raises:
-        config.ConfigError: a label that neither an earlier line has, nor
-            exactly one finished run below the directory.
-        ValueError: two runs have the same words.
+        config.ConfigError: if a label belongs neither to an earlier line nor
+            to exactly one finished run below the directory.
+        ValueError: if two runs have the same words.
     """
     labels = _Labels(runs, directory)
     resolved = {}
@@ -108,7 +117,7 @@ def resolve(runs, directory):
         ]
         workdir = files.path(directory) / run_name(run.words)
         if run.label:
-            # No part of the name: the run is the same with another label.
+            # After naming: the label does not change the run.
             words.append(f"LABEL={run.label!r}")
             labels.places[run.label] = workdir.resolve()
         if str(workdir) in resolved:
@@ -120,8 +129,8 @@ def resolve(runs, directory):
     return list(resolved.values())
 
 
-def _expand(words):
-    """List the runs that a line stands for."""
+def _expand(words: Sequence[str]) -> list[Run]:
+    """Return the runs that a line stands for."""
     choices = {}
     for word in words:
         found = _CHOICES.match(word)
@@ -138,15 +147,16 @@ def _expand(words):
     return runs
 
 
-def _mark(run, sweep):
-    """Say which published row a run reproduces, if it does one."""
+def _mark(run: Run, sweep: str) -> Run:
+    """Add the word PUBLISHED if the run reproduces a published row."""
     row = f"{sweep}/{run.label}"
     if row not in published_accuracies.by_run():
         return run
     return Run((*run.words, f"PUBLISHED={row}"), run.label)
 
 
-def _fill(word, chosen):
+def _fill(word: str, chosen: Mapping[str, str]) -> str:
+    """Replace the choices in a word by the chosen values."""
     found = _CHOICES.match(word)
     if found:
         return f"{found[1]}={chosen[found[1]]}"
@@ -156,27 +166,32 @@ def _fill(word, chosen):
 
 
 class _Labels:
-    """Labels of a sweep, and of the finished runs below its directory.
+    """The labels of a sweep, and of the finished runs below its directory.
 
     Attributes:
-        places: label -> work directory, of the lines that were read so far.
+        places: work directory of each label in the lines so far.
     """
 
-    def __init__(self, runs, directory):
-        self.places = {}
+    def __init__(self, runs: Iterable[Run], directory: str | os.PathLike):
+        self.places: dict[str, pathlib.Path] = {}
         self._all = {run.label for run in runs}
         self._directory = directory
 
     @functools.cached_property
-    def _finished(self):
+    def _finished(self) -> dict[str, list[pathlib.Path]]:
+        """Work directories of the finished runs with other labels."""
         found = results.labeled(self._directory)
         return {n: places for n, places in found.items() if n not in self._all}
 
-    def find(self, label):
-        """Return the work directory of a label."""
+    def find(self, label: str) -> pathlib.Path:
+        """Return the work directory of a label.
+
+        Raises:
+            config.ConfigError: if there is not exactly one.
+        """
         if label in self.places:
             return self.places[label]
-        found = self._finished.get(label, ())
+        found = self._finished.get(label, [])
         if len(found) == 1:
             return found[0]
         if found:

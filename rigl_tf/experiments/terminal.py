@@ -1,10 +1,17 @@
-"""What the commands print of results."""
+"""Print results and costs as tables for the terminal."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import os
+import pathlib
+from typing import Any
 
 from rigl_tf import files
 from rigl_tf import run_files
 from rigl_tf import text_tables
 
-# What the closing table of a run shows.
+# Fields that the closing table of a run shows.
 _CLOSING = (
     "task",
     "method",
@@ -29,8 +36,12 @@ _TOTALS = (
 )
 
 
-def print_costs(costs):
-    """Print one line per layer: what it costs."""
+def print_costs(costs: Iterable[Mapping[str, Any]]) -> None:
+    """Print the costs of each layer on one line.
+
+    Args:
+        costs: the field "costs" of `counting.count`.
+    """
     _print_table(
         [
             ("layer", "path", "{}"),
@@ -46,8 +57,12 @@ def print_costs(costs):
     )
 
 
-def print_classes(classes):
-    """Print one line per class: its precision and recall."""
+def print_classes(classes: Iterable[Mapping[str, Any]]) -> None:
+    """Print precision and recall of each class on one line.
+
+    Args:
+        classes: the rows of `metrics.per_class`.
+    """
     shown = [
         {n: "–" if value is None else value for n, value in row.items()}
         for row in classes
@@ -59,8 +74,13 @@ def print_classes(classes):
     _print_table([(n, n, "{}") for n in shown[0]], shown)
 
 
-def print_totals(totals):
-    """Print what a model costs in all, and its training if that is known."""
+def print_totals(totals: Mapping[str, Any]) -> None:
+    """Print the costs of a model, and those of its training if known.
+
+    Args:
+        totals: fields of `result_fields.model_fields`, and optionally of
+            `result_fields.training_fields`.
+    """
     print(
         f"\nparameters {totals['parameters']:,}, "
         f"active {totals['active_parameters']:,.0f}\n"
@@ -80,8 +100,12 @@ def print_totals(totals):
     )
 
 
-def print_layers(layers):
-    """Print one line per masked kernel, with what is known of its mask."""
+def print_layers(layers: Sequence[Mapping[str, Any]]) -> None:
+    """Print sparsity and mask statistics of each masked kernel on one line.
+
+    Args:
+        layers: the field "layers" of a result or of `counting.count`.
+    """
     columns = [
         ("layer", "name", "{}"),
         ("shape", "shape", "{}"),
@@ -99,16 +123,26 @@ def print_layers(layers):
     _print_table(columns, [{**la, **s} for la, s in zip(layers, shapes)])
 
 
-def _print_table(columns, items):
-    """Print dictionaries as rows; columns are (title, key, format)."""
+def _print_table(
+    columns: Sequence[tuple[str, str, str]],
+    items: Iterable[Mapping[str, Any]],
+) -> None:
+    """Print dictionaries as rows; columns are `(title, key, format)`."""
     rows = [
         [form.format(item[name]) for _, name, form in columns] for item in items
     ]
     print(text_tables.aligned([title for title, _, _ in columns], rows))
 
 
-def print_closing_table(result, workdir):
-    """Print what a run has come to."""
+def print_closing_table(
+    result: Mapping[str, Any], workdir: pathlib.Path
+) -> None:
+    """Print the result of a run.
+
+    Args:
+        result: dictionary of its result.json.
+        workdir: path of its work directory.
+    """
     print()
     print_layers(result["layers"])
     line = f"\n{result['method']} on {result['task']}: "
@@ -134,30 +168,38 @@ def print_closing_table(result, workdir):
     print(f"results in {workdir}")
 
 
-def print_summary(workdir):
-    """Print the closing table of a finished run, or how far a run is.
+def print_summary(workdir: str | os.PathLike) -> None:
+    """Print the result of a finished run, or the progress of another run.
+
+    Args:
+        workdir: work directory of the run.
 
     Raises:
-        FileNotFoundError: the directory holds no run.
-        files.DamagedFile: a file of the run is damaged.
+        FileNotFoundError: if the directory is not that of a run.
+        files.DamagedFile: if a file of the run is damaged.
     """
-    workdir = files.path(workdir)
-    path, metrics = workdir / run_files.RESULT, workdir / run_files.METRICS
+    directory = files.path(workdir)
+    path = directory / run_files.RESULT
     if path.exists():
         result = run_files.read_result(path, _CLOSING)
         if "not_counted" not in result:
             run_files.require_fields(path, result, _TOTALS)
-        print_closing_table(result, workdir)
-    elif (workdir / run_files.CONFIG).exists():
-        last = {"step": 0}
-        lines = run_files.read_metrics(metrics) if metrics.exists() else []
-        for _, record in lines:
-            last = record or last
-        numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
-        print(f"{workdir} is not finished; last line of metrics:")
-        print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))
+        print_closing_table(result, directory)
+    elif (directory / run_files.CONFIG).exists():
+        _print_progress(directory)
     else:
         raise FileNotFoundError(
             "`--workdir` must be the directory of a run. Received: "
-            f"{str(workdir)!r}, which has no {run_files.CONFIG}"
+            f"{str(directory)!r}, which has no {run_files.CONFIG}"
         )
+
+
+def _print_progress(workdir: pathlib.Path) -> None:
+    """Print the numbers in the last line of metrics.jsonl."""
+    path = workdir / run_files.METRICS
+    last: dict[str, Any] = {"step": 0}
+    for _, record in run_files.read_metrics(path) if path.exists() else []:
+        last = record or last
+    numbers = {k: v for k, v in last.items() if isinstance(v, (int, float))}
+    print(f"{workdir} is not finished; last line of metrics:")
+    print(", ".join(f"{name} {v:g}" for name, v in numbers.items()))

@@ -1,8 +1,10 @@
-"""Work directories: whose they are, and that nobody else is in them."""
+"""Check that a work directory belongs to this run, and lock it."""
 
+from collections.abc import Iterator
 import contextlib
 import fcntl
 import os
+import pathlib
 import re
 
 from absl import logging
@@ -10,21 +12,31 @@ from absl import logging
 from rigl_tf import files
 from rigl_tf import run_files
 
+# Exit code of a command whose work directory another process has locked:
+# EX_TEMPFAIL, a temporary failure.
+HELD = 75
+# Settings that may change when a run is resumed: its hardware and its label,
+# which do not change its result.
+_MOVABLE = re.compile(
+    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS|LABEL) ="
+    r"|experiment\.Experiment\.label ="
+    r"|hardware\.(?!Hardware\.(precision|sync_batch_norm))"
+)
 
-def forget_after(step, workdir):
+
+def forget_after(step: int | None, workdir: pathlib.Path) -> None:
     """Delete what an interrupted run wrote after its newest checkpoint.
 
-    Of metrics.jsonl that is every line of a later step, and a last line that
-    lacks its end; all others stay byte for byte. So do whole lines that are
-    none of ours, of which a warning tells. Files are read before the first is
-    changed.
+    In metrics.jsonl, lines of later steps and an incomplete last line are
+    deleted; other lines stay as they are. Complete lines that are not ours are
+    kept too, and a warning counts them. Masks of later steps are deleted.
 
     Args:
-        step: step of the checkpoint; None for none.
+        step: step of the checkpoint, or None if there is no checkpoint.
         workdir: path of the work directory.
 
     Raises:
-        files.DamagedFile: metrics.jsonl is no file.
+        files.DamagedFile: if metrics.jsonl is not a file.
     """
     last = -1 if step is None else step
     metrics_path = workdir / run_files.METRICS
@@ -37,8 +49,8 @@ def forget_after(step, workdir):
             run_files.numbered(masks_directory, recorded).unlink()
 
 
-def _cut_lines(path, last):
-    """Cut the lines of later steps, and half a line at the end."""
+def _cut_lines(path: pathlib.Path, last: int) -> None:
+    """Delete the lines of later steps, and an incomplete line at the end."""
     lines = run_files.read_metrics(path)
     kept = [
         (line, record)
@@ -59,20 +71,8 @@ def _cut_lines(path, last):
         )
 
 
-# Exit code of a command whose work directory another process holds: for the
-# time being, says EX_TEMPFAIL.
-HELD = 75
-# What a run may change when it goes on: where it computes and what it is
-# called, not what it computes.
-_MOVABLE = re.compile(
-    r"(STRATEGY|DEVICES|TPU|JIT_COMPILE|INPUT_BUFFER|PROFILE_STEPS|LABEL) ="
-    r"|experiment\.Experiment\.label ="
-    r"|hardware\.(?!Hardware\.(precision|sync_batch_norm))"
-)
-
-
 class WorkdirError(ValueError):
-    """The directory is another run's, or in use."""
+    """The directory belongs to another run, or is in use."""
 
 
 class HeldError(WorkdirError):
@@ -80,40 +80,45 @@ class HeldError(WorkdirError):
 
 
 @contextlib.contextmanager
-def claim(directory, config_text):
-    """Hold a work directory for one process and one configuration.
+def claim(
+    directory: str | os.PathLike, config_text: str
+) -> Iterator[pathlib.Path]:
+    """Lock a work directory for this process and its configuration.
 
     Args:
         directory: work directory; created if it does not exist.
         config_text: the resolved configuration, written to config.gin.
 
+    Yields:
+        The path of the directory.
+
     Raises:
-        HeldError: another process holds the directory.
-        WorkdirError: it belongs to another configuration, or it is no work
+        HeldError: if another process has locked the directory.
+        WorkdirError: if it belongs to another configuration, or is not a work
             directory.
-        files.DamagedFile: something stands where a run writes its files.
-        OSError: it cannot be written.
+        files.DamagedFile: if a run could not write one of its files there.
+        OSError: if it cannot be written.
     """
-    directory = files.path(directory)
-    require_own(directory, config_text)
-    directory.mkdir(parents=True, exist_ok=True)
-    with _lock(directory):
-        config = directory / run_files.CONFIG
+    path = files.path(directory)
+    require_own(path, config_text)
+    path.mkdir(parents=True, exist_ok=True)
+    with _lock(path):
+        config = path / run_files.CONFIG
         if not config.exists():
             files.write_text(config, config_text)
-        yield directory
+        yield path
 
 
 @contextlib.contextmanager
-def _lock(directory):
-    """Hold a directory for this process, if it is a local one."""
+def _lock(directory: pathlib.Path) -> Iterator[None]:
+    """Lock a directory for this process, if it is local."""
     if not files.is_local(directory):  # object stores have no locks
         yield
         return
-    # It is made if need be, but what a link leads to is not emptied.
+    # Created if it does not exist, but not truncated: it may be a link.
     flags = os.O_RDWR | os.O_CREAT
-    place = os.open(directory / run_files.LOCK, flags, 0o666)
-    with open(place, encoding="utf-8") as lock:
+    descriptor = os.open(directory / run_files.LOCK, flags, 0o666)
+    with open(descriptor, encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -124,19 +129,19 @@ def _lock(directory):
         yield
 
 
-def require_own(directory, config_text):
-    """Require a directory that is new, or of a run with these settings.
+def require_own(directory: str | os.PathLike, config_text: str) -> None:
+    """Require a directory that is new, or belongs to a run with these settings.
 
-    Args and errors: as `claim`.
+    See `claim` for the arguments and errors.
     """
-    directory = files.path(directory)
-    if directory.exists() and not directory.is_dir():
+    path = files.path(directory)
+    if path.exists() and not path.is_dir():
         raise WorkdirError(
             "`--workdir` must be a directory. Received: "
-            f"{str(directory)!r}, which is a file"
+            f"{str(path)!r}, which is a file"
         )
-    run_files.require_places(directory)
-    config = directory / run_files.CONFIG
+    run_files.require_places(path)
+    config = path / run_files.CONFIG
     if config.exists():
         written = set(_settings(files.read_text(config)))
         wanted = set(_settings(config_text))
@@ -145,23 +150,23 @@ def require_own(directory, config_text):
             here = [line for line in differing if line in wanted]
             there = [line for line in differing if line in written]
             raise WorkdirError(
-                f"{str(directory)!r} belongs to a run with other settings: it "
+                f"{str(path)!r} belongs to a run with other settings: it "
                 f"has {'; '.join(there) or 'nothing'}, the words say "
                 f"{'; '.join(here) or 'nothing'}. Name another --workdir"
             )
-    elif directory.exists() and any(
-        path.name != run_files.LOCK
-        and not path.name.startswith(files.TEMPORARY)
-        for path in directory.iterdir()
+    elif path.exists() and any(
+        file.name != run_files.LOCK
+        and not file.name.startswith(files.TEMPORARY)
+        for file in path.iterdir()
     ):
         raise WorkdirError(
-            f"{str(directory)!r} holds files, but no {run_files.CONFIG}: it is "
+            f"{str(path)!r} holds files, but no {run_files.CONFIG}: it is "
             "no work directory. Name another --workdir"
         )
 
 
-def _settings(text):
-    """Return the lines of a gin text that say something."""
+def _settings(text: str) -> list[str]:
+    """Return the lines of a gin file that can change the result."""
     joined = text.replace("\\\n", " ")
     lines = (" ".join(line.split()) for line in joined.splitlines())
     return [
