@@ -55,7 +55,6 @@ WORDS = [
     (["count", "--model=a.keras", "--input_shape=0,3"], "takes sizes"),
     (["count", TASK, METHOD, "SPARSITY=0.9", "--rule=x"], "`rule` must be"),
     (["table", "none"], "There are the tables"),
-    (["table"], "required: name"),
     (["count", "tasks/none", METHOD], "No configuration file"),
     (["count", *RIGL, "SPARSITY=2"], "[0, 1)"),
     (["evaluate"], "--workdir"),
