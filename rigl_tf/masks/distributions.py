@@ -14,6 +14,8 @@ from rigl_tf import checks
 from rigl_tf.masks import budgets
 from rigl_tf.masks import distribution_tables
 
+Distribution = budgets.Distribution
+
 
 def uniform(
     shapes: budgets.Shapes,
@@ -128,7 +130,7 @@ def _shipped(name):
     return distribution
 
 
-BY_NAME: dict[str, budgets.Distribution] = {
+BY_NAME: dict[str, Distribution] = {
     "uniform": uniform,
     "erdos_renyi": erdos_renyi,
     "erdos_renyi_kernel": erdos_renyi_kernel,
@@ -141,7 +143,7 @@ BY_NAME: dict[str, budgets.Distribution] = {
 _ALIASES = {"er": "erdos_renyi", "erk": "erdos_renyi_kernel"}
 
 
-def get(distribution: str | budgets.Distribution) -> budgets.Distribution:
+def get(distribution: str | Distribution) -> Distribution:
     """Return the distribution of a name, or the function given.
 
     Args:

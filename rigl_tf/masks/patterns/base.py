@@ -13,7 +13,7 @@ from rigl_tf.masks import counts
 from rigl_tf.masks import selection
 
 # Whole units and counts per group cannot meet every sparsity. How far masks may
-# miss the overall sparsity, and how many times the wanted weights they may have:
+# miss the overall sparsity, and how many times the wanted weights they have:
 _TOLERANCE = 0.05
 _FACTOR = 2.0
 
