@@ -43,7 +43,7 @@ LIGHT = (
 )
 HEAVY = {"keras", "tensorflow", "matplotlib", "sklearn"}
 # Packages and modules in which every public function is annotated.
-TYPED = (*FLOORS[0], "masks", "layers", "models")
+TYPED = (*FLOORS[0], "masks", "layers", "models", "datasets", "export")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
