@@ -106,7 +106,7 @@ def test_width_multiplies_channels(name):
     half, full = sizes(BUILDERS[name](0.5))[0], sizes(BUILDERS[name](1))[0]
     assert 0.2 < half / full < 0.75
     for width in (0, -1, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="`width` must be positive"):
+        with pytest.raises(ValueError, match="`width` must be above 0"):
             BUILDERS[name](width)
     with pytest.raises(TypeError, match="`width` must be a number"):
         BUILDERS[name]("1")
