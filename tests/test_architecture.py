@@ -44,7 +44,18 @@ LIGHT = (
 )
 HEAVY = {"keras", "tensorflow", "matplotlib", "sklearn"}
 # Packages and modules in which every public function is annotated.
-TYPED = (*FLOORS[0], "masks", "layers", "models", "datasets", "export")
+TYPED = (
+    *FLOORS[0],
+    "masks",
+    "layers",
+    "models",
+    "datasets",
+    "export",
+    "updaters",
+    "training",
+    "experiments",
+    "cli",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -176,7 +176,7 @@ class Run:
         found = {"step": step, **self.trainer.evaluate(tests)}
         if per_class:
             matrix = self.trainer.confusion(tests, self.dataset.n_classes)
-            found["classes"] = metrics.per_class(matrix)
+            return {**found, "classes": metrics.per_class(matrix)}
         return found
 
     def _train_batches(self) -> Any:
