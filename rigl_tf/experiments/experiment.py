@@ -9,7 +9,6 @@ from typing import Any
 
 from rigl_tf import checks
 from rigl_tf import updaters
-from rigl_tf.accounting import training_costs
 from rigl_tf.accounting import widths
 from rigl_tf.experiments import published_accuracies
 from rigl_tf.experiments import starts
@@ -18,6 +17,7 @@ from rigl_tf.training import metrics
 from rigl_tf.training.callbacks import profile
 from rigl_tf.training.callbacks import tensorboard
 from rigl_tf.training.hardware import strategies
+from rigl_tf.updaters import updates_of_run
 
 # More steps would take years, and counting their cost hours.
 _MOST_STEPS = 10**9
@@ -240,14 +240,14 @@ def _check_update_steps(updater: updaters.MaskUpdater, n_steps: int) -> None:
             "and TRAIN_STEPS)"
         )
     if updater.needs.varying_sparsity:
-        n_updates = training_costs.n_updates(updater, n_steps)
+        n_updates = updates_of_run.count(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(
                 f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
                 f"updates. Received: settings for {n_updates:,} (set "
                 "UPDATE_INTERVAL or PRUNE_INTERVAL)"
             )
-    reached = training_costs.final_progress(updater, n_steps)
+    reached = updates_of_run.final_progress(updater, n_steps)
     if reached < 1:
         raise ValueError(
             "Pruning must be done before training ends. Received: settings "

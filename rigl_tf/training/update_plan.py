@@ -6,6 +6,7 @@ import warnings
 import tensorflow as tf
 
 from rigl_tf import updaters
+from rigl_tf.updaters import updates_of_run
 
 
 class Plan:
@@ -80,7 +81,8 @@ class Plan:
         if kind.next_update is updaters.MaskUpdater.next_update:
             return False
         due = self.updater.next_update(step, None)
-        return due is None or due > n_steps - self.updater.needs.batch
+        last = updates_of_run.last_possible(self.updater, n_steps)
+        return due is None or due > last
 
     def _problem(self, n_steps, planned, never):
         """Say why the window does not fit the run; None if it does."""

@@ -23,6 +23,7 @@ from rigl_tf.accounting.tables import cells
 from rigl_tf.layers import masking
 from rigl_tf.masks import distribution_tables
 from rigl_tf.masks import distributions
+from rigl_tf.updaters import updates_of_run
 
 _FILE = pathlib.Path(__file__).parents[1] / "golden" / "flops.json"
 GOLDEN = json.loads(_FILE.read_text(encoding="utf-8"))
@@ -298,7 +299,7 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
         update_interval=100, update_end_step=25_000, counts_update_steps=True
     )
     total = (32_000 - 251) * 3 * 0.2 + 251 * (2 * 0.2 + 1)
-    assert training_costs.n_updates(counted, 32_000) == 251
+    assert updates_of_run.count(counted, 32_000) == 251
     assert training_costs.run_flops(counted, 0.2, 1, 32_000) == pytest.approx(
         total
     )
@@ -309,16 +310,16 @@ def test_a_run_costs_what_its_steps_and_updates_cost():
     assert training_costs.run_flops(None, 1, 1, 50) == 150
     sets = updaters.SET(update_interval=7, update_end_step=40)
     assert training_costs.run_flops(sets, 0.2, 1, 50) == pytest.approx(30)
-    assert training_costs.n_updates(sets, 50) == 5
+    assert updates_of_run.count(sets, 50) == 5
     never_ends = updaters.SET(
         update_interval=10,
         update_end_step=None,
         drop_fraction=lambda step: 0.1,
     )
-    assert training_costs.n_updates(never_ends, 50) == 5
+    assert updates_of_run.count(never_ends, 50) == 5
     # RigL updates before a step: there is none after the last.
     rigl = updaters.RigL(update_interval=10, update_end_step=50)
-    assert training_costs.n_updates(rigl, 50) == 5
+    assert updates_of_run.count(rigl, 50) == 5
 
 
 # Widths.

@@ -7,6 +7,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.accounting import training_costs
 from rigl_tf.experiments import config
+from rigl_tf.updaters import updates_of_run
 
 RIGL = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
 SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2"]
@@ -89,7 +90,7 @@ def test_updates_are_counted_as_if_one_by_one(method, n_steps):
     updater = config.parse(config.read(words))().mask_updater
     if updater is None:
         return
-    steps = list(training_costs.update_steps(updater, n_steps))
-    assert training_costs.n_updates(updater, n_steps) == len(steps)
+    steps = list(updates_of_run.steps(updater, n_steps))
+    assert updates_of_run.count(updater, n_steps) == len(steps)
     last = steps[-1] if steps else None
     assert training_costs._last_update(updater, n_steps) == last

@@ -16,6 +16,7 @@ from rigl_tf.experiments import config
 from rigl_tf.training import checkpoints
 from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
+from rigl_tf.updaters import updates_of_run
 
 
 def compiled(updater):
@@ -194,7 +195,7 @@ def test_costs_are_those_of_the_window():
     step = updaters.RigL(update_interval=10, update_end_step=50)
     for cost in (training_costs.run_flops, training_costs.step_flops):
         assert cost(fraction, 0.1, 1.0, 100) == cost(step, 0.1, 1.0, 100)
-    assert list(training_costs.update_steps(fraction, 100)) == [
+    assert list(updates_of_run.steps(fraction, 100)) == [
         0,
         10,
         20,
