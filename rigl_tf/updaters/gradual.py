@@ -64,7 +64,7 @@ class Gradual(ranking.Ranking):
                     f"(PRUNE_INTERVAL). Received: {past} steps of a run of "
                     f"{n_steps}, update_interval={self.update_interval}"
                 )
-            steps["update_end_step"] -= past % self._window.interval
+            steps["update_end_step"] -= past % self.update_interval
         return steps
 
     def build(self, kernels: protocol.Kernels) -> None:
