@@ -5,6 +5,7 @@ import pickle
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -168,7 +169,7 @@ def test_an_optimizer_of_other_variables_is_refused():
         compiled(model, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("strategy", ["default", "mirrored"])
+@pytest.mark.parametrize("strategy", ["default", params.slow("mirrored")])
 def test_epochs_of_one_batch_make_their_steps(strategy, request):
     scope = tf.distribute.get_strategy()
     if strategy == "mirrored":
