@@ -154,3 +154,25 @@ def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
     assert cli.main(["train", *RIGL, workdir]) == 0
     assert cli.main(["evaluate", workdir]) == 0
     assert '"step": 6' in capsys.readouterr().out
+
+
+def test_any_checkpoint_is_evaluated(tmp_path, capsys):
+    words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
+    words += ["TRAIN_STEPS=8", "UPDATE_END_STEP=4", "CHECKPOINT_INTERVAL=4"]
+    workdir = f"--workdir={tmp_path / 'w'}"
+    assert cli.main(["train", *words, workdir]) == 0
+    capsys.readouterr()
+    found = {}
+    for step in (4, 8):
+        flags = [workdir, f"--step={step}", "--per_class"]
+        assert cli.main(["evaluate", *flags]) == 0
+        first, *table = capsys.readouterr().out.splitlines()
+        found[step] = json.loads(first)
+        assert found[step]["step"] == step
+        assert found[step]["top_5_accuracy"] >= found[step]["accuracy"]
+        assert len(table) == 11
+    assert found[4]["loss"] != found[8]["loss"]
+    assert cli.main(["evaluate", workdir, "--step=5"]) == 2
+    assert "checkpoints of the steps 4, 8" in capsys.readouterr().err
+    assert cli.main(["evaluate", workdir, "--batch_statistics"]) == 2
+    assert "which has none" in capsys.readouterr().err

@@ -1,17 +1,13 @@
-import functools
-import inspect
+"""Selectors of kernels, and of custom sparsities."""
 
 import keras
 from keras import layers as kl
 import numpy as np
 import pytest
 import tiny
-import zoo
 
 import rigl_tf
 from rigl_tf import updaters
-from rigl_tf.layers import masking
-from rigl_tf.training import optimizer_slots
 
 
 def rigl():
@@ -141,204 +137,10 @@ def test_what_is_asked_for_trains_and_comes_back(build, selector, tmp_path):
     assert_same(loaded.get_weights(), model.get_weights())
 
 
-def test_summary_says_what_is_masked_and_why(capsys):
-    model = rigl_tf.sparsify(
-        pictures(), 0.5, "uniform", dense_layers="out", verbose=True
-    )
-    printed = capsys.readouterr().out
-    rows = {row["path"]: row for row in rigl_tf.summary(model)}
-    assert capsys.readouterr().out == printed
-    assert rows["hidden/kernel"] == {
-        "path": "hidden/kernel",
-        "type": "Dense",
-        "shape": (16, 8),
-        "sparsity": 0.5,
-        "why": "masked",
-    }
-    assert {path: row["why"].split()[0] for path, row in rows.items()} == {
-        "stem/kernel": "masked",
-        "depth/kernel": "dense",
-        "sep/depthwise_kernel": "dense",
-        "sep/pointwise_kernel": "masked",
-        "hidden/kernel": "masked",
-        "out/kernel": "dense",
-    }
-    assert rows["out/kernel"]["sparsity"] is None
-    assert "named in masked_layers" in rows["depth/kernel"]["why"]
-    assert "as asked for" in rows["out/kernel"]["why"]
-    assert all(path in printed for path in rows)
-    assert "16x8" in printed and "0.5000" in printed
-    # Five biases and four vectors of the normalisation.
-    assert f"never masked: {4 + 4 + 4 + 8 + 3 + 4 * 4}" in printed
-
-
-def test_summary_of_plain_models_and_of_other_weights(capsys):
-    model = zoo.attention()
-    model.layers[-1].trainable = False
-    why = {row["path"]: row["why"] for row in rigl_tf.summary(model)}
-    assert why["dense/kernel"] == "not trainable"
-    assert why["multi_head_attention/query_dense/bias"] == "no kernel"
-    assert "not masked yet" in why["einsum_dense/kernel"]
-    rigl_tf.summary(tiny.dropout_mlp())
-    assert "never masked: 12" in capsys.readouterr().out
-
-
 # Subclassed models
 
 
-def test_subclassed_models_fit_and_come_back(tmp_path):
-    dense = zoo.subclassed()
-    before = dense.get_weights()
-    model = rigl_tf.sparsify(dense, 0.5, "uniform")
-    assert paths(model) == ["blocks/0/kernel", "blocks/1/kernel", "head/kernel"]
-    x, y = tiny.arrays()
-    compiled(model).fit(x, y % 3, batch_size=8, epochs=2, verbose=0)
-    assert_sparse(model, 0.5)
-    assert_same(dense.get_weights(), before)
-    model.save(tmp_path / "masked.keras")
-    loaded = keras.models.load_model(tmp_path / "masked.keras")
-    other = rigl_tf.sparsify(zoo.subclassed(), 0.5, "uniform", seed=1)
-    model.save_weights(tmp_path / "masked.weights.h5")
-    other.load_weights(tmp_path / "masked.weights.h5")
-    for again in (loaded, other):
-        assert_sparse(again, 0.5)
-        assert_same(again.get_weights(), model.get_weights())
-        assert_same([again(x, training=False)], [model(x, training=False)])
-    assert type(rigl_tf.strip(model)) is zoo.Subclassed
-
-
-class NoKwargs(keras.Model):
-    def __init__(self, units=4):
-        super().__init__()
-        self.units = units
-        self.inside = kl.Dense(units)
-
-    def call(self, x):
-        return self.inside(x)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
-
-class NotSerialisable(keras.Model):
-    def __init__(self, inside):
-        super().__init__()
-        self.inside = inside
-
-    def call(self, x):
-        return self.inside(x)
-
-
-class TwoInputs(keras.Model):
-    def __init__(self):
-        super().__init__()
-        self.inside = kl.Dense(3)
-
-    def call(self, x, y):
-        return self.inside(x + y)
-
-
-def test_constructors_without_kwargs_are_taken():
-    dense = NoKwargs(5)
-    dense(np.zeros((1, 6)))
-    assert rigl_tf.masked_kernels(rigl_tf.sparsify(dense, 0.5))[0].size == 30
-
-
-@keras.saving.register_keras_serializable(package="test")
-class Block(kl.Layer):
-    """A layer without `build`, as in most tutorials."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.attention = kl.MultiHeadAttention(2, 4)
-        self.inside = keras.Sequential([kl.Dense(8, "relu"), kl.Dense(8)])
-
-    def call(self, x):
-        return x + self.inside(self.attention(x, x))
-
-
-# Keras warns when it loads such layers, masked or not.
-@pytest.mark.filterwarnings("ignore:.build... was called on layer")
-@pytest.mark.parametrize("selector, n_masked", [(None, 7), ("out", 1)])
-def test_layers_without_build_are_taken(selector, n_masked, tmp_path):
-    inputs = keras.Input((5, 8))
-    outputs = kl.Dense(3, name="out")(Block()(inputs))
-    model = keras.Model(inputs, outputs)
-    model = rigl_tf.sparsify(model, 0.5, masked_layers=selector)
-    assert len(paths(model)) == n_masked
-    model.save(tmp_path / "masked.keras")
-    loaded = keras.models.load_model(tmp_path / "masked.keras")
-    assert_same(loaded.get_weights(), model.get_weights())
-    x = np.ones((2, 5, 8), np.float32)
-    assert_same([rigl_tf.strip(model)(x)], [model(x)])
-
-
-def test_models_that_cannot_be_rebuilt_are_refused():
-    x = np.zeros((1, 6))
-    one, two = NotSerialisable(kl.Dense(3)), TwoInputs()
-    one(x), two(x, x)
-    for model in (one, two):
-        before = model.get_weights()
-        with pytest.raises(ValueError, match=type(model).__name__):
-            rigl_tf.sparsify(model, 0.5)
-        assert_same(model.get_weights(), before)
-
-
 # Optimizers
-
-
-def multi(cls):
-    first, second = keras.optimizers.Adam(0.01), tiny.sgd()
-    return cls(lambda variable: first if "fc1" in variable.path else second)
-
-
-MAKE = {
-    "LossScaleOptimizer": lambda cls: cls(keras.optimizers.Adam(0.01), 8.0),
-    "MultiOptimizer": multi,
-}
-OPTIMIZERS = {
-    name: functools.partial(MAKE[name], cls) if name in MAKE else cls
-    for name, cls in vars(keras.optimizers).items()
-    if inspect.isclass(cls)
-    and issubclass(cls, keras.optimizers.Optimizer)
-    and cls is not keras.optimizers.Optimizer
-}
-# Older versions of Muon keep slots by the variables' paths.
-REFUSED = ("Adafactor", "Muon")[: 2 if keras.version() < "3.13" else 1]
-OPTIONS = {
-    "accumulation": {"momentum": 0.9, "gradient_accumulation_steps": 2},
-    "average": {"use_ema": True, "ema_overwrite_frequency": 3},
-    "clipping": {"momentum": 0.9, "global_clipnorm": 0.1},
-    "decay": {"weight_decay": 0.1},
-}
-for key, value in OPTIONS.items():
-    OPTIMIZERS[key] = functools.partial(keras.optimizers.SGD, 0.1, **value)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_trains_or_is_refused(name):
-    if name in REFUSED:
-        with pytest.raises(ValueError, match="mirrors none; use e.g. SGD"):
-            tiny.trainer(rigl(), OPTIMIZERS[name])
-        return
-    trainer = tiny.trainer(rigl(), OPTIMIZERS[name])
-    items = rigl_tf.masked_kernels(trainer.model)
-    before = [(i.mask.numpy(), i.kernel.numpy()) for i in items]
-    trainer.train(tiny.batches(), 12)
-    assert trainer.step == 12 and trainer.last_update_step == 8
-    assert_sparse(trainer.model, 0.5)
-    found = optimizer_slots.slots_of(
-        trainer.optimizer, [i.kernel for i in items]
-    )
-    for item, (mask, kernel), kernel_slots in zip(items, before, found):
-        assert (item.mask.numpy() != mask).any()
-        kept = item.mask.numpy() * mask > 0
-        assert (item.kernel.numpy() != kernel)[kept].any()
-        for slot in kernel_slots:
-            # Adagrad and Ftrl; all others begin with zeros, or the weight.
-            initial = 0.1 if slot.name == "_accumulators" else 0.0
-            off = tiny.off_mask(item, slot.variable)
-            assert (off == np.float32(initial)).all(), slot.name
 
 
 @pytest.mark.parametrize(
@@ -375,14 +177,3 @@ def test_custom_sparsities_of_another_kind_are_refused(options, error, message):
     options = {"sparsity": 0.5, **options}
     with pytest.raises(error, match=message):
         rigl_tf.sparsify(tiny.mlp(), **options)
-
-
-@pytest.mark.parametrize(
-    "alias, name", [("er", "erdos_renyi"), ("erk", "erdos_renyi_kernel")]
-)
-def test_distributions_have_short_names(alias, name):
-    short, long = (
-        masking.target_sparsities(tiny.convolutional(), 0.8, distribution)
-        for distribution in (alias, name)
-    )
-    assert short == long

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 import numpy as np
 import oracle
 import pytest
+import tiny
 
+from rigl_tf.layers import masking
 from rigl_tf.masks import counts
 from rigl_tf.masks import distributions
 
@@ -352,3 +354,14 @@ def test_names_need_not_be_regular_expressions():
     shapes = {"k(1": (2, 2), "k2": (2, 2)}
     result = distributions.uniform(shapes, 0.5, custom={"k(1": 0.1})
     assert result == {"k(1": 0.1, "k2": 0.5}
+
+
+@pytest.mark.parametrize(
+    "alias, name", [("er", "erdos_renyi"), ("erk", "erdos_renyi_kernel")]
+)
+def test_distributions_have_short_names(alias, name):
+    short, long = (
+        masking.target_sparsities(tiny.convolutional(), 0.8, distribution)
+        for distribution in (alias, name)
+    )
+    assert short == long

@@ -1,10 +1,11 @@
-"""What `SparseModel`, `strip`, `count` and others may be given."""
+"""Compiled `SparseModel`s: arguments, copies, frozen layers, epochs."""
 
 import copy
 import pickle
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -28,39 +29,6 @@ def compiled(model, updater=None, optimizer="sgd"):
 
 def fit(sparse, **options):
     return sparse.fit(*tiny.arrays(32), batch_size=8, verbose=0, **options)
-
-
-@pytest.mark.parametrize(
-    "identifier, expected",
-    [
-        ("rigl", updaters.RigL()),
-        ("RigL", updaters.RigL()),
-        ("static_reinit", updaters.StaticReinit()),
-        ("TopKAST", updaters.TopKAST()),
-        ("top_kast", updaters.TopKAST()),
-        (
-            {"class_name": "RigL", "config": {"update_interval": 7}},
-            updaters.RigL(update_interval=7),
-        ),
-        (
-            keras.saving.serialize_keras_object(updaters.SET(seed=3)),
-            updaters.SET(seed=3),
-        ),
-        (updaters.Static(), updaters.Static()),
-        (None, None),
-    ],
-)
-def test_updaters_have_names_and_configurations(identifier, expected):
-    assert updaters.get(identifier) == expected
-
-
-def test_names_take_fields():
-    found = updaters.get("snfs", momentum=0.5, update_interval=3)
-    assert found == updaters.SNFS(momentum=0.5, update_interval=3)
-    with pytest.raises(TypeError, match="momentun"):
-        updaters.get("snfs", momentun=0.5)
-    with pytest.raises(TypeError, match="with momentum"):
-        updaters.get(updaters.SNFS(), momentum=0.5)
 
 
 @pytest.mark.parametrize(
@@ -135,27 +103,6 @@ def test_what_is_for_training_only_says_what_to_keep(method, tmp_path):
         getattr(compiled(masked()), method)(tmp_path / "model")
 
 
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        schedules.Constant(0.2),
-        schedules.Cosine(0.3, 2, 8),
-        schedules.Linear(0.3, 2, 8),
-        schedules.InversePower(0.3, 2, 8, power=2.0),
-        schedules.LikeLearningRate(
-            0.3, keras.optimizers.schedules.CosineDecay(0.1, 8)
-        ),
-        schedules.Stretched(schedules.Cosine(0.3, 2, 8), 2.0),
-    ],
-)
-def test_schedules_are_saved_with_their_updater(schedule):
-    updater = updaters.RigL(drop_fraction=schedule)
-    config = keras.saving.serialize_keras_object(updater)
-    again = keras.saving.deserialize_keras_object(config)
-    for step in (0, 3, 7):
-        assert float(again.drop_fraction(step)) == float(schedule(step))
-
-
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, "pickle"])
 def test_copies_train_on_alike(duplicate):
     keras.utils.set_random_seed(0)
@@ -222,7 +169,7 @@ def test_an_optimizer_of_other_variables_is_refused():
         compiled(model, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("strategy", ["default", "mirrored"])
+@pytest.mark.parametrize("strategy", ["default", params.slow("mirrored")])
 def test_epochs_of_one_batch_make_their_steps(strategy, request):
     scope = tf.distribute.get_strategy()
     if strategy == "mirrored":

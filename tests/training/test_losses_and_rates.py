@@ -1,6 +1,4 @@
-"""Learning rates, losses, metrics and augmentation, beside numpy."""
-
-import json
+"""Learning rates, losses and metrics, beside numpy."""
 
 import keras
 import numpy as np
@@ -8,9 +6,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-from rigl_tf import cli
 from rigl_tf import updaters
-from rigl_tf.datasets import augmentation
 from rigl_tf.experiments import config
 from rigl_tf.training import learning_rates
 from rigl_tf.training import losses
@@ -180,21 +176,6 @@ def test_only_training_is_smoothed():
     assert mean == pytest.approx(np.mean(smoothed), rel=1e-5)
 
 
-def test_crops_and_flips_are_those_of_padding():
-    """Against np.pad with its symmetric mode, one image at a time."""
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(32, 7, 9, 2)).astype("float32")
-    draws = rng.integers(0, 1 << 30, (32, 3))
-    found = augmentation.crop_and_flip(tf.constant(images), draws, 3)
-    for image, draw, result in zip(images, draws, found.numpy()):
-        padded = np.pad(image, ((3, 3), (3, 3), (0, 0)), "symmetric")
-        top, left = draw[:2] % 7
-        crop = padded[top : top + 7, left : left + 9]
-        np.testing.assert_array_equal(
-            result, crop[:, ::-1] if draw[2] % 2 else crop
-        )
-
-
 def test_precision_and_recall_are_those_of_counting():
     trainer = tiny.rigl_tf.SparseTrainer(
         tiny.mlp(), None, tiny.sgd(), losses.SmoothedCrossentropy()
@@ -230,25 +211,3 @@ def test_batch_statistics_leave_dropout_alone():
     np.testing.assert_allclose(found, expected, atol=1e-5)
     with pytest.raises(ValueError, match="has none"):
         batch_norms.use_batch_statistics(tiny.mlp())
-
-
-def test_any_checkpoint_is_evaluated(tmp_path, capsys):
-    words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
-    words += ["TRAIN_STEPS=8", "UPDATE_END_STEP=4", "CHECKPOINT_INTERVAL=4"]
-    workdir = f"--workdir={tmp_path / 'w'}"
-    assert cli.main(["train", *words, workdir]) == 0
-    capsys.readouterr()
-    found = {}
-    for step in (4, 8):
-        flags = [workdir, f"--step={step}", "--per_class"]
-        assert cli.main(["evaluate", *flags]) == 0
-        first, *table = capsys.readouterr().out.splitlines()
-        found[step] = json.loads(first)
-        assert found[step]["step"] == step
-        assert found[step]["top_5_accuracy"] >= found[step]["accuracy"]
-        assert len(table) == 11
-    assert found[4]["loss"] != found[8]["loss"]
-    assert cli.main(["evaluate", workdir, "--step=5"]) == 2
-    assert "checkpoints of the steps 4, 8" in capsys.readouterr().err
-    assert cli.main(["evaluate", workdir, "--batch_statistics"]) == 2
-    assert "which has none" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -37,7 +38,7 @@ def assert_equal_weights(a, b, atol=0.0):
         np.testing.assert_allclose(p, q, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("steps_per_execution", [1, 3, 50])
+@pytest.mark.parametrize("steps_per_execution", [1, 3, params.slow(50)])
 def test_fit_trains_as_the_trainer_does(steps_per_execution):
     sparse, _ = fit(rigl(), steps_per_execution=steps_per_execution)
     # 32 batches in all, of which the updates at 0, 5, ..., 20 take five.
@@ -72,7 +73,7 @@ def test_steps_per_epoch_counts_steps():
     assert sparse.steps.step == 12
 
 
-@pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
+@pytest.mark.parametrize("option", ["run_eagerly", params.slow("jit_compile")])
 def test_eager_and_xla_fit_alike(option):
     graph, _ = fit(rigl(), dtype="float64")
     other, _ = fit(rigl(), dtype="float64", **{option: True})

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import optimizers
 import oracle
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -25,6 +26,18 @@ OPTIMIZERS = {
 }
 
 
+# One of each kind of slots, and what changes weights beside the gradient.
+QUICK = (
+    "SGD",
+    "Adam",
+    "Adagrad",
+    "EMA",
+    "loss scaling",
+    "weight decay",
+    "global clipping",
+)
+
+
 def rigl(**kwargs):
     options = {
         "update_interval": 4,
@@ -34,7 +47,7 @@ def rigl(**kwargs):
     return updaters.RigL(**{**options, **kwargs})
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", params.cover(list(OPTIMIZERS), quick=QUICK))
 def test_inactive_weights_are_zero_and_their_slots_initial(name):
     trainer = tiny.trainer(rigl(), OPTIMIZERS[name], l2=1e-3)
     trainer.train(tiny.batches(), 18)  # updates at 0, 4, ..., 16; two steps on
@@ -51,7 +64,11 @@ def test_inactive_weights_are_zero_and_their_slots_initial(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in OPTIMIZERS if n not in ("EMA", "loss scaling")]
+    "name",
+    params.cover(
+        [n for n in OPTIMIZERS if n not in ("EMA", "loss scaling")],
+        quick=lambda name: name in QUICK,
+    ),
 )
 def test_plain_fit_keeps_zeros_without_our_trainer(name):
     model = tiny.masked_mlp(updaters.Static())
