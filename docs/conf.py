@@ -25,6 +25,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = f"rigl_tf {release}"
+html_show_copyright = False
 highlight_language = "none"
 default_role = "literal"  # code in single backticks, as in the docstrings
 
@@ -39,7 +40,7 @@ nb_output_stderr = "remove"  # TensorFlow's lines about the machine
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
