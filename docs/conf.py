@@ -26,14 +26,17 @@ extensions = [
 html_theme = "furo"
 html_title = f"rigl_tf {release}"
 html_show_copyright = False
+html_static_path = ["static"]
+html_css_files = ["pages.css"]
 highlight_language = "none"
 default_role = "literal"  # code in single backticks, as in the docstrings
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
-# All notebooks together run in about two minutes, and again when they change.
-nb_execution_mode = "cache"
+# All notebooks together run in about two minutes. To build without them:
+# `python -m sphinx -D nb_execution_mode=off docs build/docs`.
+nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_output_stderr = "remove"  # TensorFlow's lines about the machine
