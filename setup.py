@@ -12,6 +12,13 @@ _VERSION = re.search(
     (_ROOT / "rigl_tf/__init__.py").read_text(encoding="utf-8"),
 ).group(1)
 _PLOTS = ["matplotlib>=3.8", "pillow>=10"]
+_DOCS = [
+    *_PLOTS,
+    "furo>=2025.12",
+    "ipykernel>=7.4",
+    "myst-nb>=1.4",
+    "sphinx>=9",
+]
 
 
 class BuildWithConfigs(build_py.build_py):
@@ -57,11 +64,14 @@ setuptools.setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "plots": _PLOTS,
+        "docs": _DOCS,
         "tensorboard": ["tensorboard"],
         "test": [
             *_PLOTS,
             "hypothesis>=6.100",
+            "ipykernel>=7.4",
             "keras-hub>=0.20",
+            "nbclient>=0.11",
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-xdist>=3.5",

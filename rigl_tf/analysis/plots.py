@@ -69,7 +69,10 @@ def layer_sparsities(model):
     sparsities = [1 - n / size for n, size in zip(n_active, sizes)]
     bars = axes.barh(list(masks), sparsities, color=_ORANGE)
     labels = [f"{n:,} of {size:,}" for n, size in zip(n_active, sizes)]
-    axes.bar_label(bars, labels, padding=4, fontsize="small")
+    background = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+    axes.bar_label(
+        bars, labels, padding=4, fontsize="small", bbox=background, zorder=3
+    )
     axes.invert_yaxis()  # the first layer on top
     axes.set_xlim(0, 1.35)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
@@ -174,7 +177,12 @@ def accuracy_over_flops(rows, labels=None):
             panel,
             [pair for pair in zip(rows, labels) if pair[0]["task"] == task],
         )
-        panel.set_title(f"{task} (crosses: published)")
+        published = any(
+            row.get("published_accuracy") is not None
+            for row in rows
+            if row["task"] == task
+        )
+        panel.set_title(f"{task} (crosses: published)" if published else task)
     return figure
 
 
