@@ -179,7 +179,7 @@ def _plots(rows: Sequence[report_row.Row]) -> str:
     run = [row for row in rows if row.train_flops_ratio_run is not None]
     if not run:
         return "<p>No run has finished.</p>"
-    labels = {}
+    labels: dict[int, str] = {}
     for task in {row.task for row in run}:
         of_task = [row for row in run if row.task == task]
         for title, members in _lines(of_task).items():

@@ -36,7 +36,7 @@ def build_experiment(words: config.Config) -> "Experiment":
             return configured()
         except RecursionError as error:  # cycles by way of scopes
             raise config.ConfigError(
-                "Configuration error: values that need each other without end"
+                "Configuration error: values need each other in a cycle"
             ) from error
 
 
@@ -114,7 +114,7 @@ def _require_same_words(
     if n_workers > workers.count:
         raise ValueError(
             f"`--workers` is for hardware/multi_worker. Received: {n_workers} "
-            "workers, without that word"
+            "workers without this word"
         )
     own = (words.words, words.imports)
     differ = workers.from_chief(lambda: own) != own

@@ -47,7 +47,7 @@ WORDS = [
     (rigl("--workdri=x"), "--workdri"),
     (rigl("--import=no_such_module"), "no_such_module"),
     (["count"], "Name a task and a method"),
-    (["count", "--model=none.keras"], "'none.keras', which is none"),
+    (["count", "--model=none.keras"], "'none.keras', which is not"),
     (["count", "--model="], "must be a .keras file"),
     (["count", TASK, METHOD, "--model=a.keras"], "words, or --model"),
     (["count", TASK, METHOD, "--input_shape=3,3"], "words, or --model"),
@@ -274,7 +274,7 @@ def test_a_loss_without_bounds_is_named(tmp_path, capsys):
 def test_a_directory_with_other_files_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious", encoding="utf-8")
     words = [*AGAIN, f"--workdir={tmp_path}"]
-    expect_mistake(words, "no work directory", capsys)
+    expect_mistake(words, "not a work directory", capsys)
     assert contents(tmp_path) == {tmp_path / "thesis.tex": b"precious"}
 
 

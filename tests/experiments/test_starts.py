@@ -218,7 +218,7 @@ def one_line(capsys, *words):
                 "INITIAL_RUN={pruned}",
                 "SPARSE_INIT=unit_scaled",
             ],
-            "leave one out",
+            "set only one",
         ),
         (["methods/set", "SPARSITY=0.9", "SPARSE_INIT=he"], "sparse_init"),
         (
