@@ -1,22 +1,27 @@
-"""Archives of arrays (`.npz`): written whole, read with every entry checked.
+"""Read and write archives of arrays (`.npz`), checking every entry.
 
-Nothing is unpickled or evaluated, and shape and type of an entry are compared
-with what is expected before memory is taken for it. The archive carries a
-CRC-32 of every entry.
+Nothing is unpickled or evaluated. The shape and the type of an entry are
+compared with the expected ones before any memory is allocated for it, and the
+CRC-32 that the archive stores for each entry is verified.
 """
 
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import contextlib
 import math
+import pathlib
 import re
 import zipfile
 import zlib
 
 import numpy as np
+import numpy.typing as npt
 
 from rigl_tf import files
 
 _MAGIC = b"\x93NUMPY\x01\x00"
-# What `numpy.save` writes for arrays of numbers.
+# The header that `numpy.save` writes for arrays of numbers.
 _HEADER = re.compile(
     rb"\{'descr': '([<>|]\w+)', 'fortran_order': (True|False), "
     rb"'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), \} *\n"
@@ -30,7 +35,7 @@ _NAMES = {
 }
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
-# What `zipfile` raises on damaged archives.
+# The errors of `zipfile` on damaged archives.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -41,30 +46,34 @@ _DAMAGE = (
 )
 
 
-def write(path, arrays):
+def write(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays to a file, atomically.
 
     Args:
-        path: of the file, `.npz`; its directory must exist.
-        arrays: dictionary from name to array; no name may be "file".
+        path: path of the `.npz` file; its directory must exist.
+        arrays: dictionary from name to array; no array may be named "file".
 
     Raises:
-        OSError: it cannot be written; what was there is left as it was.
+        OSError: if the file cannot be written; an existing file is kept.
     """
     with (
         files.replacing(path) as temporary,
         open(temporary, "wb") as stream,
     ):
-        np.savez(stream, **arrays)
+        # NumPy types the keywords after its flag `allow_pickle`.
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager
-def reading(path):
-    """Open a file for reading: yields an `Archive`.
+def reading(path: pathlib.Path) -> Iterator["Archive"]:
+    """Open a file for reading and yield its `Archive`.
+
+    Args:
+        path: path of the file.
 
     Raises:
-        files.DamagedFile: it is no archive.
-        FileNotFoundError: it does not exist.
+        files.DamagedFile: if the file is not an archive.
+        FileNotFoundError: if the file does not exist.
     """
     with files.open_bytes(path) as stream:
         with _damage_of(path):
@@ -76,15 +85,15 @@ def reading(path):
 class Archive:
     """An open archive.
 
-    Attributes:
-        names: names of its entries.
-
     Args:
-        path: of the file, for messages.
-        archive: `zipfile.ZipFile`.
+        path: path of the file, used in error messages.
+        archive: the open zip file.
+
+    Attributes:
+        names: names of the entries.
     """
 
-    def __init__(self, path, archive):
+    def __init__(self, path: pathlib.Path, archive: zipfile.ZipFile):
         self._path = path
         self._archive = archive
         self._entries = {
@@ -93,20 +102,22 @@ class Archive:
         }
         self.names = list(self._entries)
 
-    def read(self, name, shape, dtype):
-        """Read one array of a known kind.
+    def read(
+        self, name: str, shape: Sequence[int | None], dtype: npt.DTypeLike
+    ) -> np.ndarray:
+        """Read one array of known shape and type.
 
         Args:
-            name: of the entry.
-            shape: tuple of sizes that it must have; None for any size.
-            dtype: NumPy type that it must have.
+            name: name of the entry.
+            shape: the required shape; None stands for any size.
+            dtype: the required NumPy type.
 
         Returns:
-            array that may be written to.
+            A writable array.
 
         Raises:
-            files.DamagedFile: there is no such entry, it is damaged, or of
-                another shape or type.
+            files.DamagedFile: if the entry is missing, damaged, or of another
+                shape or type.
         """
         if name not in self._entries:
             raise files.DamagedFile(self._path, f"lacks the entry {name!r}")
@@ -123,24 +134,30 @@ class Archive:
                 raise files.DamagedFile(
                     self._path, f"must hold {name!r} as {wanted}, has {has}"
                 )
-            shape, dtype, order = found[0], np.dtype(dtype), found[2]
+            sizes, kind, order = found[0], np.dtype(dtype), found[2]
             left = info.file_size - stream.tell()
-            if left != math.prod(shape) * dtype.itemsize:
+            if left != math.prod(sizes) * kind.itemsize:
                 raise files.DamagedFile(
-                    self._path, f"has {name!r} of another length than it says"
+                    self._path,
+                    f"has {name!r} of another length than its header says",
                 )
             return np.ndarray(
-                shape, dtype, bytearray(stream.read()), 0, None, order
+                sizes, kind, bytearray(stream.read()), 0, None, order
             )
 
 
-def kinds(arrays):
-    """Map the names of arrays to the `(shape, dtype)` of each."""
+def kinds(
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Map the name of each array to its `(shape, dtype)`."""
     return {name: (a.shape, a.dtype) for name, a in arrays.items()}
 
 
 def _read_header(stream):
-    """Return shape, type as a text, and order of an entry; None if not ours."""
+    """Parse the header of an entry: its shape, type name and memory order.
+
+    Returns None if `numpy.save` would not have written it for numbers.
+    """
     if stream.read(len(_MAGIC)) != _MAGIC:
         return None
     length = int.from_bytes(stream.read(2), "little")
@@ -152,7 +169,7 @@ def _read_header(stream):
 
 
 def _text(dtype):
-    """Return how the header of an entry names a type."""
+    """Return the name that the header of an entry uses for a type."""
     return np.lib.format.dtype_to_descr(np.dtype(dtype))
 
 
@@ -166,14 +183,14 @@ def _fits(found, shape, dtype):
 
 
 def _described(shape, text):
-    """Say of what type and shape an array is; `text` is NumPy's for a type."""
+    """Describe an array; `text` is NumPy's name of its type."""
     sizes = ", ".join("n" if size is None else str(size) for size in shape)
     return f"{_NAMES.get(text, text)} of shape ({sizes})"
 
 
 @contextlib.contextmanager
 def _damage_of(path):
-    """Turn what a damaged archive makes `zipfile` raise into one error."""
+    """Convert the errors of `zipfile` on damaged archives to `DamagedFile`."""
     try:
         yield
     except files.DamagedFile:

@@ -1,21 +1,27 @@
-"""Checks of arguments: rule, value received, raised where they are given."""
+"""Check arguments: errors name the rule and the value received."""
 
+from collections.abc import Collection
 import numbers
+from typing import Any
 
-# What is raised for what the user can cure.
+# Errors that the user can fix; commands report them in one line.
 MISTAKES = (ValueError, TypeError, OSError, ImportError)
 
-# TensorFlow counts in 64 bits.
+# Integers must fit into 64 bits, as TensorFlow requires.
 _BEYOND_INTEGERS = 2**63
 
 
-def fraction(name, value, include_one=True):
+def fraction(name: str, value: Any, include_one: bool = True) -> None:
     """Require a number in [0, 1], or in [0, 1) without `include_one`.
 
     Args:
-        name: how the error calls the argument.
-        value: what was given.
+        name: name of the argument, used in the error message.
+        value: the value to check.
         include_one: whether 1 is allowed.
+
+    Raises:
+        TypeError: if `value` is not a number.
+        ValueError: if `value` lies outside of the interval.
     """
     _require_type(name, value, numbers.Real, "a number")
     if not 0 <= value <= 1 or (value == 1 and not include_one):
@@ -25,8 +31,17 @@ def fraction(name, value, include_one=True):
         )
 
 
-def at_least(name, value, low, integer=False):
-    """Require a finite number, or an integer, of `low` or more."""
+def at_least(name: str, value: Any, low: float, integer: bool = False) -> None:
+    """Require a finite number, or an integer, of at least `low`.
+
+    See `fraction` for `name`, `value` and the errors.
+
+    Args:
+        name: name of the argument.
+        value: the value to check.
+        low: smallest allowed value.
+        integer: whether `value` must be an integer, below 2^63.
+    """
     kind = numbers.Integral if integer else numbers.Real
     _require_type(name, value, kind, "an integer" if integer else "a number")
     if not low <= value < float("inf"):
@@ -39,8 +54,20 @@ def at_least(name, value, low, integer=False):
         )
 
 
-def between(name, value, low, high, integer=False):
-    """Require a number, or an integer, from `low` to `high`."""
+def between(
+    name: str, value: Any, low: float, high: float, integer: bool = False
+) -> None:
+    """Require a number, or an integer, from `low` to `high`.
+
+    See `fraction` for `name`, `value` and the errors.
+
+    Args:
+        name: name of the argument.
+        value: the value to check.
+        low: smallest allowed value.
+        high: largest allowed value.
+        integer: whether `value` must be an integer.
+    """
     kind = numbers.Integral if integer else numbers.Real
     _require_type(name, value, kind, "an integer" if integer else "a number")
     if not low <= value <= high:
@@ -50,8 +77,16 @@ def between(name, value, low, high, integer=False):
         )
 
 
-def above(name, value, low):
-    """Require a finite number above `low`."""
+def above(name: str, value: Any, low: float) -> None:
+    """Require a finite number greater than `low`.
+
+    See `fraction` for `name`, `value` and the errors.
+
+    Args:
+        name: name of the argument.
+        value: the value to check.
+        low: lower bound, itself not allowed.
+    """
     _require_type(name, value, numbers.Real, "a number")
     if not low < value < float("inf"):
         raise ValueError(
@@ -59,8 +94,18 @@ def above(name, value, low):
         )
 
 
-def batch_size(value, n_train, dataset):
-    """Require that the training examples of a data set fill a batch."""
+def batch_size(value: Any, n_train: int, dataset: str) -> None:
+    """Require that a data set has enough training examples for one batch.
+
+    Args:
+        value: the batch size to check.
+        n_train: number of training examples.
+        dataset: name of the data set, used in the error message.
+
+    Raises:
+        TypeError: if `value` is not an integer.
+        ValueError: if `value` is less than 1 or greater than `n_train`.
+    """
     at_least("batch_size", value, 1, integer=True)
     if value > n_train:
         raise ValueError(
@@ -69,8 +114,17 @@ def batch_size(value, n_train, dataset):
         )
 
 
-def one_of(name, value, choices):
-    """Require one of some strings."""
+def one_of(name: str, value: Any, choices: Collection) -> None:
+    """Require one of several choices.
+
+    Args:
+        name: name of the argument, used in the error message.
+        value: the value to check.
+        choices: the allowed values.
+
+    Raises:
+        ValueError: if `value` is not among them.
+    """
     if value not in choices:
         raise ValueError(
             f"`{name}` must be one of {', '.join(map(str, choices))}. "
@@ -78,8 +132,16 @@ def one_of(name, value, choices):
         )
 
 
-def function(name, value):
-    """Require something that can be called."""
+def function(name: str, value: Any) -> None:
+    """Require a callable.
+
+    Args:
+        name: name of the argument, used in the error message.
+        value: the value to check.
+
+    Raises:
+        TypeError: if `value` cannot be called.
+    """
     if not callable(value):
         raise TypeError(
             f"`{name}` must be a function (@module.name in gin). "

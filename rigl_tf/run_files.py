@@ -1,12 +1,16 @@
-"""The files of a run: their names, and readers that check what they hold.
+"""Name the files of a run, and read them with their content checked.
 
-Names that are not a run's are passed over. What a file of a run must hold is
-checked where it is read; `files.DamagedFile` says what is wrong in one line.
+Files with other names are ignored. `files.DamagedFile` reports in one line
+which field of which file is wrong.
 """
 
+from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 import json
+import pathlib
 import re
+from typing import Any
 
 from rigl_tf import files
 
@@ -19,8 +23,8 @@ PACKED = "packed.npz"
 CONNECTIVITY = "connectivity.json"
 STRIP, MOVIE = "connectivity.png", "connectivity.gif"
 LOCK = ".lock"
-FILES = (CONFIG, METRICS, RESULT, MODEL, MASKS, PACKED, CONNECTIVITY)
-FILES += (STRIP, MOVIE, LOCK)
+FILES: tuple[str, ...] = (CONFIG, METRICS, RESULT, MODEL, MASKS, PACKED)
+FILES += (CONNECTIVITY, STRIP, MOVIE, LOCK)
 CHECKPOINT_DIRECTORY = "checkpoints"
 MASK_DIRECTORY = "masks"
 DIRECTORIES = (CHECKPOINT_DIRECTORY, MASK_DIRECTORY)
@@ -35,18 +39,23 @@ _MAX = 2**63 - 1
 # Names.
 
 
-def numbered(directory, step):
-    """Return the path of the file of a step, in a directory of such files."""
+def numbered(directory: pathlib.Path, step: int) -> pathlib.Path:
+    """Return the path of the file that belongs to a step.
+
+    Args:
+        directory: directory of numbered files, such as checkpoints or masks.
+        step: number of completed optimizer steps.
+    """
     return directory / f"{step:08d}.npz"
 
 
-def is_numbered(name):
-    """Say whether a name is that of the file of a step."""
+def is_numbered(name: str) -> bool:
+    """Return whether a name is that of a numbered file, see `numbered`."""
     return _NUMBERED.fullmatch(name) is not None
 
 
-def steps(directory):
-    """List the steps that have a file in a directory, oldest first."""
+def steps(directory: pathlib.Path) -> list[int]:
+    """List the steps that have a file in a directory, in ascending order."""
     return sorted(
         int(path.stem)
         for path in directory.glob("*.npz")
@@ -54,22 +63,22 @@ def steps(directory):
     )
 
 
-def remove_incomplete(workdir):
-    """Delete the files that a killed process was writing."""
+def remove_incomplete(workdir: pathlib.Path) -> None:
+    """Delete temporary files that a killed process left in a work directory."""
     files.remove_incomplete(workdir, FILES.__contains__)
     for name in DIRECTORIES:
         files.remove_incomplete(workdir / name, is_numbered)
 
 
-def require_places(workdir):
-    """Require that nothing stands where a run writes its files.
+def require_places(workdir: pathlib.Path) -> None:
+    """Require that a run can write its files to a work directory.
 
     Args:
-        workdir: path of a work directory, which may not exist.
+        workdir: path of the work directory, which may not exist.
 
     Raises:
-        files.DamagedFile: a directory, pipe or broken link has the name of a
-            file, or a file that of a directory.
+        files.DamagedFile: if a directory, pipe or broken link has the name of
+            one of the files, or a file the name of one of the directories.
     """
     if not files.is_local(workdir):  # object stores have only files
         return
@@ -105,10 +114,10 @@ def _is_file(path):
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What a value must be: a description, and a function that says so."""
+    """A rule for a value: its description, and a function that tests it."""
 
     name: str
-    holds: object
+    holds: Callable[[Any], bool]
 
 
 def _is_number(value):
@@ -174,7 +183,7 @@ def _is_start(value):
     )
 
 
-# Of result.json, what is read again.
+# The fields of result.json that rigl_tf reads again.
 _RESULT = {
     "task": _TEXT,
     "method": _TEXT,
@@ -221,28 +230,31 @@ _CONNECTIVITY = {
 }
 
 
-def read_result(path, required=()):
-    """Read a result.json.
+def read_result(
+    path: pathlib.Path, required: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Read a `result.json` file.
 
     Args:
-        path: of the file.
-        required: names of fields that it must have.
+        path: path of the file.
+        required: names of the fields that the file must have.
 
     Returns:
-        dictionary; the fields that we read again are of their type and range.
+        The dictionary in the file. The fields that rigl_tf reads again have
+        the right type and range.
 
     Raises:
-        files.DamagedFile: something is wrong with it; says what.
-        FileNotFoundError: it does not exist.
+        files.DamagedFile: if a field is missing or wrong; the message names it.
+        FileNotFoundError: if the file does not exist.
     """
     return _checked(path, _RESULT, required)
 
 
-def is_finished(workdir):
-    """Say whether a work directory holds the result of its run.
+def is_finished(workdir: pathlib.Path) -> bool:
+    """Return whether a work directory contains the result of its run.
 
     Raises:
-        files.DamagedFile: it holds a damaged one.
+        files.DamagedFile: if the result is damaged.
     """
     path = workdir / RESULT
     if not path.exists():
@@ -251,13 +263,21 @@ def is_finished(workdir):
     return True
 
 
-def read_connectivity(path):
-    """Read a connectivity.json; errors as `read_result`."""
+def read_connectivity(path: pathlib.Path) -> dict[str, Any]:
+    """Read a `connectivity.json` file. See `read_result` for the errors."""
     return _checked(path, _CONNECTIVITY, _CONNECTIVITY)
 
 
-def require_fields(path, value, required):
-    """Raise `files.DamagedFile` if an object lacks one of some fields."""
+def require_fields(
+    path: pathlib.Path, value: dict[str, Any], required: Iterable[str]
+) -> None:
+    """Raise `files.DamagedFile` if an object lacks a required field.
+
+    Args:
+        path: path of the file, used in the error message.
+        value: the object.
+        required: names of the fields.
+    """
     for name in required:
         if name not in value:
             raise files.DamagedFile(path, f"lacks {name}")
@@ -278,19 +298,21 @@ def _checked(path, kinds, required):
     return value
 
 
-def read_metrics(path):
-    """Read a metrics.jsonl line by line.
+def read_metrics(
+    path: pathlib.Path,
+) -> list[tuple[bytes, dict[str, Any] | None]]:
+    """Read a `metrics.jsonl` file line by line.
 
     Args:
-        path: of the file.
+        path: path of the file.
 
     Returns:
-        list of `(line, record)`: bytes, and the JSON object, or None where the
-        line is not an object with a `step`.
+        A list of `(line, record)`: the bytes of each line, and its JSON object,
+        or None if the line is not an object with a `step`.
 
     Raises:
-        files.DamagedFile: the path is that of a directory or a pipe.
-        FileNotFoundError: it does not exist.
+        files.DamagedFile: if the path is a directory or a pipe.
+        FileNotFoundError: if the file does not exist.
     """
     with files.open_bytes(path) as stream:
         return [(line, _record(line)) for line in stream]
@@ -320,7 +342,7 @@ def _parse(data):
 
 
 def _integer(text):
-    """Refuse integers of which a float could not be made."""
+    """Refuse integers that do not fit into 64 bits."""
     if len(text) > 20 or abs(int(text)) > _MAX:
         raise ValueError("an integer of more than 64 bits")
     return int(text)

@@ -1,15 +1,15 @@
-"""Tables as text: aligned columns for terminals, and Markdown."""
+"""Format tables as text: aligned columns for terminals, and Markdown."""
 
 from collections.abc import Iterable
 from collections.abc import Sequence
 
 
 def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table for a terminal: the first column left, others right.
+    """Return a table for a terminal: first column left-aligned, others right.
 
     Args:
         header: titles of the columns.
-        rows: cells of each row, as many as there are titles.
+        rows: cells of each row, one per column.
     """
     lines = [header, *rows]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
@@ -23,11 +23,11 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown; a bar inside a cell is escaped.
+    """Return a table in Markdown; vertical bars inside cells are escaped.
 
     Args:
         header: titles of the columns.
-        rows: cells of each row, as many as there are titles.
+        rows: cells of each row, one per column.
     """
     lines = [header, ["---"] * len(header), *rows]
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)

@@ -43,6 +43,8 @@ LIGHT = (
     "training/hardware/cluster_config",
 )
 HEAVY = {"keras", "tensorflow", "matplotlib", "sklearn"}
+# Packages and modules in which every public function is annotated.
+TYPED = (*FLOORS[0], "masks", "layers", "models", "datasets", "export")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -151,6 +153,41 @@ def test_light_files_import_nothing_heavy():
 def test_every_file_says_what_it_is_for():
     lines = {f: (ast.get_docstring(parsed(f)) or "").split("\n") for f in FILES}
     assert problems(lambda f: [] if lines[f][0].endswith(".") else ["?"]) == []
+
+
+def test_public_names_are_typed():
+    def untyped(file):
+        if part_of(file) not in TYPED:
+            return
+        for name, function in public_functions(parsed(file)):
+            given = function.args
+            arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
+            arguments += filter(None, [given.vararg, given.kwarg])
+            lacking = [
+                argument.arg
+                for argument in arguments
+                if argument.annotation is None
+                and argument.arg not in ("self", "cls")
+            ]
+            if function.returns is None:
+                lacking.append("return")
+            if lacking:
+                yield f"{name} lacks types of {', '.join(lacking)}"
+
+    assert problems(untyped) == []
+
+
+def public_functions(node, prefix=""):
+    """Yield `(name, node)` of public functions, and of methods of classes."""
+    for child in node.body:
+        if not isinstance(child, (ast.ClassDef, ast.FunctionDef)):
+            continue
+        if child.name.startswith("_") and child.name != "__call__":
+            continue
+        if isinstance(child, ast.ClassDef):
+            yield from public_functions(child, f"{child.name}.")
+        else:
+            yield f"{prefix}{child.name}", child
 
 
 def test_text_has_a_named_encoding():

@@ -1,4 +1,4 @@
-"""tf.data pipelines that know nothing of models."""
+"""Data sets as `tf.data` pipelines, reproducible and resumable."""
 
 from rigl_tf.datasets.arrays import ArrayDataset
 from rigl_tf.datasets.arrays import Split

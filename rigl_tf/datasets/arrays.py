@@ -1,5 +1,7 @@
 """Data sets that fit into memory."""
 
+from collections.abc import Callable
+from collections.abc import Sequence
 import dataclasses
 import functools
 
@@ -12,7 +14,7 @@ from rigl_tf.datasets import sharding
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """Labelled examples.
+    """Labeled examples.
 
     Attributes:
         inputs: array, [examples, ...].
@@ -27,34 +29,46 @@ class ArrayDataset:
     """A data set whose examples are arrays, read when they are first needed.
 
     Args:
-        name: what errors call it.
+        name: name of the data set, used in error messages.
         input_shape: shape of one example.
         n_classes: number of classes.
         read: function that returns the training and the test `Split`.
         preprocess: function from stored to float32 inputs, [batch, ...]; or
-            None if they are stored so. Images take a quarter of the memory as
-            the bytes that they are.
-        augment: function `(inputs [batch, ...], draws [batch, 3]) -> inputs` of
-            random integers in [0, 2^30), for training examples; or None.
+            None if they are stored in that form. Images stored as bytes take a
+            quarter of the memory.
+        augment: function `(inputs [batch, ...], draws [batch, 3]) -> inputs`
+            for training examples, with random integers in [0, 2^30); or None.
+
+    Attributes:
+        name: name of the data set.
+        input_shape: shape of one example.
+        n_classes: number of classes.
     """
 
     def __init__(
-        self, name, input_shape, n_classes, read, preprocess=None, augment=None
+        self,
+        name: str,
+        input_shape: Sequence[int],
+        n_classes: int,
+        read: Callable[[], tuple[Split, Split]],
+        preprocess: Callable[[tf.Tensor], tf.Tensor] | None = None,
+        augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     ):
-        self.name = name
-        self.input_shape = tuple(input_shape)
-        self.n_classes = n_classes
+        self.name: str = name
+        self.input_shape: tuple[int, ...] = tuple(input_shape)
+        self.n_classes: int = n_classes
         self._read = read
         self._preprocess = preprocess or tf.identity
         self._augment = augment
 
     @functools.cached_property
-    def splits(self):
+    def splits(self) -> tuple[Split, Split]:
         """The training and the test `Split`, read and checked.
 
         Raises:
-            ValueError: empty splits, wrong shapes, labels out of range.
-            FileNotFoundError: the data set is not there.
+            ValueError: if a split is empty, has the wrong shape, or has labels
+                out of range.
+            FileNotFoundError: if the data set is not prepared.
         """
         splits = self._read()
         for name, split in zip(("training", "test"), splits):
@@ -62,12 +76,12 @@ class ArrayDataset:
         return splits
 
     @property
-    def n_train(self):
+    def n_train(self) -> int:
         """Number of training examples."""
         return len(self.splits[0].inputs)
 
-    def check(self, batch_size):
-        """Read the data, and require that a batch can be filled."""
+    def check(self, batch_size: int) -> None:
+        """Read the data, and require enough training examples for one batch."""
         checks.batch_size(batch_size, self.n_train, self.name)
 
     def _check(self, name, split):
@@ -94,20 +108,26 @@ class ArrayDataset:
                 f"Received: {low} to {high}"
             )
 
-    def train(self, batch_size, seed, n_skip=0, context=sharding.EVERYTHING):
+    def train(
+        self,
+        batch_size: int,
+        seed: int,
+        n_skip: int = 0,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
-        Every epoch is a permutation that depends on (seed, epoch) alone, as do
-        its augmentations, and drops its last, partial batch.
+        Every epoch is a permutation that depends only on (seed, epoch), as do
+        its augmentations. The last, partial batch of an epoch is dropped.
 
         Args:
             batch_size: global batch size, in [1, n_train].
             seed: seed of the order.
             n_skip: number of batches that were consumed already; only those of
                 the current epoch are skipped one by one.
-            context: `tf.distribute.InputContext`, if this is the pipeline of
-                one host of several, or of several replicas: each of their
-                batches is an element.
+            context: `tf.distribute.InputContext` if this is the pipeline of one
+                of several hosts, or of several replicas; each element is then a
+                replica's part of a batch.
         """
         self.check(batch_size)
         n_batches = self.n_train // batch_size
@@ -118,17 +138,7 @@ class ArrayDataset:
         labels = tf.constant(self.splits[0].labels)
 
         def batches_of(epoch):
-            order = tf.random.experimental.stateless_shuffle(
-                tf.range(self.n_train), tf.stack([seed, epoch]), alg="philox"
-            )
-            draws = tf.random.stateless_uniform(
-                [self.n_train, 3],
-                tf.stack([seed, -1 - epoch]),
-                0,
-                1 << 30,
-                tf.int32,
-                alg="philox",
-            )
+            order, draws = _order(self.n_train, seed, epoch)
             places = sharding.divide(
                 tf.range(n_batches * batch_size), batch_size, context
             )
@@ -153,14 +163,18 @@ class ArrayDataset:
             .apply(sharding.ENDLESS)
         )
 
-    def test(self, batch_size, context=sharding.EVERYTHING):
+    def test(
+        self,
+        batch_size: int,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Return the test batches `(inputs, labels, weights)`.
 
-        All batches are full: what fills the last one has weight 0.
+        All batches are full: examples that fill the last one have weight 0.
 
         Args:
             batch_size: global batch size.
-            context: as in `train`.
+            context: input context, see `train`.
         """
         inputs = tf.constant(self.splits[1].inputs)
         labels = tf.constant(self.splits[1].labels)
@@ -177,3 +191,19 @@ class ArrayDataset:
             return batch, tf.gather(labels, rows), weights
 
         return tf.data.Dataset.from_tensor_slices(positions).map(examples)
+
+
+def _order(n_train, seed, epoch):
+    """Draw the order of an epoch, and its random integers [n_train, 3]."""
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(n_train), tf.stack([seed, epoch]), alg="philox"
+    )
+    draws = tf.random.stateless_uniform(
+        [n_train, 3],
+        tf.stack([seed, -1 - epoch]),
+        0,
+        1 << 30,
+        tf.int32,
+        alg="philox",
+    )
+    return order, draws

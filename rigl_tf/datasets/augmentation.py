@@ -1,22 +1,24 @@
-"""Random changes of images, a batch at a time, from given random numbers."""
+"""Augment batches of images with given random numbers."""
 
 import tensorflow as tf
 
 
-def crop_and_flip(images, draws, padding=4):
+def crop_and_flip(
+    images: tf.Tensor, draws: tf.Tensor, padding: int = 4
+) -> tf.Tensor:
     """Shift images within a mirrored frame, and flip half of them.
 
     The frame repeats the border pixels (symmetric padding), as in the original
-    code. Two gathers for the whole batch, nothing image by image.
+    code. Two gathers process the whole batch.
 
     Args:
         images: [batch, height, width, channels].
-        draws: non-negative integers [batch, 3], large beside the padding: for
-            rows, columns and flips.
+        draws: non-negative integers [batch, 3], large compared with the
+            padding: for rows, columns and flips.
         padding: width of the frame [pixels].
 
     Returns:
-        tensor of the shape of `images`.
+        A tensor of the shape of `images`.
     """
     height, width = images.shape[1:3]
     draws = tf.cast(draws, tf.int32)
@@ -29,7 +31,7 @@ def crop_and_flip(images, draws, padding=4):
 
 
 def _window(draws, size, padding):
-    """Return which pixels a row of the crop shows, [batch, size]."""
+    """Return the indices of the pixels that a crop contains, [batch, size]."""
     shifts = draws % (2 * padding + 1) - padding
     places = tf.range(size)[None, :] + shifts[:, None]
     places = tf.where(places < 0, -places - 1, places)

@@ -1,4 +1,6 @@
-"""CIFAR-10 and CIFAR-100 through tensorflow_datasets."""
+"""CIFAR-10 and CIFAR-100 from tensorflow_datasets."""
+
+import os
 
 import tensorflow as tf
 
@@ -10,32 +12,45 @@ from rigl_tf.datasets import tfds_source
 _N_TRAIN = 50_000
 
 
-def cifar10(data_dir=None, augment=True, n_validation=0, validate=False):
+def cifar10(
+    data_dir: str | os.PathLike | None = None,
+    augment: bool = True,
+    n_validation: int = 0,
+    validate: bool = False,
+) -> arrays.ArrayDataset:
     """Return CIFAR-10: 50,000 images to train, 10,000 to test.
 
-    Every image is standardised: its mean is subtracted, then it is divided by
-    its deviation. Training images are then shifted by up to four pixels within
-    a mirrored frame, and half of them are flipped.
+    Every image is standardized: its mean is subtracted, then it is divided by
+    its standard deviation. Training images are then shifted by up to four
+    pixels within a mirrored frame, and half of them are flipped.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
             the default of tensorflow_datasets.
         augment: whether to shift and flip.
-        n_validation: how many of the last training images to hold out, 5,000 in
+        n_validation: number of training images at the end to hold out; 5,000 in
             the reproducibility report (Sundar & Dwaraknath 2021).
         validate: whether to test on these instead of the test images.
 
     Returns:
-        `ArrayDataset` with inputs [examples, 32, 32, 3]; reading them raises
+        An `ArrayDataset` with inputs [examples, 32, 32, 3]. Reading it raises
         FileNotFoundError if the data set is not prepared.
+
+    Raises:
+        ValueError: if `n_validation` is too large, or 0 with `validate`.
     """
     return _cifar("cifar10", 10, data_dir, augment, n_validation, validate)
 
 
-def cifar100(data_dir=None, augment=True, n_validation=0, validate=False):
-    """Return CIFAR-100, preprocessed as `cifar10`.
+def cifar100(
+    data_dir: str | os.PathLike | None = None,
+    augment: bool = True,
+    n_validation: int = 0,
+    validate: bool = False,
+) -> arrays.ArrayDataset:
+    """Return CIFAR-100: 50,000 images to train, 10,000 to test.
 
-    Args and Returns: as `cifar10`.
+    Images are preprocessed as in `cifar10`. See `cifar10` for the arguments.
     """
     return _cifar("cifar100", 100, data_dir, augment, n_validation, validate)
 

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn brings along."""
+"""The handwritten digits that are bundled with scikit-learn."""
 
 import numpy as np
 from sklearn import datasets
@@ -7,13 +7,13 @@ from sklearn import model_selection
 from rigl_tf.datasets import arrays
 
 
-def digits():
+def digits() -> arrays.ArrayDataset:
     """Return 1,797 real 8x8 digits: 1,437 to train, 360 to test.
 
     The split is fixed and stratified. Pixels lie in [0, 1].
 
     Returns:
-        `ArrayDataset` with inputs [examples, 8, 8, 1].
+        An `ArrayDataset` with inputs [examples, 8, 8, 1].
 
     Source: UCI Optical Recognition of Handwritten Digits (Alpaydin & Kaynak
     1998), its test set, as bundled with scikit-learn.

@@ -1,6 +1,8 @@
-"""Data sets of encoded images, decoded, cropped and resized batch by batch."""
+"""Data sets of JPEG images, decoded, cropped and resized batch by batch."""
 
 import functools
+import os
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
@@ -16,26 +18,36 @@ _EPOCH_SEEDS = 1 << 32  # between the seeds of two epochs
 
 
 class ImageDataset:
-    """A set of JPEG images that are read as they are needed.
+    """A data set of JPEG images that are read when they are needed.
 
     Args:
-        name: as in tensorflow_datasets; its splits are "train" and
+        name: name in tensorflow_datasets; the splits are "train" and
             "validation".
         n_classes: number of classes.
-        data_dir: as in `imagenet2012`.
+        data_dir: directory of prepared data sets, see `imagenet2012`.
         size: height and width of the images.
-        on_damage: as in `imagenet2012`.
+        on_damage: "error" or "skip", see `imagenet2012`.
+
+    Attributes:
+        name: name in tensorflow_datasets.
+        input_shape: shape of one image, [height, width, 3].
+        n_classes: number of classes.
     """
 
     def __init__(
-        self, name, n_classes, data_dir=None, size=224, on_damage="error"
+        self,
+        name: str,
+        n_classes: int,
+        data_dir: str | os.PathLike | None = None,
+        size: int = 224,
+        on_damage: Literal["error", "skip"] = "error",
     ):
         checks.at_least("size", size, 1, integer=True)
         checks.one_of("on_damage", on_damage, ("error", "skip"))
-        self.name = name
+        self.name: str = name
         self._on_damage = on_damage
-        self.input_shape = (size, size, 3)
-        self.n_classes = n_classes
+        self.input_shape: tuple[int, ...] = (size, size, 3)
+        self.n_classes: int = n_classes
         self._data_dir = data_dir
 
     @functools.cached_property
@@ -43,12 +55,12 @@ class ImageDataset:
         return tfds_source.builder(self.name, self._data_dir)
 
     @property
-    def n_train(self):
+    def n_train(self) -> int:
         """Number of training examples."""
         return self._builder.info.splits["train"].num_examples
 
-    def check(self, batch_size):
-        """Require that the data are there and that a batch can be filled."""
+    def check(self, batch_size: int) -> None:
+        """Require that the data set is prepared and has enough examples."""
         for name in ("train", "validation"):
             if not self._builder.info.splits[name].num_examples:
                 raise ValueError(
@@ -57,43 +69,30 @@ class ImageDataset:
                 )
         checks.batch_size(batch_size, self.n_train, self.name)
 
-    def train(self, batch_size, seed, n_skip=0, context=sharding.EVERYTHING):
+    def train(
+        self,
+        batch_size: int,
+        seed: int,
+        n_skip: int = 0,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Return the endless, shuffled training batches `(inputs, labels)`.
 
-        Order, crops and flips of an epoch depend on (seed, epoch) alone; its
-        last, partial batch is dropped.
+        Order, crops and flips of an epoch depend only on (seed, epoch). The
+        last, partial batch of an epoch is dropped.
 
         Args:
             batch_size: global batch size, in [1, n_train].
             seed: seed of the order, crops and flips.
             n_skip: number of batches that were consumed already; those of the
                 current epoch are read, but not decoded.
-            context: as in `ArrayDataset.train`. Every host reads all records
-                and decodes its own.
+            context: input context, see `ArrayDataset.train`. Every host reads
+                all records, and decodes its own.
         """
         self.check(batch_size)
         n_epoch = self.n_train // batch_size * batch_size
         epoch, n_done = divmod(n_skip * batch_size, n_epoch)
         files = [str(f) for f in self._builder.info.splits["train"].filepaths]
-
-        def records_of(epoch):
-            order = _shuffled(tf.constant(files), seed, epoch, -1)
-            records = tf.data.Dataset.from_tensor_slices(order).interleave(
-                tf.data.TFRecordDataset, cycle_length=16
-            )
-            # Not `shuffle`: it depends on the global seed too.
-            records = (
-                records.batch(_SHUFFLE_BLOCK)
-                .enumerate()
-                .map(
-                    lambda number, block: _shuffled(block, seed, epoch, number)
-                )
-                .unbatch()
-            )
-            indices = tf.data.Dataset.range(n_epoch)
-            return tf.data.Dataset.zip(indices, records).map(
-                lambda index, record: (epoch, index, record)
-            )
 
         def decoded(epoch, index, record):
             draw = tf.stack([_EPOCH_SEEDS * epoch + seed, index])
@@ -101,7 +100,7 @@ class ImageDataset:
 
         epochs = tf.data.Dataset.range(epoch, np.iinfo(np.int32).max)
         records = (
-            epochs.flat_map(records_of)
+            epochs.flat_map(lambda e: _records(files, n_epoch, seed, e))
             .skip(n_done)
             .filter(
                 lambda _, index, __: sharding.is_mine(
@@ -123,27 +122,11 @@ class ImageDataset:
         )
 
     def _passing_over_damage(self, records, decoded):
-        """Decode; take the next image for each that cannot be decoded.
+        """Decode records; replace each damaged image by the next one.
 
-        The places of all others in the order stay as they are: a run that is
-        resumed gets the same batches.
+        All other images keep their places in the order, so that a resumed run
+        gets the same batches.
         """
-
-        def note_gap(expected, numbered):
-            number, *example = numbered
-            n_missing = number - expected
-            if_missing = tf.cond(
-                n_missing > 0,
-                lambda: tf.print(
-                    "rigl_tf: passed over",
-                    n_missing,
-                    f"damaged image(s) of {self.name}",
-                ),
-                tf.no_op,
-            )
-            with tf.control_dependencies([if_missing]):
-                return number + 1, (n_missing + 1, *example)
-
         numbered = records.enumerate().map(
             lambda number, record: (number, *decoded(*record)),
             tf.data.AUTOTUNE,
@@ -151,7 +134,10 @@ class ImageDataset:
         )
         return (
             numbered.ignore_errors()
-            .scan(np.int64(0), note_gap)
+            .scan(
+                np.int64(0),
+                lambda expected, found: _note_gap(self.name, expected, found),
+            )
             .flat_map(
                 lambda n, *example: tf.data.Dataset.from_tensors(
                     example
@@ -159,10 +145,14 @@ class ImageDataset:
             )
         )
 
-    def test(self, batch_size, context=sharding.EVERYTHING):
+    def test(
+        self,
+        batch_size: int,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
         """Return the test batches `(inputs, labels, weights)`.
 
-        Args and Returns: as `ArrayDataset.test`.
+        See `ArrayDataset.test` for the arguments.
         """
         split = self._builder.info.splits["validation"]
         n_test = split.num_examples
@@ -200,7 +190,7 @@ class ImageDataset:
             window = self._central_window(shape)
         else:
             window = _random_window(shape, draw)
-            # No window was found: the original code crops the centre.
+            # If no window is found, crop the center, as in the original code.
             is_whole = tf.reduce_all(window[2:] == shape[:2])
             window = tf.where(is_whole, self._central_window(shape), window)
         image = tf.image.decode_and_crop_jpeg(jpeg, window, channels=3)
@@ -218,6 +208,50 @@ class ImageDataset:
         return tf.stack([*tf.unstack(corner), side, side])
 
 
+def _records(files, n_epoch, seed, epoch):
+    """Return `(epoch, index, record)` of an epoch, in shuffled order."""
+    order = _shuffled(tf.constant(files), seed, epoch, -1)
+    records = tf.data.Dataset.from_tensor_slices(order).interleave(
+        tf.data.TFRecordDataset, cycle_length=16
+    )
+    # `Dataset.shuffle` would depend on the global seed too.
+    records = (
+        records.batch(_SHUFFLE_BLOCK)
+        .enumerate()
+        .map(lambda number, block: _shuffled(block, seed, epoch, number))
+        .unbatch()
+    )
+    indices = tf.data.Dataset.range(n_epoch)
+    return tf.data.Dataset.zip(indices, records).map(
+        lambda index, record: (epoch, index, record)
+    )
+
+
+def _note_gap(name, expected, numbered):
+    """Print how many examples are missing before one, and count them.
+
+    Args:
+        name: name of the data set.
+        expected: number of the next example.
+        numbered: `(number, *example)` of the next example that was decoded.
+
+    Returns:
+        The new state of `Dataset.scan`, and how often to repeat the example,
+        with the example.
+    """
+    number, *example = numbered
+    n_missing = number - expected
+    if_missing = tf.cond(
+        n_missing > 0,
+        lambda: tf.print(
+            "rigl_tf: passed over", n_missing, f"damaged image(s) of {name}"
+        ),
+        tf.no_op,
+    )
+    with tf.control_dependencies([if_missing]):
+        return number + 1, (n_missing + 1, *example)
+
+
 def _shuffled(items, seed, epoch, number):
     """Shuffle a block of an epoch."""
     draw = tf.stack([_EPOCH_SEEDS * epoch + seed, number])
@@ -225,7 +259,7 @@ def _shuffled(items, seed, epoch, number):
 
 
 def _random_window(shape, draw):
-    """Draw a window [top, left, height, width] as the original code."""
+    """Draw a window [top, left, height, width] as in the original code."""
     corner, size, _ = tf.image.stateless_sample_distorted_bounding_box(
         shape,
         tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),

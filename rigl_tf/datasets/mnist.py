@@ -1,6 +1,7 @@
-"""MNIST through tensorflow_datasets."""
+"""MNIST from tensorflow_datasets."""
 
 import functools
+import os
 
 import tensorflow as tf
 
@@ -8,17 +9,18 @@ from rigl_tf.datasets import arrays
 from rigl_tf.datasets import tfds_source
 
 
-def mnist(data_dir=None):
+def mnist(data_dir: str | os.PathLike | None = None) -> arrays.ArrayDataset:
     """Return MNIST: 60,000 images to train, 10,000 to test.
 
-    Pixels lie in [0, 1]; no other preprocessing, as the original code.
+    Pixels lie in [0, 1]; there is no other preprocessing, as in the original
+    code.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
             the default of tensorflow_datasets.
 
     Returns:
-        `ArrayDataset` with inputs [examples, 28, 28, 1]; reading them raises
+        An `ArrayDataset` with inputs [examples, 28, 28, 1]. Reading it raises
         FileNotFoundError if the data set is not prepared.
     """
     read = functools.partial(tfds_source.image_splits, "mnist", data_dir)

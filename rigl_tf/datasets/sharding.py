@@ -1,27 +1,29 @@
-"""Global batches -> what each replica gets of them.
+"""Divide global batches among replicas and hosts.
 
-A global batch is a row of examples; replica r of R takes its r-th R-th part, in
-whatever pipeline (one per host) it is. The batches of all replicas together do
-not depend on how many there are.
+A global batch is a vector of examples. Replica r of R takes its r-th part of R,
+in any pipeline (one per host). Together, the batches of all replicas do not
+depend on their number.
 """
 
 import tensorflow as tf
 
 EVERYTHING = tf.distribute.InputContext()
-# Workers would ask each other before each batch whether there is one.
+# Without it, workers agree before each batch on whether there is one.
 ENDLESS = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
 
 
-def divide(positions, batch_size, context):
-    """Give a pipeline its share of a vector of examples.
+def divide(
+    positions: tf.Tensor, batch_size: int, context: tf.distribute.InputContext
+) -> tf.Tensor:
+    """Return a pipeline's part of a vector of examples.
 
     Args:
         positions: integer tensor [n], n a multiple of `batch_size`.
         batch_size: global batch size.
-        context: `tf.distribute.InputContext` of the pipeline.
+        context: input context of the pipeline.
 
     Returns:
-        tensor [batches of replicas, batch size of a replica].
+        A tensor [batches of replicas, batch size of a replica].
     """
     size = context.get_per_replica_batch_size(batch_size)
     n_pipelines = context.num_input_pipelines
@@ -29,13 +31,15 @@ def divide(positions, batch_size, context):
     return tf.reshape(shares[:, context.input_pipeline_id], [-1, size])
 
 
-def is_mine(position, batch_size, context):
-    """Say whether the example at a position is this pipeline's.
+def is_mine(
+    position: tf.Tensor, batch_size: int, context: tf.distribute.InputContext
+) -> tf.Tensor:
+    """Return whether an example belongs to a pipeline, as a boolean tensor.
 
     Args:
-        position: integer tensor, of the example in the whole order.
-        batch_size: as in `divide`.
-        context: as in `divide`.
+        position: integer tensor, position of the example in the whole order.
+        batch_size: global batch size.
+        context: input context of the pipeline.
     """
     share = batch_size // context.num_input_pipelines
     return position % batch_size // share == context.input_pipeline_id

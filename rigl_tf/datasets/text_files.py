@@ -1,11 +1,14 @@
-"""Files, directories and archives -> texts, without holding them in memory."""
+"""Read texts from files, directories and archives as memory maps."""
 
 import contextlib
 import lzma
 import os
+import pathlib
 import shutil
 import struct
 import tempfile
+from typing import Literal
+from typing import get_args
 import zipfile
 import zlib
 
@@ -13,8 +16,9 @@ import numpy as np
 
 from rigl_tf import files
 
-SPLITS = ("train", "valid", "test")
-# Tokens of each split, line ends included: Merity et al. 2016, table 1.
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+# Tokens of each split, including line ends: Merity et al. 2016, table 1.
 _TOKENS = {
     "wikitext103": (103_227_021, 217_646, 245_569),
     "wikitext2": (2_088_628, 217_646, 245_569),
@@ -25,27 +29,27 @@ _SOURCE = "https://wikitext.smerity.com"
 _BLOCK = 1 << 20
 
 
-def directory(data_dir=None):
-    """Return the directory of texts: as given, or of `RIGL_TF_TEXT_DIR`."""
+def directory(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
+    """Return the directory of texts: `data_dir`, or `RIGL_TF_TEXT_DIR`."""
     return files.path(data_dir or os.environ.get("RIGL_TF_TEXT_DIR") or ".")
 
 
-def read(place):
+def read(place: str | os.PathLike) -> np.ndarray:
     """Return the bytes of a file, a directory or a zip archive.
 
-    What is not one local file is first written to a temporary one (in TMPDIR),
-    block by block; in memory are only the parts that are looked at.
+    Anything but one local file is first written to a temporary file (in
+    TMPDIR), block by block. Only the parts that are accessed are in memory.
 
     Args:
-        place: path; the files of a directory or an archive are put together in
-            the order of their names.
+        place: path; the files of a directory or an archive are joined in the
+            order of their names.
 
     Returns:
-        uint8 array [n], mapped into memory.
+        A uint8 array [n], mapped into memory.
 
     Raises:
-        FileNotFoundError: there is nothing.
-        OSError: the archive cannot be read.
+        FileNotFoundError: if the path does not exist.
+        OSError: if the archive cannot be read.
     """
     path = files.path(place)
     if path.is_dir():
@@ -54,7 +58,7 @@ def read(place):
             return read(parts[0])
         return _joined([lambda p=p: p.open("rb") for p in parts])
     if not path.exists():
-        raise FileNotFoundError(f"No text. Received: {str(place)!r}")
+        raise FileNotFoundError(f"No text found. Received: {str(place)!r}")
     if path.suffix == ".zip":
         with _archive(path) as archive:
             names = sorted(n for n in archive.namelist() if n and n[-1] != "/")
@@ -64,7 +68,7 @@ def read(place):
     return _mapped(path, files.size(path))
 
 
-def wikitext(name, split, place):
+def wikitext(name: str, split: Split, place: str | os.PathLike) -> np.ndarray:
     """Return a split of WikiText-103 or WikiText-2.
 
     Args:
@@ -73,10 +77,10 @@ def wikitext(name, split, place):
         place: directory of the files, or of the archive.
 
     Returns:
-        uint8 array [n], mapped into memory.
+        A uint8 array [n], mapped into memory.
 
     Raises:
-        FileNotFoundError: it is not there; says how to get it.
+        FileNotFoundError: if it is missing; the message explains how to get it.
     """
     place = files.path(place)
     member, archive_path = _member(name, split), _archive_path(name, place)
@@ -92,19 +96,20 @@ def wikitext(name, split, place):
         return _joined([lambda: archive.open(member)])
 
 
-def prepare(name, place):
-    """Check WikiText, after unpacking its archive if need be.
+def prepare(name: str, place: str | os.PathLike) -> dict[str, int]:
+    """Check the files of WikiText, after unpacking its archive if needed.
 
     Args:
         name: "wikitext103" or "wikitext2".
         place: directory of the files, or of the archive.
 
     Returns:
-        dictionary from split to its number of characters.
+        A dictionary from split to its number of characters.
 
     Raises:
-        FileNotFoundError: neither is there; says where to put the archive.
-        ValueError: a split does not hold the published number of tokens.
+        FileNotFoundError: if files and archive are missing; the message names
+            the URL of the archive.
+        ValueError: if a split does not have the published number of tokens.
     """
     place = files.path(place)
     archive_path = _archive_path(name, place)
@@ -120,7 +125,7 @@ def prepare(name, place):
             (place / _FOLDERS[name]).mkdir(exist_ok=True)
             for member in missing:
                 _unpack(archive, member, place / member)
-    counts = {}
+    counts: dict[str, int] = {}
     for split, expected in zip(SPLITS, _TOKENS[name]):
         text = read(place / members[split])
         found = count_tokens(text)
@@ -133,7 +138,7 @@ def prepare(name, place):
     return counts
 
 
-def count_tokens(text):
+def count_tokens(text: np.ndarray) -> int:
     """Count words between white space, and line ends, block by block.
 
     Args:
@@ -160,7 +165,7 @@ def _archive_path(name, place):
 
 @contextlib.contextmanager
 def _archive(path):
-    """Open a zip archive; what cannot be read of it becomes an OSError."""
+    """Open a zip archive; convert errors of reading it to OSError."""
     try:
         with (
             files.open_bytes(path) as stream,
@@ -176,7 +181,10 @@ def _archive(path):
         UnicodeDecodeError,
     ) as error:
         raise OSError(f"{path} is damaged: {error}; fetch it again") from error
-    except (RuntimeError, lzma.LZMAError) as error:  # locked, or of a new kind
+    except (
+        RuntimeError,
+        lzma.LZMAError,
+    ) as error:  # encrypted, or unknown compression
         raise OSError(
             f"{path} cannot be read: {error}; unpack it with another program"
         ) from error
@@ -192,7 +200,7 @@ def _unpack(archive, member, place):
 
 
 def _joined(openers):
-    """Write streams one after the other to a file that nobody else sees."""
+    """Join streams in a temporary file without a name."""
     with tempfile.TemporaryFile() as target:
         for opener in openers:
             with opener() as source:
@@ -202,6 +210,6 @@ def _joined(openers):
 
 
 def _mapped(file, length):
-    if not length:  # which cannot be mapped
+    if not length:  # an empty file cannot be mapped
         return np.zeros(0, np.uint8)
     return np.memmap(file, np.uint8, "r", shape=(length,))

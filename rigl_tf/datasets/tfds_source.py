@@ -1,23 +1,31 @@
-"""Data sets that tensorflow_datasets has prepared on disk."""
+"""Read and prepare data sets of tensorflow_datasets."""
 
 import os
+from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
 from rigl_tf.datasets import arrays
 from rigl_tf.datasets import text_files
 
+if TYPE_CHECKING:  # slow to import
+    import tensorflow_datasets as tfds
 
-def builder(name, data_dir=None):
+
+def builder(
+    name: str, data_dir: str | os.PathLike | None = None
+) -> "tfds.core.DatasetBuilder":
     """Return the builder of a prepared data set.
 
     Args:
-        name: as in tensorflow_datasets.
+        name: name in tensorflow_datasets.
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
             the default of tensorflow_datasets.
 
     Raises:
-        FileNotFoundError: the data set is not there.
+        FileNotFoundError: if the data set is not prepared.
+        ValueError: if tensorflow_datasets has no such data set.
     """
     found = _find(name, data_dir)
     if not found.data_path.exists():
@@ -29,21 +37,24 @@ def builder(name, data_dir=None):
     return found
 
 
-def prepare(name, data_dir=None):
-    """Prepare a data set, unless it is there, and say what is in it.
+def prepare(
+    name: str, data_dir: str | os.PathLike | None = None
+) -> dict[str, Any]:
+    """Prepare a data set, unless it exists, and describe its content.
 
     Args:
-        name: as in `builder`, or "wikitext103" or "wikitext2".
-        data_dir: as in `builder`; of texts None is `RIGL_TF_TEXT_DIR`.
+        name: name in tensorflow_datasets, or "wikitext103" or "wikitext2".
+        data_dir: directory of prepared data sets, see `builder`; for texts,
+            None stands for `RIGL_TF_TEXT_DIR`.
 
     Returns:
-        dictionary with "name", "directory" and "splits", the number of
-        each one's examples or characters ("unit").
+        A dictionary with "name", "directory", "unit" ("examples" or
+        "characters") and "splits", the number of units in each split.
 
     Raises:
-        ValueError: tensorflow_datasets knows no such data set.
-        OSError: it could not be downloaded or written, or its archive must be
-            put in place by hand; says where.
+        ValueError: if tensorflow_datasets has no such data set.
+        OSError: if the data set cannot be downloaded or written, or its archive
+            must be put in place by hand; the message says where.
     """
     if name in text_files.NAMES:
         place = text_files.directory(data_dir)
@@ -57,7 +68,7 @@ def prepare(name, data_dir=None):
     if not found.data_path.exists():
         try:
             found.download_and_prepare()
-        except Exception as error:  # of any kind, from network to archive
+        except Exception as error:  # of network, disk, archive, ...
             raise OSError(
                 f"`{name}` could not be prepared in {found.data_path}: "
                 f"{_short(error)}"
@@ -70,15 +81,15 @@ def prepare(name, data_dir=None):
     }
 
 
-def image_splits(name, data_dir):
-    """Read the splits "train" and "test" of a small set of images.
+def image_splits(
+    name: str, data_dir: str | os.PathLike | None
+) -> tuple[arrays.Split, arrays.Split]:
+    """Read the splits "train" and "test" of a small data set of images.
 
-    Args:
-        name: as in `builder`.
-        data_dir: as in `builder`.
+    See `builder` for the arguments and errors.
 
     Returns:
-        training and test `arrays.Split` of uint8 images.
+        The training and the test `arrays.Split`, of uint8 images.
     """
     import tensorflow_datasets as tfds
 
@@ -89,14 +100,14 @@ def image_splits(name, data_dir):
             source.as_dataset(split=split, batch_size=-1, as_supervised=True)
         )
         splits.append(arrays.Split(images, labels.astype(np.int32)))
-    return tuple(splits)
+    return splits[0], splits[1]
 
 
 def _find(name, data_dir):
     """Return the builder of a data set, prepared or not."""
     import tensorflow_datasets as tfds  # slow to import
 
-    # The library reads the variable once, when it is imported.
+    # The library reads the variable only once, when it is imported.
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR")
     try:
         return tfds.builder(name, data_dir=data_dir)
@@ -104,7 +115,7 @@ def _find(name, data_dir):
         raise ValueError(
             f"tensorflow_datasets knows no data set {name!r}: see `tfds list`"
         ) from error
-    except Exception as error:  # of any kind: another version is an assertion
+    except Exception as error:  # e.g. AssertionError for another version
         raise ValueError(
             f"tensorflow_datasets cannot load {name!r}: {_short(error)}"
         ) from error

@@ -1,1 +1,1 @@
-"""Files that other programs read: Keras models and compact weights."""
+"""Write files for other programs: Keras models and compact weights."""

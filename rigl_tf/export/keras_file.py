@@ -1,4 +1,8 @@
-"""Plain Keras files of trained models, written and loaded."""
+"""Write the files of a trained model, and load Keras files."""
+
+import os
+import pathlib
+from typing import TYPE_CHECKING
 
 import keras
 
@@ -8,38 +12,43 @@ from rigl_tf.export import packed
 from rigl_tf.layers import masking
 from rigl_tf.masks import storage
 
+if TYPE_CHECKING:
+    from rigl_tf.training import sparse_trainer
 
-def load(path):
+
+def load(path: str | os.PathLike) -> keras.Model:
     """Load a saved Keras model.
 
     Args:
-        path: of a .keras file.
+        path: path of a .keras file.
 
     Raises:
-        ValueError: Keras cannot load it.
+        ValueError: if Keras cannot load it.
     """
-    files.require_file(files.path(path))  # Keras would wait for a pipe
+    files.require_file(files.path(path))  # Keras would block on a pipe
     try:
         return keras.models.load_model(path, compile=False)
-    except Exception as error:  # Keras and zipfile raise many kinds
+    except Exception as error:  # Keras and zipfile raise errors of many types
         text = str(error).strip() or type(error).__name__
         raise ValueError(
-            "A model must be a .keras file that Keras can load; modules of "
-            f"your own layers are named with --import. Received: {str(path)!r} "
+            "A model must be a .keras file that Keras can load; name the "
+            f"modules of custom layers with --import. Received: {str(path)!r} "
             f"({text.splitlines()[0][:200]})"
         ) from error
 
 
-def export(trainer, workdir):
-    """Write model.keras, plain Keras; masks.npz and packed.npz if sparse.
+def export(
+    trainer: "sparse_trainer.SparseTrainer", workdir: pathlib.Path
+) -> dict[str, int]:
+    """Write model.keras in plain Keras; masks.npz and packed.npz if sparse.
 
     Args:
-        trainer: `SparseTrainer`.
+        trainer: trainer of the model.
         workdir: directory for the files.
 
     Returns:
-        dictionary with "file_bytes", the size of model.keras, and
-        "packed_bytes", that of packed.npz.
+        A dictionary with "file_bytes", the size of model.keras, and for a
+        sparse model "packed_bytes", the size of packed.npz.
     """
     path = workdir / run_files.MODEL
     model = trainer.model

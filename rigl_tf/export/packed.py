@@ -1,5 +1,13 @@
-"""Compact weight files: one mask bit per weight plus the active values."""
+"""Compact weight files: one mask bit per weight plus the active values.
 
+A sparse array is stored as one bit per weight and its active values, any other
+array unchanged. The file is an `.npz` archive with the entries `bits:<path>`,
+`shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
+"""
+
+import os
+
+import keras
 import numpy as np
 
 from rigl_tf import archives
@@ -10,12 +18,15 @@ from rigl_tf.masks import storage
 _BITS, _SHAPE, _VALUES, _ARRAY = "bits:", "shape:", "values:", "array:"
 
 
-def save(path, model):
+def save(path: str | os.PathLike, model: keras.Model) -> None:
     """Write the weights of a model.
 
     Args:
-        path: file to write, `.npz`.
+        path: path of the `.npz` file.
         model: built Keras model, as `rigl_tf.strip` returns it.
+
+    Raises:
+        OSError: if the file cannot be written.
     """
     entries = {}
     for name, variable in model_paths.variables_by_path(model).items():
@@ -31,17 +42,17 @@ def save(path, model):
     archives.write(files.path(path), entries)
 
 
-def load(path, model):
+def load(path: str | os.PathLike, model: keras.Model) -> None:
     """Read weights into a model of the same architecture.
 
     Args:
-        path: file that `save` wrote.
-        model: built Keras model.
+        path: path of a file that `save` wrote.
+        model: built Keras model; changed in place.
 
     Raises:
-        files.DamagedFile: the file is damaged, or holds other variables than
-            the model has. The model is left as it is.
-        FileNotFoundError: it does not exist.
+        files.DamagedFile: if the file is damaged, or contains other variables
+            than the model has. The model is not changed.
+        FileNotFoundError: if the file does not exist.
     """
     path = files.path(path)
     variables = model_paths.variables_by_path(model)
@@ -57,18 +68,18 @@ def load(path, model):
 
 
 def _require_same(path, held, wanted):
-    """Require the names of a model's variables in its file."""
+    """Require that a file contains exactly the variables of a model."""
     for missing, where in ((wanted - held, "file"), (held - wanted, "model")):
         if missing:
             raise files.DamagedFile(
                 path,
-                "must be of a model that was built as this one. Received: a "
+                "must be of a model with the same architecture. Received: a "
                 f"{where} without the variable {min(missing)!r}",
             )
 
 
 def _read(path, archive, name, variable):
-    """Read one array that fits a variable."""
+    """Read an array that fits a variable."""
     shape, dtype = tuple(variable.shape), variable.numpy().dtype
     numbers = _as_numbers(np.empty(0, dtype)).dtype
     if _ARRAY + name in archive.names:
@@ -86,6 +97,6 @@ def _read(path, archive, name, variable):
 
 
 def _as_numbers(array):
-    """View types that archives do not know (bfloat16) as whole numbers."""
+    """View types that archives do not support (bfloat16) as integers."""
     known = array.dtype.kind in "biuf" and array.dtype.isbuiltin
     return array if known else array.view(f"uint{8 * array.dtype.itemsize}")

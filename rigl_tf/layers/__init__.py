@@ -1,1 +1,1 @@
-"""Put masks into any Keras model, find them, and take them out again."""
+"""Put masks into any Keras model, find them, and remove them again."""

@@ -1,28 +1,41 @@
-"""Build the layers inside a layer that has not been called yet."""
+"""Build wrapped layers, and give wrappers the call signature of the layer.
 
+Keras has no public way to do either. The private names below were seen in Keras
+3.12 to 3.15.
+"""
+
+from collections.abc import Mapping
 import inspect
+from typing import Any
 import warnings
 
 import keras
 
 
-def build_inside(layer, config):
-    """Build a layer from a build configuration, if it is not built.
+def build_inside(layer: keras.Layer, config: Mapping[str, Any] | None) -> None:
+    """Build a layer from its build configuration, unless it is built.
+
+    Args:
+        layer: Keras layer.
+        config: build configuration, as `get_build_config` returns it.
 
     Raises:
-        TypeError: Keras cannot build it so.
+        TypeError: if Keras cannot build the layer from it.
     """
     if layer.built or config is None:
         return
     own_build = type(layer).build is not keras.layers.Layer.build
+    # `_layers` lists the direct sublayers. Without this branch, layers that
+    # create their sublayers in `__init__` stay unbuilt: test_your_model,
+    # `test_layers_without_build_are_taken`.
     if layer._layers and not own_build and not isinstance(layer, keras.Model):
         try:
             _build_by_call(layer, config)
-        except (KeyError, TypeError):  # several inputs: its first call does
+        except (KeyError, TypeError):  # several inputs: built when called
             return
     else:
         with warnings.catch_warnings():
-            # What Keras cannot build, it warns of and leaves.
+            # Keras only warns about layers that it cannot build.
             unbuilt = ".*cannot be built automatically"
             warnings.filterwarnings("error", unbuilt, UserWarning)
             try:
@@ -33,7 +46,7 @@ def build_inside(layer, config):
 
 
 def _build_by_call(layer, config):
-    """Build a layer that has layers inside, but no `build` of its own."""
+    """Build a layer that contains layers, but has no `build` of its own."""
     layer(
         keras.tree.map_shape_structure(
             lambda shape: keras.KerasTensor(shape, layer.input_dtype),
@@ -42,12 +55,20 @@ def _build_by_call(layer, config):
     )
 
 
-def call_alike(wrapper, layer):
-    """Let Keras pass to a wrapper what it would pass to the layer inside.
+def call_alike(wrapper: keras.Layer, layer: keras.Layer) -> None:
+    """Make Keras call a wrapper with the arguments of the layer inside.
 
-    Keras reads from signatures whether to pass `training`, `mask` or
-    `initial_state` on.
+    Keras reads from the signature of `call` whether to pass `training`, `mask`
+    or `initial_state`.
+
+    Args:
+        wrapper: the wrapper, whose `call` takes any arguments.
+        layer: the layer inside.
     """
+    # `Layer.__init__` derives these from `call`. Without the signature, Keras
+    # passes a wrapper no shapes and no `initial_state`: test_layers,
+    # `test_the_wrapper_computes_what_the_layer_does`. `Model.fit` reads
+    # `_call_has_training_arg`; Keras 3.15 no longer reads `_call_has_mask_arg`.
     wrapper._call_signature = inspect.signature(layer.call)
     wrapper._call_has_training_arg = layer._call_has_training_arg
     wrapper._call_has_mask_arg = layer._call_has_mask_arg

@@ -1,11 +1,13 @@
-"""What is a kernel: a weight that a product or convolution multiplies with.
+"""Find the kernels of a model: weights that data are multiplied with.
 
-Of Keras' own layers it is known. What a layer of somebody else does with its
-weights is seen in the graph of the model: a weight is followed through
-whatever is made of weights and constants alone (a slice, a standardization, a
-sum with another weight) until an operation brings it together with the data.
+The kernels of Keras' own layers are known by name. For other layers, the graph
+of the model is searched: a weight is followed through operations on weights and
+constants only (slices, standardization, sums with other weights) until an
+operation combines it with the data. It is a kernel if that is a product or a
+convolution.
 """
 
+from collections.abc import Iterable
 import dataclasses
 
 import keras
@@ -14,7 +16,7 @@ import tensorflow as tf
 from rigl_tf.layers import graphs
 from rigl_tf.layers import model_paths
 
-# Weights of these are no kernels.
+# Layers without kernels.
 _NO_KERNEL_LAYERS = (
     keras.layers.BatchNormalization,
     keras.layers.LayerNormalization,
@@ -23,7 +25,7 @@ _NO_KERNEL_LAYERS = (
     keras.layers.PReLU,
 )
 _NO_KERNEL_NAMES = ("bias", "gamma", "beta")
-# Kernels of these are masked only if somebody asks for it.
+# Layers whose kernels are masked only on request.
 _DENSE_LAYERS = (
     keras.layers.Embedding,
     keras.layers.DepthwiseConv1D,
@@ -35,9 +37,9 @@ _PRODUCTS = frozenset(
     " Conv3D Conv3DBackpropInputV2 DepthwiseConv2dNative Einsum MatMul"
     " SparseTensorDenseMatMul".split()
 )
-# Their results depend on the shape of the data alone.
+# Operations whose results depend only on the shape of the data.
 _SHAPES = frozenset("OnesLike Rank Shape ShapeN Size ZerosLike".split())
-# Attributes that name the functions which an operation runs.
+# Attributes with the names of the functions that an operation calls.
 _CALLS = {
     "If": ("then_branch", "else_branch"),
     "PartitionedCall": ("f",),
@@ -48,9 +50,9 @@ _CALLS = {
 
 @dataclasses.dataclass(frozen=True)
 class _Value:
-    """What a tensor is made of: weights (their ids), and data or not."""
+    """Origin of a tensor: the ids of its weights, and whether data enter it."""
 
-    weights: frozenset = frozenset()
+    weights: frozenset[int] = frozenset()
     varies: bool = False
 
 
@@ -59,43 +61,42 @@ _CONSTANT, _DATA = _Value(), _Value(varies=True)
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Candidate:
-    """A kernel that a mask is possible for.
+    """A kernel that can have a mask.
 
     Attributes:
         path: structural path of the kernel.
-        kernel: `keras.Variable`.
-        layer: the layer that holds it.
-        around: `(structural path, layer)` of this layer and of those around
-            it, such as the GRU around a cell, but not of the whole model.
-        why_dense: why it is not masked unless somebody asks for it, or None:
-            embeddings, depthwise kernels, and what no product uses.
+        kernel: the variable.
+        layer: the layer that owns it.
+        around: `(structural path, layer)` of this layer and of the layers
+            around it, such as the GRU around a cell, without the whole model.
+        why_dense: reason why it is not masked by default, or None: embeddings,
+            depthwise kernels, and weights that no product uses.
     """
 
     path: str
     kernel: keras.Variable
-    layer: keras.layers.Layer
-    around: tuple
+    layer: keras.Layer
+    around: tuple[tuple[str, keras.Layer], ...]
     why_dense: str | None
 
     @property
-    def by_default(self):
-        """Whether it is masked unless somebody says otherwise."""
+    def by_default(self) -> bool:
+        """Whether the kernel is masked unless it is deselected."""
         return self.why_dense is None
 
 
-def candidates(layer):
-    """List the kernels of a built layer that masks are possible for.
+def candidates(layer: keras.Layer) -> list[Candidate]:
+    """List the kernels of a built layer that can have masks.
 
-    Trainable variables of rank 2 or more, recurrent kernels too; not biases
-    (those of attention have rank 2) and normalisation.
+    These are trainable variables of rank 2 or more, including recurrent
+    kernels, but no biases (those of attention have rank 2) and no parameters of
+    normalization.
 
     Args:
-        layer: built Keras layer; sublayers are searched too.
-
-    Returns:
-        list of `Candidate`.
+        layer: built Keras layer or model; sublayers are searched too.
     """
-    owners, walked = {}, list(model_paths.walk(layer))
+    walked = list(model_paths.walk(layer))
+    owners: dict[int, tuple[str, keras.Layer]] = {}
     for path, inner in walked:
         for variable in model_paths.own_variables(inner):
             owners.setdefault(id(variable), (path, inner))
@@ -124,28 +125,31 @@ def candidates(layer):
     ]
 
 
-def maskable_kernels(layer):
+def maskable_kernels(layer: keras.Layer) -> dict[str, keras.Variable]:
     """Map paths to the kernels that are masked by default.
 
     Args:
-        layer: built Keras layer; sublayers are searched too.
+        layer: built Keras layer or model; sublayers are searched too.
     """
     return {c.path: c.kernel for c in candidates(layer) if c.by_default}
 
 
-def decays(variable):
-    """Say whether L2 regularisation covers a trainable variable.
+def decays(variable: keras.Variable) -> bool:
+    """Return whether L2 regularization applies to a trainable variable.
 
-    It covers kernels of every kind: rank 2 or more and no bias.
+    It applies to kernels of every kind: rank 2 or more and not a bias.
     """
     return len(variable.shape) >= 2 and "bias" not in variable.name
 
 
-def why_no_kernel(variable, owner):
-    """Say why no mask is possible for a variable of a layer; None if one is.
+def why_no_kernel(variable: keras.Variable, owner: keras.Layer) -> str | None:
+    """Return why a variable cannot have a mask, or None if it can.
 
-    Masks are for trainable variables of rank 2 or more, recurrent kernels too;
-    not for biases (those of attention have rank 2) and normalisation.
+    See `candidates` for the rule.
+
+    Args:
+        variable: the variable.
+        owner: the layer that owns it.
     """
     if not variable.trainable:
         return "not trainable"
@@ -160,14 +164,21 @@ def why_no_kernel(variable, owner):
     return None
 
 
-def why_dense(root, weights):
-    """Map ids of weights to why they are not masked by default.
+def why_dense(
+    root: keras.Layer, weights: Iterable[tuple[keras.Variable, keras.Layer]]
+) -> dict[int, str]:
+    """Map ids of weights to the reasons why they are not masked by default.
 
     Args:
-        root: built Keras model, or layer.
-        weights: list of `(variable, layer that holds it)`.
+        root: built Keras model or layer.
+        weights: `(variable, layer that owns it)` of the weights in question.
+
+    Returns:
+        A dictionary from the ids of weights to reasons; weights that are masked
+        by default are absent.
     """
-    found, unknown = {}, []
+    found: dict[int, str] = {}
+    unknown = []
     for variable, owner in weights:
         if isinstance(owner, _DENSE_LAYERS) or any(
             name in variable.name for name in _DENSE_NAMES
@@ -181,18 +192,18 @@ def why_dense(root, weights):
 
 
 def _without_product(root, variables):
-    """Say which weights no product or convolution multiplies with, and why.
+    """Find the weights that no product or convolution multiplies with.
 
-    Where the model cannot be traced, those with a leading dimension of 1 count
-    as such: they are broadcast, as positions and class tokens are.
+    If the model cannot be traced, weights with a leading dimension of 1 are
+    returned: they are broadcast, like positions and class tokens.
 
     Args:
-        root: built Keras model, or layer.
+        root: built Keras model or layer.
         variables: weights of rank 2 or more in it, of layers that are not
             Keras' own.
 
     Returns:
-        dictionary from the id of a variable to the reason.
+        A dictionary from the id of a variable to the reason.
     """
     recorded, reason = _record(root)
     if recorded is None:
@@ -225,7 +236,7 @@ def _record(root):
     inputs = graphs.own_inputs(root)
     if inputs is None:
         return None, "the shapes of its inputs are unknown"
-    # A model that was built by shapes tells no types: perhaps it takes tokens.
+    # A model that was built from shapes has no input types: try tokens too.
     for integers in (False, True):
         specs = keras.tree.map_structure(
             lambda x: tf.TensorSpec(x.shape, "int32" if integers else x.dtype),
@@ -233,7 +244,7 @@ def _record(root):
         )
         try:
             return graphs.record(root, specs), None
-        except Exception as error:  # whatever somebody's `call` may raise
+        except Exception as error:  # a custom `call` may raise any error
             reason = f"{type(error).__name__} in its call"
     return None, reason
 
@@ -243,12 +254,12 @@ def _follow(recorded, graph, layer, values, holders, found):
 
     Args:
         recorded: `graphs.Recorded`.
-        graph: the model's graph, or one that it runs.
-        layer: whose operations they are, unless a layer noted them.
+        graph: graph of the model, or of a function that it calls.
+        layer: owner of the operations that no layer recorded.
         values: dictionary from the ids of the graph's inputs to `_Value`;
             the other tensors are added.
         holders: dictionary from the ids of variables to their layers.
-        found: set.
+        found: set that is extended.
     """
     owners = recorded.owners(graph, layer)
     for owner, operation in zip(owners, graph.get_operations()):
@@ -276,8 +287,8 @@ def _follow(recorded, graph, layer, values, holders, found):
 def _multiplied(given, owner, holders):
     """Return the weights that a product multiplies with.
 
-    Both operands may be made of weights: the layer that multiplies its own
-    weights has kernels; a token that another layer projects is none.
+    Both operands may consist of weights only. Then weights of the layer that
+    multiplies are kernels; a token that another layer projects is not.
     """
     found = set()
     for index, value in enumerate(given):
@@ -299,7 +310,7 @@ def _follow_inside(recorded, operation, owner, given, holders, found):
             _origin(after) is before
             for before, after in zip(body.inputs, body.outputs)
         ]
-        # What a loop changes, such as a state, only begins as a weight.
+        # Variables that a loop changes, such as states, only start as weights.
         given = [v if same else _DATA for v, same in zip(given, kept)]
         values = {id(t): v for t, v in zip(body.inputs, given)}
         _follow(recorded, body, owner, values, holders, found)

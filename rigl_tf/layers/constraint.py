@@ -1,27 +1,38 @@
 """The Keras constraint that keeps inactive weights at zero in any loop."""
 
+from collections.abc import Callable
+
 import keras
+import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class MaskConstraint(keras.constraints.Constraint):
     """Multiply a kernel by its mask whenever an optimizer has changed it.
 
-    This keeps inactive weights at zero under plain `fit` and any other loop
-    that knows nothing of masks. `rigl_tf.SparseTrainer` detaches it, because it
-    masks the gradients instead.
+    This keeps inactive weights at zero in plain `fit` and in any other training
+    loop without support for masks. `rigl_tf.SparseTrainer` detaches the
+    constraint, because it masks the gradients instead.
+
+    Args:
+        mask: the mask variable.
+        inner: the kernel's own constraint, applied before the mask, or None.
 
     Attributes:
         mask: the mask variable.
-        inner: the kernel's own constraint, applied before the mask, or None.
+        inner: the kernel's own constraint, or None.
     """
 
-    def __init__(self, mask, inner=None):
+    def __init__(
+        self,
+        mask: keras.Variable,
+        inner: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ):
         self.mask = mask
         self.inner = inner
 
-    def __call__(self, w):
-        """Return `w`, constrained and masked."""
+    def __call__(self, w: tf.Tensor) -> tf.Tensor:
+        """Return `w` after the inner constraint, multiplied by the mask."""
         if self.inner is not None:
             w = self.inner(w)
         return w * keras.ops.cast(self.mask, w.dtype)

@@ -1,4 +1,6 @@
-"""Copies of models, layer by layer."""
+"""Copy models layer by layer, and copy the state of one to another."""
+
+from collections.abc import Callable
 
 import keras
 
@@ -7,15 +9,21 @@ from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
 
 
-def clone(model, convert):
-    """Rebuild a Sequential or functional model of converted layers.
+def clone(
+    model: keras.Model, convert: Callable[[keras.Layer], keras.Layer]
+) -> keras.Model:
+    """Rebuild a Sequential or functional model from converted layers.
 
-    Models inside whose class rebuilds them are converted as one layer.
+    Nested models that are rebuilt by their class are converted as one layer.
+
+    Args:
+        model: built Sequential or functional model.
+        convert: function from a layer to its replacement.
     """
-    converted = {}
+    converted: dict[int, keras.Layer] = {}
 
     def once(layer):
-        # A bare operation, such as `x + y`, stays what it is.
+        # An operation outside of layers, such as `x + y`, is reused.
         if not isinstance(layer, keras.layers.Layer):
             return layer
         # A model and a model inside it may share a layer.
@@ -31,20 +39,23 @@ def clone(model, convert):
         copy = once(layer)
         parts = dict(_parts(copy))
         for path, part in _parts(layer):
-            # The model around may call it, too: a token embedding as output.
+            # The outer model may call it too, e.g. a tied token embedding.
             if path in parts:
                 converted.setdefault(id(part), parts[path])
     return once(model)
 
 
-def copy_layer(layer):
-    """Build a fresh layer of the same configuration and shapes.
+def copy_layer(layer: keras.Layer) -> keras.Layer:
+    """Build a fresh layer with the same configuration and shapes.
+
+    Args:
+        layer: Keras layer or model.
 
     Raises:
-        ValueError: its class does not allow it.
+        ValueError: if the layer cannot be rebuilt from its configuration.
     """
     policy = keras.config.dtype_policy()
-    # Layers that a subclass creates without a type take the global one.
+    # Sublayers that are created without a dtype policy take the global one.
     keras.config.set_dtype_policy(layer.dtype_policy)
     try:
         copy = _from_config(layer)
@@ -63,9 +74,9 @@ def copy_layer(layer):
 
 
 def _copy_lora(source, target):
-    """Enable low-rank factors: configurations of models know nothing of them.
+    """Enable low-rank factors, which configurations of models do not contain.
 
-    The factor that they are scaled by is not even in that of a layer.
+    The factor `lora_alpha` is not even in the configuration of the layer.
     """
     adapted = {
         path: part
@@ -79,8 +90,16 @@ def _copy_lora(source, target):
             part.lora_alpha = adapted[path].lora_alpha
 
 
-def copy_state(source, target):
-    """Copy what is frozen, and the variables of both; masks are in one only."""
+def copy_state(source: keras.Layer, target: keras.Layer) -> None:
+    """Copy variables and `trainable` flags; masks in only one are ignored.
+
+    Args:
+        source: layer or model to copy from.
+        target: layer or model to copy to, with the same structural paths.
+
+    Raises:
+        ValueError: if the two have different variables.
+    """
     parts = dict(_parts(target))
     for path, part in _parts(source):
         if path in parts and parts[path].trainable != part.trainable:
@@ -101,14 +120,14 @@ def copy_state(source, target):
 
 
 def _compound(model):
-    """List layers with layers inside that are copied as one, in a graph."""
+    """List the layers with sublayers that are copied as a whole."""
     if model_paths.is_assembled(model):
         return [part for layer in model.layers for part in _compound(layer)]
     return [model] if model_paths.sublayers(model) else []
 
 
 def _parts(layer):
-    """List `(path, layer)` of a layer and of all inside, wrappers left out."""
+    """List `(path, layer)` of a layer and its sublayers, without wrappers."""
     return [
         (path, part)
         for path, part in model_paths.walk(layer)
@@ -117,7 +136,7 @@ def _parts(layer):
 
 
 def _without_masks(model):
-    """Map paths to the variables of a model that are no masks."""
+    """Map paths to the variables of a model, without masks."""
     masks = {
         id(variable)
         for _, layer in model_paths.walk(model)
@@ -133,7 +152,9 @@ def _without_masks(model):
 
 def _from_config(layer):
     if isinstance(layer, keras.layers.Lambda):
-        # Keras would load no lambda; nothing is loaded here.
+        # Keras refuses to deserialize Python lambdas: reuse the function. The
+        # output shape has no public name in Keras 3.15. Without it, a copy
+        # infers its shape: test_zoo_of_today copies Lambda layers.
         config = keras.layers.Layer.get_config(layer)
         return type(layer)(
             layer.function,
@@ -152,5 +173,5 @@ def _from_config(layer):
 
 
 def _reason(error):
-    """Return Keras' message in one line, without its example code."""
+    """Return Keras' message as one line, without its example code."""
     return " ".join(str(error).split("Example:")[0].split())

@@ -1,12 +1,13 @@
-"""A model as a graph: which operations each of its layers adds.
+"""Trace a model and record which operations each of its layers adds.
 
-The model is traced once, without computing anything, while every layer notes
-which operations it adds. So any model is seen as it runs: nested, shared,
-subclassed, with operations outside of layers.
+The model is traced once, without computing anything, while every layer records
+the operations that it adds to the graph. This covers any model as it runs:
+nested, shared and subclassed models, and operations outside of layers.
 """
 
 import contextlib
 import dataclasses
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,16 +19,21 @@ LOOPS = ("StatelessWhile", "While")
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A layer's call: its first operand's shape, without the batch."""
+    """A call of a layer.
 
-    layer: keras.layers.Layer
-    input_shape: tuple
+    Attributes:
+        layer: the layer.
+        input_shape: shape of its first argument, without the batch dimension.
+    """
+
+    layer: keras.Layer
+    input_shape: tuple[int | None, ...]
 
 
 @dataclasses.dataclass
 class _Range:
     graph: tf.Graph
-    layer: keras.layers.Layer
+    layer: keras.Layer
     start: int
     end: int
 
@@ -37,27 +43,27 @@ class Recorded:
     """A traced model.
 
     Attributes:
-        graph: `tf.FuncGraph` of one inference.
-        calls: list of `Call`.
-        variables: dictionary from the ids of the graph's placeholders of
-            variables to these.
-        ranges: which layer added which operations; read by `owners`.
+        graph: graph of one inference.
+        calls: the calls of layers, in order.
+        variables: dictionary from the ids of the graph's placeholders for
+            variables to the variables.
+        ranges: the operations that each layer added; read by `owners`.
     """
 
     graph: tf.Graph
-    calls: list
-    variables: dict
-    ranges: list
+    calls: list[Call]
+    variables: dict[int, keras.Variable]
+    ranges: list[_Range]
 
-    def owners(self, graph, layer):
+    def owners(self, graph: tf.Graph, layer: keras.Layer) -> list[keras.Layer]:
         """List the innermost layer of each operation of a graph.
 
         Args:
-            graph: of the model, or of a loop or branch in it.
-            layer: whose operations they are, unless a layer noted them.
+            graph: graph of the model, or of a loop or branch in it.
+            layer: owner of the operations that no layer recorded.
         """
         owners = [layer] * len(graph.get_operations())
-        # Outer layers first, also where they add nothing to those inside.
+        # Outer layers first, even if they only call an inner layer.
         for item in sorted(
             self.ranges[::-1], key=lambda item: item.start - item.end
         ):
@@ -67,14 +73,15 @@ class Recorded:
         return owners
 
 
-def record(model, specs):
+def record(model: keras.Layer, specs: Any) -> Recorded:
     """Trace one inference of a model.
 
     Args:
         model: built Keras model or layer.
-        specs: structure of `tf.TensorSpec`: its first operand.
+        specs: structure of `tf.TensorSpec` for its first argument.
     """
-    ranges, calls = [], []
+    ranges: list[_Range] = []
+    calls: list[Call] = []
     layers = [layer for _, layer in model_paths.walk(model)]
     with _recorded(layers, ranges, calls):
         graph = (
@@ -84,19 +91,35 @@ def record(model, specs):
             .get_concrete_function(specs)
             .graph
         )
-        # Losses of activations are tensors of the graph now.
+        # Activity losses are tensors of this graph now. Keras 3.15 has no other
+        # way to drop them, and `model.losses` would return them afterwards:
+        # test_accounting, `test_counting_leaves_the_model_as_it_is`.
         model._clear_losses()
     return Recorded(graph, calls, _captured(model, graph), ranges)
 
 
-def inner(operation, name):
-    """Return the graph of a loop's or branch's attribute, e.g. "body"."""
+def inner(operation: tf.Operation, name: str) -> tf.Graph:
+    """Return the graph of a function that a loop or branch runs.
+
+    Args:
+        operation: the loop or branch.
+        name: the attribute with the name of the function, e.g. "body".
+    """
     function = operation.get_attr(name).name
+    # TensorFlow 2.21 has no public way to get a function of a graph by name.
+    # Without it, loops are not counted: test_operations, recurrent layers.
     return operation.graph._get_function(function).graph
 
 
-def own_inputs(model):
-    """Return the inputs that a model tells of, or None."""
+def own_inputs(model: keras.Layer) -> Any:
+    """Return the symbolic inputs of a model, or None if they are unknown.
+
+    Args:
+        model: Keras model or layer.
+
+    Returns:
+        A structure of `keras.KerasTensor`.
+    """
     while getattr(model, "transparent_path", False):
         model = model.layer
     try:
@@ -112,7 +135,7 @@ def own_inputs(model):
 
 
 def _captured(model, graph):
-    """Map the ids of the graph's placeholders of variables to the variables."""
+    """Map the ids of the graph's placeholders for variables to variables."""
     variables = {}
     for variable in model_paths.variables_by_path(model).values():
         value = variable.value
@@ -127,16 +150,16 @@ def _captured(model, graph):
 
 @contextlib.contextmanager
 def _recorded(layers, ranges, calls):
-    """Let layers note the operations that their calls add to a graph."""
+    """Make layers record the operations that their calls add to a graph."""
     before = []
     for layer in layers:
         during = {"call": _recorder(layer, ranges, calls)}
         if "use_cudnn" in layer.__dict__:
-            during["use_cudnn"] = False  # one fused operation on a GPU
+            during["use_cudnn"] = False  # a fused operation would hide the loop
         own = {name: v for name, v in layer.__dict__.items() if name in during}
         before.append((layer, during, own))
         layer.__dict__.update(during)
-    # Functions traced before, with other sizes, must not be used again.
+    # Functions that were traced with other sizes must not be reused.
     inlined = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
     try:

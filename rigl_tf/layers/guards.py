@@ -1,7 +1,13 @@
-"""Refuse what would lose masks, or weights, without a word."""
+"""Refuse operations that would silently lose masks or weights."""
 
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import functools
+from typing import Any
+from typing import NoReturn
 
+import keras
 import numpy as np
 
 from rigl_tf.layers import model_paths
@@ -12,15 +18,17 @@ _CURE = (
 )
 
 
-def refuse_changes_of_kernels(layer, kernels):
-    """Let the layers of masked kernels refuse what replaces these by others.
+def refuse_changes_of_kernels(
+    layer: keras.Layer, kernels: Iterable[keras.Variable]
+) -> None:
+    """Make layers refuse methods that replace their masked kernels.
 
-    The methods of Keras would leave masks that mask nothing: `quantize` puts
-    integers in place of the kernel (and `Model.quantize` calls it for every
+    The methods of Keras would leave the mask without its kernel: `quantize`
+    replaces the kernel by integers (and `Model.quantize` calls it for every
     layer), `enable_lora` adds a dense product to it.
 
     Args:
-        layer: Keras layer that holds them; changed in place.
+        layer: Keras layer with the kernels; changed in place.
         kernels: list of its masked kernels.
     """
     masked = {id(kernel) for kernel in kernels}
@@ -32,19 +40,28 @@ def refuse_changes_of_kernels(layer, kernels):
                 setattr(part, name, refusal)
 
 
-def refuse(layer_name, method, *args, **kwargs):
-    """Raise ValueError, whatever the arguments of the method."""
+def refuse(layer_name: str, method: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """Raise ValueError for a method that would replace a masked kernel.
+
+    Args:
+        layer_name: name of the masked layer.
+        method: name of the method.
+        *args: ignored.
+        **kwargs: ignored.
+    """
     raise ValueError(
         f"`{method}` would replace a masked kernel: call it on "
         f"`rigl_tf.strip(model)`. Received: masked layer {layer_name!r}"
     )
 
 
-def require_masks(store, masks):
-    """Raise ValueError unless a store of weights holds masks.
+def require_masks(
+    store: Mapping[str, Any], masks: Sequence[keras.Variable]
+) -> None:
+    """Raise ValueError unless a store of weights contains masks.
 
     Args:
-        store: mapping from "0", "1", ... to arrays, as Keras gives it to
+        store: mapping from "0", "1", ... to arrays, as Keras passes it to
             `load_own_variables`.
         masks: list of the mask variables.
     """
@@ -64,8 +81,8 @@ def _is_mask(array, shape):
     return array.shape == shape and np.isin(array, (0, 1)).all()
 
 
-def refuse_dense_weights(model):
-    """Let `set_weights` of a masked model name the cure for dense weights.
+def refuse_dense_weights(model: keras.Model) -> None:
+    """Make `set_weights` of a masked model explain how to load dense weights.
 
     Args:
         model: masked Keras model of any class; changed in place.

@@ -1,43 +1,53 @@
-"""First weights that suit a sparse network.
+"""Initializers for the weights of sparse networks.
 
-A dense initialisation gives each weight a variance that fits the number of
-inputs of its unit; with most of them inactive, signals shrink from layer to
-layer. Draws are stateless: they depend on seed and path alone.
+A dense initializer chooses the variance of a weight by the number of inputs of
+its unit. If most inputs are inactive, signals shrink from layer to layer; these
+initializers count active inputs. Draws are stateless: they depend only on the
+seed and the path of the kernel.
 """
 
 import abc
+from collections.abc import Callable
+from collections.abc import Iterable
 import dataclasses
 import math
+from typing import Literal
+from typing import get_args
 
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.layers import kernel_masks
 from rigl_tf.masks import draws as mask_draws
 
-_MODES = ("fan_in", "fan_out", "fan_avg")
-_DISTRIBUTIONS = ("normal", "uniform")
+_Mode = Literal["fan_in", "fan_out", "fan_avg"]
+_Distribution = Literal["normal", "uniform"]
+# `(mask, seed) -> weights`.
+Initializer = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Scaled(abc.ABC):
-    mode: str = "fan_in"
-    distribution: str = "normal"
+    mode: _Mode = "fan_in"
+    distribution: _Distribution = "normal"
     scale: float = 2.0
 
     def __post_init__(self):
-        checks.one_of("mode", self.mode, _MODES)
-        checks.one_of("distribution", self.distribution, _DISTRIBUTIONS)
+        checks.one_of("mode", self.mode, get_args(_Mode))
+        checks.one_of(
+            "distribution", self.distribution, get_args(_Distribution)
+        )
         checks.above("scale", self.scale, 0)
 
-    def __call__(self, mask, seed):
-        """Return weights for a mask; inactive ones are zero.
+    def __call__(self, mask: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Draw weights for a mask; inactive weights are zero.
 
         Args:
             mask: float tensor of zeros and ones.
             seed: `[2]` integer seed, see `masks.draws.stateless_seed`.
 
         Returns:
-            float32 tensor shaped like `mask`.
+            A float32 tensor shaped like `mask`.
         """
         mask = tf.cast(mask, tf.float32)
         if self.distribution == "normal":
@@ -53,12 +63,12 @@ class _Scaled(abc.ABC):
         return mask * values * tf.sqrt(self.scale / tf.maximum(fan, 1.0))
 
     @abc.abstractmethod
-    def fan_in(self, mask):
-        """Return the inputs that count for each weight."""
+    def fan_in(self, mask: tf.Tensor) -> tf.Tensor:
+        """Return the number of inputs that counts for each weight."""
 
     @abc.abstractmethod
-    def fan_out(self, mask):
-        """Return the outputs that count for each weight."""
+    def fan_out(self, mask: tf.Tensor) -> tf.Tensor:
+        """Return the number of outputs that counts for each weight."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,25 +76,25 @@ class UnitScaled(_Scaled):
     """Draw each weight with the variance `scale / fan` of its own unit.
 
     The fan-in of a weight is the number of active inputs of its output unit
-    (over all positions of a convolution), the fan-out that of active outputs of
-    its input unit.
+    (over all positions of a convolution); the fan-out is the number of active
+    outputs of its input unit.
 
     Attributes:
         mode: "fan_in" (default), "fan_out" or "fan_avg", their mean.
         distribution: "normal" (default, not truncated) or "uniform".
-        scale: 2 (default) for ReLU.
+        scale: 2 (default) suits ReLU.
 
     Reference: Evci et al. 2022, "Gradient Flow in Sparse Neural Networks and
     How Lottery Tickets Win", section 3.1, equation 3.
     """
 
-    def fan_in(self, mask):
-        """Count active inputs of the output unit."""
+    def fan_in(self, mask: tf.Tensor) -> tf.Tensor:
+        """Count the active inputs of the output unit."""
         axes = list(range(len(mask.shape) - 1))
         return tf.reduce_sum(mask, axes, keepdims=True)
 
-    def fan_out(self, mask):
-        """Count active outputs of the input unit."""
+    def fan_out(self, mask: tf.Tensor) -> tf.Tensor:
+        """Count the active outputs of the input unit."""
         axes = [a for a in range(len(mask.shape)) if a != len(mask.shape) - 2]
         return tf.reduce_sum(mask, axes, keepdims=True)
 
@@ -93,39 +103,54 @@ class UnitScaled(_Scaled):
 class LayerScaled(_Scaled):
     """Draw all weights of a kernel with the variance `scale / (fan d)`.
 
-    The fans are those of the dense kernel, d is its density: the same for all
-    units, which is right on average.
+    The fans are those of the dense kernel, and d is its density: the variance
+    is the same for all units, and right on average.
 
-    Attributes: as `UnitScaled`.
+    See `UnitScaled` for the attributes.
 
     Reference: Liu et al. 2019, "Rethinking the Value of Network Pruning"; as in
     Evci et al. 2022.
     """
 
-    def fan_in(self, mask):
+    def fan_in(self, mask: tf.Tensor) -> tf.Tensor:
         """Return the mean number of active inputs."""
         size = math.prod(mask.shape[:-1])
         return size * tf.reduce_mean(mask)
 
-    def fan_out(self, mask):
+    def fan_out(self, mask: tf.Tensor) -> tf.Tensor:
         """Return the mean number of active outputs."""
         size = math.prod(mask.shape) / mask.shape[-2]
         return size * tf.reduce_mean(mask)
 
 
-BY_NAME = {"unit_scaled": UnitScaled(), "layer_scaled": LayerScaled()}
+BY_NAME: dict[str, Initializer] = {
+    "unit_scaled": UnitScaled(),
+    "layer_scaled": LayerScaled(),
+}
 
 
-def get(initializer):
-    """Return an initializer from its name, or itself."""
+def get(initializer: str | Initializer) -> Initializer:
+    """Return an initializer from its name, or the function given.
+
+    Args:
+        initializer: "unit_scaled", "layer_scaled", or a function
+            `(mask, seed) -> weights`.
+
+    Raises:
+        ValueError: if there is no initializer of this name.
+    """
     if callable(initializer):
         return initializer
     checks.one_of("sparse_init", initializer, tuple(BY_NAME))
     return BY_NAME[initializer]
 
 
-def initialize(kernels, initializer, seed=0):
-    """Draw the first weights of masked kernels anew.
+def initialize(
+    kernels: Iterable[kernel_masks.MaskedKernel],
+    initializer: str | Initializer,
+    seed: int = 0,
+) -> None:
+    """Initialize the weights of masked kernels anew.
 
     Args:
         kernels: list of `kernel_masks.MaskedKernel`.

@@ -1,5 +1,6 @@
-"""The kernels of a masked model, each with its mask."""
+"""List the masked kernels of a model, and assign their masks."""
 
+from collections.abc import Iterable
 import dataclasses
 import math
 
@@ -17,11 +18,11 @@ class MaskedKernel:
     """A kernel and its mask.
 
     Attributes:
-        path: structural path of the kernel from the model's root.
-        kernel: `keras.Variable`; zero wherever the mask is.
-        mask: `keras.Variable` of zeros and ones, shaped like the kernel.
+        path: structural path of the kernel from the root of the model.
+        kernel: the variable; zero wherever the mask is zero.
+        mask: variable of zeros and ones, shaped like the kernel.
         sparsity: target fraction of zeros, in [0, 1).
-        pattern: `shapes.Pattern` of the mask.
+        pattern: sparsity pattern of the mask.
     """
 
     path: str
@@ -31,16 +32,21 @@ class MaskedKernel:
     pattern: patterns.Pattern = patterns.UNSTRUCTURED
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of weights."""
         return math.prod(self.kernel.shape)
 
-    def fresh_mask(self, scores, sparsity=None):
-        """Keep the largest scores, as many as a fresh mask has ones.
+    def fresh_mask(
+        self, scores: tf.Tensor, sparsity: float | None = None
+    ) -> tf.Tensor:
+        """Return the mask of the largest scores at a sparsity.
 
         Args:
             scores: tensor shaped like the kernel.
-            sparsity: None for the target.
+            sparsity: fraction of zeros; None for the target.
+
+        Returns:
+            A float32 mask.
         """
         sparsity = self.sparsity if sparsity is None else sparsity
         shape = tuple(self.kernel.shape)
@@ -48,18 +54,15 @@ class MaskedKernel:
         return self.pattern.top(scores, n_units)
 
 
-def masked_kernels(model):
+def masked_kernels(model: keras.Layer) -> list[MaskedKernel]:
     """List the masked kernels of a model, in the order of its layers.
 
     Args:
         model: result of `sparsify`, or such a model loaded from a file.
 
-    Returns:
-        list of `MaskedKernel`.
-
     Raises:
-        TypeError: it is no Keras model.
-        ValueError: the model has none.
+        TypeError: if `model` is not a Keras model or layer.
+        ValueError: if it has no masked kernels.
     """
     model_paths.require_kind(model, keras.layers.Layer)
     found = [
@@ -82,12 +85,12 @@ def masked_kernels(model):
     return found
 
 
-def require_dense(kernels, method):
-    """Raise ValueError if a method that begins dense finds nothing to drop.
+def require_dense(kernels: Iterable[MaskedKernel], method: str) -> None:
+    """Raise ValueError if a method that starts dense finds sparse masks.
 
     Args:
         kernels: list of `MaskedKernel`.
-        method: name of the method, for the message.
+        method: name of the method, used in the error message.
     """
     sparse = []
     for item in kernels:
@@ -104,18 +107,21 @@ def require_dense(kernels, method):
         )
 
 
-def set_mask(item, mask):
-    """Assign a mask and set the weights outside of it to zero.
+def set_mask(item: MaskedKernel, mask: np.ndarray | tf.Tensor) -> None:
+    """Assign a mask, and set the weights outside of it to zero.
 
     Args:
-        item: `MaskedKernel`.
+        item: the kernel.
         mask: array or tensor of zeros and ones, shaped like the kernel.
+
+    Raises:
+        ValueError: if the mask does not have the shape or the pattern.
     """
     item.pattern.check_mask(item.path, mask, tuple(item.kernel.shape))
     assign(item, mask)
 
 
-def assign(item, mask):
-    """Assign a mask without checking it; args as in `set_mask`."""
+def assign(item: MaskedKernel, mask: np.ndarray | tf.Tensor) -> None:
+    """Assign a mask without checking it. See `set_mask` for the arguments."""
     item.mask.assign(tf.cast(mask, item.mask.dtype))
     item.kernel.assign(item.kernel.value * item.mask.value)

@@ -1,5 +1,9 @@
-"""Dense model -> masked model, and back."""
+"""Convert a dense Keras model to a masked one, and back."""
 
+from collections.abc import Mapping
+from typing import Literal
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -18,61 +22,64 @@ from rigl_tf.masks import patterns
 
 
 def sparsify(
-    model,
-    sparsity,
-    distribution="erdos_renyi_kernel",
+    model: keras.Model,
+    sparsity: float,
+    distribution: str | distributions.Distribution = "erdos_renyi_kernel",
     *,
-    custom=None,
-    count_custom=False,
-    masked_layers=None,
-    dense_layers=(),
-    pattern="unstructured",
-    first_mask="random",
-    seed=0,
-    verbose=False,
-):
+    custom: Mapping[selectors.Selector, float] | None = None,
+    count_custom: bool = False,
+    masked_layers: selectors.Selectors | None = None,
+    dense_layers: selectors.Selectors = (),
+    pattern: str | patterns.Pattern = "unstructured",
+    first_mask: Literal["random", "dense", "magnitude"] = "random",
+    seed: int = 0,
+    verbose: bool = False,
+) -> keras.Model:
     """Return a copy of `model` with masked kernels at the given sparsity.
 
     Weights are copied, a mask with exactly `size - floor(s^l * size)` ones (or
     active units, see `rigl_tf.patterns`) is drawn for each kernel, and the
-    inactive weights are set to zero. The model given is left as it is. The copy
-    is not compiled.
+    inactive weights are set to zero. `model` itself is not changed. The copy is
+    not compiled.
 
     Args:
-        model: built Keras model: Sequential, functional, nested, with shared
-            layers; or subclassed, if its class can be rebuilt from its
-            configuration, as Keras demands for saving.
+        model: built Keras model: Sequential or functional, also nested or with
+            shared layers; or subclassed, if its class can be rebuilt from its
+            configuration, as Keras requires for saving.
         sparsity: overall fraction of zeros S over the masked kernels, in
             [0, 1).
         distribution: "uniform", "erdos_renyi" ("er"), "erdos_renyi_kernel"
             ("erk"), or a function like those in `rigl_tf.masks.distributions`.
-        custom: optional dictionary from selectors, as those of `masked_layers`,
-            to fixed sparsities; the first that matches a kernel decides.
+        custom: optional dictionary from selectors, like those of
+            `masked_layers`, to fixed sparsities; the first match applies.
         count_custom: whether the kernels of `custom` count in the budget of S.
         masked_layers: selectors of the kernels that get masks, see
             `selectors.select`; None for all but embeddings and depthwise
-            kernels, which must be asked for.
-        dense_layers: selectors of kernels that stay plain and unmasked, after
-            all. Outside of the budget; to count them, give them sparsity 0 in
-            `custom` with `count_custom=True`.
+            kernels, which are only masked if selected.
+        dense_layers: selectors of kernels that stay dense. They do not count in
+            the budget; to count them, give them sparsity 0 in `custom` with
+            `count_custom=True`.
         pattern: "unstructured", "2:4" (any N:M), "block_4x1", "channel",
-            "channel_in", "constant_fan_in", or a `shapes.Pattern`; see
+            "channel_in", "constant_fan_in", or a `patterns.Pattern`; see
             `masks.patterns.get`.
-        first_mask: "random"; "dense" for all ones: the methods that choose
-            their mask from dense weights (SNIP) begin so; or "magnitude", the
-            largest weights of a trained model.
+        first_mask: "random"; "dense" for all ones, with which methods start
+            that choose their mask from dense weights (SNIP); or "magnitude",
+            the largest weights of a trained model.
         seed: seed of the masks.
-        verbose: whether to print what is masked, what not and why
+        verbose: whether to print which weights are masked and why
             (`rigl_tf.summary`).
 
     Returns:
-        Keras model of the same kind, in which `masked.Masked` wraps each layer
-        with masks; for a subclassed model a `masked.MaskedModel` around it.
+        A Keras model of the same kind, in which `masked.Masked` wraps each
+        layer with masks; for a subclassed model, a `masked.MaskedModel` around
+        it.
 
     Raises:
-        ValueError: nothing to mask, an infeasible sparsity, a selector that
-            matches no kernel, a kernel that cannot have the pattern, or a
-            model that cannot be copied.
+        TypeError: if `model` is not a Keras model, or an argument has the wrong
+            type.
+        ValueError: if there is nothing to mask, the sparsity is infeasible, a
+            selector matches no kernel, a kernel cannot have the pattern, or the
+            model cannot be copied.
     """
     model = model_paths.inside_training(model)
     pattern = patterns.get(pattern)
@@ -104,20 +111,26 @@ def sparsify(
     return masked_model
 
 
-def with_masks(model, masks_by_path, pattern="unstructured"):
+def with_masks(
+    model: keras.Model,
+    masks_by_path: Mapping[str, np.ndarray],
+    pattern: str | patterns.Pattern = "unstructured",
+) -> keras.Model:
     """Return a copy of `model` with given masks.
 
     Args:
-        model: as in `sparsify`.
-        masks_by_path: dictionary from kernel path to an array of zeros and
-            ones, as `masks.storage.load` returns it; others stay dense.
-        pattern: the shape that the masks have, as in `sparsify`.
+        model: built Keras model, see `sparsify`.
+        masks_by_path: dictionary from the path of a kernel to an array of zeros
+            and ones, as `masks.storage.load` returns it; other kernels stay
+            dense.
+        pattern: sparsity pattern of the masks, see `sparsify`.
 
     Returns:
-        as `sparsify`; targets are the sparsities of the masks.
+        A masked model, see `sparsify`; the target sparsities are those of the
+        masks.
 
     Raises:
-        ValueError: a path names no kernel, or a mask does not fit it.
+        ValueError: if a path is not that of a kernel, or a mask does not fit.
     """
     pattern = patterns.get(pattern)
     kernels = {c.path: c.kernel for c in selectors.maskable(model)}
@@ -141,21 +154,21 @@ def with_masks(model, masks_by_path, pattern="unstructured"):
 
 
 def target_sparsities(
-    model,
-    sparsity,
-    distribution="erdos_renyi_kernel",
+    model: keras.Model,
+    sparsity: float,
+    distribution: str | distributions.Distribution = "erdos_renyi_kernel",
     *,
-    custom=None,
-    count_custom=False,
-    masked_layers=None,
-    dense_layers=(),
-):
-    """Return the sparsities that `sparsify` would give, drawing no mask.
+    custom: Mapping[selectors.Selector, float] | None = None,
+    count_custom: bool = False,
+    masked_layers: selectors.Selectors | None = None,
+    dense_layers: selectors.Selectors = (),
+) -> dict[str, float]:
+    """Return the sparsities that `sparsify` would use, without drawing masks.
 
-    Args and errors: as `sparsify`.
+    See `sparsify` for the arguments and errors.
 
     Returns:
-        dictionary from the path of each kernel to its sparsity.
+        A dictionary from the path of each kernel to its sparsity.
     """
     if isinstance(sparsity, dict):
         raise TypeError(
@@ -166,22 +179,25 @@ def target_sparsities(
     kernels = selectors.select(
         selectors.maskable(model), masked_layers, dense_layers
     )
-    if custom is not None:
-        custom = selectors.by_kernel(custom, kernels)
+    by_path = None if custom is None else selectors.by_kernel(custom, kernels)
     shapes = {c.path: tuple(c.kernel.shape) for c in kernels}
     return distributions.get(distribution)(
-        shapes, sparsity, custom=custom, count_custom=count_custom
+        shapes, sparsity, custom=by_path, count_custom=count_custom
     )
 
 
-def strip(model):
-    """Return a plain Keras copy of a masked model, with real zeros.
+def strip(model: keras.Model) -> keras.Model:
+    """Return a plain Keras copy of a masked model, with zeros as weights.
 
     Args:
         model: result of `sparsify`, or a `SparseModel` around it.
 
     Returns:
-        Keras model that needs no rigl_tf to be loaded. Not compiled.
+        A Keras model that can be loaded without rigl_tf. It is not compiled.
+
+    Raises:
+        TypeError: if `model` is not a Keras model.
+        ValueError: if it has no masks.
     """
     model = model_paths.inside_training(model)
     for item in kernel_masks.masked_kernels(model):
@@ -197,7 +213,7 @@ def strip(model):
 
 
 def _wrap(model, sparsities, pattern):
-    """Copy the model; wrap layers that hold a kernel with a sparsity."""
+    """Copy a model and wrap the layers with kernels that have a sparsity."""
 
     def wrap(layer):
         held = {

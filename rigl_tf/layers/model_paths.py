@@ -1,38 +1,45 @@
-"""Structural paths: where in its model a layer or variable sits.
+"""Structural paths: the place of a layer or variable in its model.
 
-Keras' automatic names ("dense_7") depend on every model that the process built
-before. A structural path depends on the model alone, so that random masks,
-checkpoints and custom maps mean the same in every process: layers of a
-functional or Sequential model go by the name their author gave them, or by
-class and position ("dense_1" is the second Dense); other sublayers go by the
+Keras' automatic names ("dense_7") depend on the models that the process built
+before. A structural path depends only on the model, so that random masks,
+checkpoints and custom sparsities mean the same in every process. Layers of a
+functional or Sequential model are named by their author, or by class and
+position ("dense_1" is the second Dense); other sublayers are named by the
 attribute that holds them ("forward_layer/cell/kernel").
+
+Keras has no public list of the sublayers, own variables and random generators
+of a layer. The private names in this module were seen in Keras 3.12 to 3.15:
+`_layers`, `_trainable_variables`, `_non_trainable_variables`,
+`_seed_generators`, `_functional` and `_nodes`. Without one of them, paths are
+missing or change: tests of structural paths fail.
 """
 
+from collections.abc import Iterator
 import inspect
 import re
+from typing import Any
 
 import keras
 
 
-def variables_by_path(model):
+def variables_by_path(model: keras.Layer) -> dict[str, keras.Variable]:
     """Map structural paths to all variables of a built model.
 
-    Seed-generator states are included, metrics and optimizer variables are
-    not. A variable that is reachable on several ways has its first path.
+    States of random generators are included; metrics and variables of the
+    optimizer are not. A variable that is reachable in several ways has its
+    first path.
 
     Args:
         model: built Keras model or layer.
-
-    Returns:
-        dictionary from path to `keras.Variable`.
     """
-    found, seen = {}, set()
+    found: dict[str, keras.Variable] = {}
+    seen: set[int] = set()
     for path, layer in walk(model):
         for variable in own_variables(layer):
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            # Without a name, Keras counts those of the whole process.
+            # Keras numbers variables without a name by process.
             unnamed = re.fullmatch(r"variable(_\d+)?", variable.name)
             name = "variable" if unnamed else variable.name
             name = f"{path}/{name}" if path else name
@@ -40,8 +47,13 @@ def variables_by_path(model):
     return found
 
 
-def require_kind(model, kind):
-    """Raise TypeError unless `model` is a `kind`, layer or model, of Keras."""
+def require_kind(model: Any, kind: type) -> None:
+    """Raise TypeError unless `model` is of a Keras class.
+
+    Args:
+        model: the object to check.
+        kind: `keras.Model` or `keras.Layer`.
+    """
     if not isinstance(model, kind):
         raise TypeError(
             "`model` must be a Keras 3 model (`import keras`). Received: "
@@ -49,8 +61,11 @@ def require_kind(model, kind):
         )
 
 
-def require_built(model, kind):
-    """Raise TypeError or ValueError unless `model` is a built `kind`."""
+def require_built(model: Any, kind: type) -> None:
+    """Raise TypeError or ValueError unless `model` is a built `kind`.
+
+    See `require_kind` for the arguments.
+    """
     require_kind(model, kind)
     if not model.built:
         raise ValueError(
@@ -59,13 +74,13 @@ def require_built(model, kind):
         )
 
 
-def inside_training(model):
-    """Return the model inside a `SparseModel`; any other as it is."""
+def inside_training(model: keras.Layer) -> keras.Layer:
+    """Return the model inside a `SparseModel`; other models unchanged."""
     return model.model if getattr(model, "only_trains", False) else model
 
 
-def seed_states(model):
-    """Map structural paths to the states of the model's random generators."""
+def seed_states(model: keras.Layer) -> dict[str, keras.Variable]:
+    """Map structural paths to the states of a model's random generators."""
     ids = {
         id(generator.state)
         for _, layer in walk(model)
@@ -75,13 +90,19 @@ def seed_states(model):
     return {path: variable for path, variable in found if id(variable) in ids}
 
 
-def walk(root, path="", _seen=None):
-    """Yield `(path, layer)` for a layer and everything inside, once each.
+def walk(
+    root: keras.Layer, path: str = "", _seen: set[int] | None = None
+) -> Iterator[tuple[str, keras.Layer]]:
+    """Yield `(path, layer)` for a layer and all layers inside, once each.
 
-    A wrapper that declares `transparent_path` hands its path on to the layer
+    A wrapper that declares `transparent_path` passes its path on to the layer
     inside, so that a masked model has the paths of the plain one.
+
+    Args:
+        root: Keras layer or model.
+        path: path of `root`.
     """
-    seen = set() if _seen is None else _seen
+    seen: set[int] = set() if _seen is None else _seen
     if id(root) in seen:
         return
     seen.add(id(root))
@@ -91,8 +112,8 @@ def walk(root, path="", _seen=None):
         yield from walk(child, inner, seen)
 
 
-def own_variables(layer):
-    """List the variables that the layer itself holds."""
+def own_variables(layer: keras.Layer) -> list[keras.Variable]:
+    """List the variables that a layer itself owns, without sublayers."""
     seeds = [generator.state for generator in layer._seed_generators]
     return [
         *layer._trainable_variables,
@@ -101,16 +122,20 @@ def own_variables(layer):
     ]
 
 
-def sublayers(layer):
-    """List `(name, sublayer)` of the direct sublayers, in a fixed order."""
+def sublayers(layer: keras.Layer) -> list[tuple[str | None, keras.Layer]]:
+    """List `(name, sublayer)` of the direct sublayers, in a fixed order.
+
+    The layer inside a wrapper that declares `transparent_path` has the name
+    None.
+    """
     if getattr(layer, "transparent_path", False):
         return [(None, layer.layer)]
     if not is_graph(layer):
         return _named_by_attribute(layer)
-    named = _named_by_author(layer.layers)
+    named: list[tuple[str | None, keras.Layer]] = _named_by_author(layer.layers)
     inside = {id(child) for _, child in named}
     taken = {name for name, _ in named}
-    # A class of its own may hold layers that the graph does not call.
+    # A subclass may own layers that its graph does not call.
     return named + [
         (_unused(name, taken), child)
         for name, child in _named_by_attribute(layer)
@@ -118,18 +143,18 @@ def sublayers(layer):
     ]
 
 
-def is_graph(layer):
-    """Say whether a layer is a Sequential or functional model."""
+def is_graph(layer: keras.Layer) -> bool:
+    """Return whether a layer is a Sequential or functional model."""
     if isinstance(layer, keras.Sequential):
         return hasattr(layer, "_functional")
     return isinstance(layer, keras.Model) and hasattr(layer, "_nodes")
 
 
-def is_assembled(layer):
-    """Say whether a graph can be made again by calling layers of its own.
+def is_assembled(layer: keras.Layer) -> bool:
+    """Return whether a model can be rebuilt by calling its own layers.
 
-    Not so if a class builds it in its constructor: a functional model would
-    remain, without the class and what else it holds.
+    This is false for a class that builds a graph in its constructor: a rebuilt
+    functional model would lose the class and its other attributes.
     """
     if not is_graph(layer):
         return False
@@ -140,7 +165,7 @@ def is_assembled(layer):
         return True
     try:
         layer.get_config()
-    except NotImplementedError:  # all that is known of it is the graph
+    except NotImplementedError:  # only the graph describes the model
         return True
     return False
 
@@ -178,7 +203,7 @@ def _named_by_attribute(layer):
                 collect(f"{name}/{index}", item)
 
     for attribute, value in vars(layer).items():
-        # TensorFlow's own bookkeeping lists every attribute once more.
+        # TensorFlow's object tracking holds every attribute once more.
         if attribute != "_layers" and not attribute.startswith("_self_"):
             collect(attribute.lstrip("_"), value)
     leftover = enumerate(children.values())
@@ -195,7 +220,7 @@ def _is_automatic(layer):
 
 
 def _snake_case(name):
-    """Convert a class name as Keras does for automatic names."""
+    """Convert a class name in the way Keras does for automatic names."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

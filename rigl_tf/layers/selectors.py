@@ -1,5 +1,9 @@
 """Select kernels by path, name, regular expression, type or predicate."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import inspect
 
 import keras
@@ -10,13 +14,21 @@ from rigl_tf.layers import model_paths
 from rigl_tf.masks import name_patterns
 from rigl_tf.masks import patterns
 
+# A path, name or regular expression, a class of layers, or a predicate.
+Selector = str | type | Callable[[str, keras.Layer], bool]
+Selectors = Selector | Iterable[Selector]
 
-def maskable(model):
-    """List the `candidates.Candidate`s of a model: kernels that can be masked.
+
+def maskable(model: keras.Model) -> list[candidates.Candidate]:
+    """List the kernels of a model that can have masks.
+
+    Args:
+        model: built dense Keras model.
 
     Raises:
-        TypeError: it is no Keras model.
-        ValueError: it is not built, or has no such kernel.
+        TypeError: if `model` is not a Keras model.
+        ValueError: if it is not built, has masks already, or has no such
+            kernel.
     """
     model_paths.require_built(model, keras.Model)
     if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
@@ -35,11 +47,13 @@ def maskable(model):
     return found
 
 
-def require_plain_axes(pattern, model, paths):
-    """Raise ValueError if structure would run along the wrong axes.
+def require_plain_axes(
+    pattern: patterns.Pattern, model: keras.Model, paths: Iterable[str]
+) -> None:
+    """Raise ValueError if a pattern would run along the wrong axes.
 
     Args:
-        pattern: `shapes.Pattern`.
+        pattern: the sparsity pattern.
         model: dense model.
         paths: paths of the kernels that get masks.
     """
@@ -55,13 +69,17 @@ def require_plain_axes(pattern, model, paths):
         owner = owners[id(variables[path])]
         if isinstance(owner, masked.OTHER_AXES):
             raise ValueError(
-                f"Masks of the shape {pattern} need kernels whose last axes "
+                f"Masks of the pattern {pattern} need kernels whose last axes "
                 f"are inputs and outputs. Received: {path!r} of a "
                 f"{type(owner).__name__}; leave it out with `dense_layers`"
             )
 
 
-def select(candidates, masked=None, dense=()):
+def select(
+    candidates: Sequence[candidates.Candidate],
+    masked: Selectors | None = None,
+    dense: Selectors = (),
+) -> list[candidates.Candidate]:
     """Choose the kernels that get masks.
 
     A selector is one of
@@ -69,19 +87,19 @@ def select(candidates, masked=None, dense=()):
       or a regular expression that matches one of these as a whole;
     - a class: kernels inside layers of this type, subclasses included;
     - a function `(path, layer) -> bool` of the kernel's path and the innermost
-      layer that holds it.
+      layer that owns it.
 
     Args:
         candidates: list of `candidates.Candidate`.
-        masked: selectors of kernels to mask, or None for the usual ones.
-        dense: selectors of kernels to leave out again.
+        masked: selectors of kernels to mask, or None for the defaults.
+        dense: selectors of kernels to exclude.
 
     Returns:
-        list of the chosen `candidates.Candidate`s.
+        A list of the chosen `candidates.Candidate`.
 
     Raises:
-        ValueError: a selector matches nothing, or nothing is left.
-        TypeError: a selector is none.
+        ValueError: if a selector matches nothing, or no kernel is left.
+        TypeError: if a selector is of another type.
     """
     if masked is None:
         chosen = [c for c in candidates if c.by_default]
@@ -100,7 +118,7 @@ def select(candidates, masked=None, dense=()):
 
 
 def _selected(candidates, selectors, argument):
-    """Return the paths of the kernels that a selector matches."""
+    """Return the paths of the kernels that the selectors match."""
     if isinstance(selectors, str) or not hasattr(selectors, "__iter__"):
         selectors = [selectors]
     paths = set()
@@ -116,7 +134,9 @@ def _selected(candidates, selectors, argument):
     return paths
 
 
-def by_kernel(custom, candidates):
+def by_kernel(
+    custom: Mapping[Selector, float], candidates: Sequence[candidates.Candidate]
+) -> dict[str, float]:
     """Map kernels to the values of the first selectors that match them.
 
     Args:
@@ -124,11 +144,13 @@ def by_kernel(custom, candidates):
         candidates: list of `candidates.Candidate`.
 
     Returns:
-        dictionary from kernel path to value.
+        A dictionary from the path of a kernel to its value.
 
     Raises:
-        ValueError: a selector matches nothing that is left for it.
-        TypeError: `custom` is no dictionary, or a selector is none.
+        ValueError: if a selector matches no kernel, or only kernels that
+            earlier selectors match.
+        TypeError: if `custom` is not a dictionary, or a selector is of another
+            type.
     """
     if not isinstance(custom, dict):
         raise TypeError(
@@ -146,7 +168,7 @@ def by_kernel(custom, candidates):
 
 
 def _predicate(selector, candidates, argument):
-    """Turn a selector into a function of a candidate."""
+    """Convert a selector to a function of a candidate."""
     if isinstance(selector, str):
         known = {name for c in candidates for name in _names(c)}
         matches = name_patterns.matcher(selector, known, argument)

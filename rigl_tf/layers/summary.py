@@ -1,6 +1,7 @@
-"""What of a model is masked, what not, and why."""
+"""Print which weights of a model are masked, which are not, and why."""
 
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,15 +12,18 @@ from rigl_tf.layers import masked as layer_masked
 from rigl_tf.layers import model_paths
 
 
-def summary(model):
-    """Print which weights of a model are masked, which not, and why.
+def summary(model: keras.Layer) -> list[dict[str, Any]]:
+    """Print which weights of a model are masked, which are not, and why.
 
     Args:
         model: built Keras model, masked or not.
 
     Returns:
-        list with a dictionary per weight of rank 2 or more: "path", "type" of
+        A list with a dictionary per weight of rank 2 or more: "path", "type" of
         its layer, "shape", "sparsity" (None without a mask) and "why".
+
+    Raises:
+        TypeError: if `model` is not a Keras model or layer.
     """
     model_paths.require_kind(model, keras.layers.Layer)
     masked = {
@@ -29,9 +33,10 @@ def summary(model):
         for _, kernel, mask in layer.masked()
     }
     possible = {id(c.kernel): c for c in candidates.candidates(model)}
-    # States of random generators are no weights.
+    # States of random generators are not weights.
     seen = {id(state) for state in model_paths.seed_states(model).values()}
-    rows, n_others = [], 0
+    rows: list[dict[str, Any]] = []
+    n_others = 0
     for path, layer in model_paths.walk(model):
         if isinstance(layer, layer_masked.Masked):
             continue
@@ -61,7 +66,7 @@ def summary(model):
 
 
 def _why(variable, layer, mask, candidate):
-    """Say why a weight is masked, or not."""
+    """Return the reason why a weight is masked or dense."""
     if mask is not None:
         return "masked"
     if candidate is None:

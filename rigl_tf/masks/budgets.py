@@ -1,17 +1,38 @@
-"""The budget of active weights that the kernels of a network share."""
+"""Divide the active weights of a network among its kernels."""
 
 import bisect
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import math
+from typing import Literal
 
 from rigl_tf import checks
 from rigl_tf.masks import counts
 from rigl_tf.masks import name_patterns
 
+# Names of kernels with their shapes.
+Shapes = Mapping[str, Sequence[int]]
+Rounding = Literal["floor", "ceil"]
+# `(shapes, sparsity, **options) -> sparsities`, see `distributions`.
+Distribution = Callable[..., dict[str, float]]
 
-def split(shapes, sparsity, custom, count_custom, rounding="floor"):
-    """Check the arguments; return fixed sparsities, free names, free budget.
 
-    The budget is the number of ones that the free kernels share.
+def split(
+    shapes: Shapes,
+    sparsity: float,
+    custom: Mapping[str, float] | None,
+    count_custom: bool,
+    rounding: Rounding = "floor",
+) -> tuple[dict[str, float], list[str], int]:
+    """Check the arguments of a distribution and apply its `custom` sparsities.
+
+    See `distributions.uniform` for the arguments.
+
+    Returns:
+        `(fixed, free, budget)`: sparsities of the kernels that `custom`
+        matches, names of the other kernels, and the number of active weights
+        that these share.
     """
     if not shapes:
         raise ValueError("`shapes` must name at least one kernel. Received: {}")
@@ -38,7 +59,7 @@ def split(shapes, sparsity, custom, count_custom, rounding="floor"):
 
 
 def _spend(shapes, fixed, free, sparsity, budget):
-    """Subtract the ones of the fixed kernels from the budget."""
+    """Subtract the active weights of the fixed kernels from the budget."""
     sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     spent = sum(counts.n_ones(sizes[name], s) for name, s in fixed.items())
     # Every free kernel keeps at least one connection, and at most all.
@@ -63,8 +84,29 @@ def _spend(shapes, fixed, free, sparsity, budget):
     )
 
 
-def scaled(shapes, sparsity, raw_density, custom, count_custom, rounding):
-    """Solve for eps, making kernels dense whose density would exceed 1."""
+def scaled(
+    shapes: Shapes,
+    sparsity: float,
+    raw_density: Callable[[Sequence[int]], float],
+    custom: Mapping[str, float] | None,
+    count_custom: bool,
+    rounding: Rounding,
+) -> dict[str, float]:
+    """Solve for eps in `density = eps * raw_density`.
+
+    Kernels whose density would exceed 1 become dense, and eps is solved for the
+    others, until no density exceeds 1.
+
+    See `distributions.erdos_renyi` for the other arguments and the result.
+
+    Args:
+        shapes: dictionary from the name of each kernel to its shape.
+        sparsity: overall fraction of zeros.
+        raw_density: function from the shape of a kernel to its raw density.
+        custom: optional fixed sparsities.
+        count_custom: whether the kernels of `custom` count in the budget.
+        rounding: how the number of zeros is rounded.
+    """
     for name, shape in shapes.items():
         if len(shape) < 2:
             raise ValueError(
@@ -75,7 +117,7 @@ def scaled(shapes, sparsity, raw_density, custom, count_custom, rounding):
         shapes, sparsity, custom, count_custom, rounding
     )
     raw = {name: raw_density(shapes[name]) for name in sparse}
-    dense = []
+    dense: list[str] = []
     while sparse:
         left = budget - sum(math.prod(shapes[name]) for name in dense)
         scale = sum(raw[name] * math.prod(shapes[name]) for name in sparse)
@@ -90,7 +132,7 @@ def scaled(shapes, sparsity, raw_density, custom, count_custom, rounding):
     return in_order(shapes, fixed, free)
 
 
-def in_order(shapes, *parts):
-    """Merge dictionaries by kernel, in the order of the kernels."""
+def in_order(shapes: Shapes, *parts: Mapping[str, float]) -> dict[str, float]:
+    """Merge dictionaries by kernel name, in the order of `shapes`."""
     merged = {name: s for part in parts for name, s in part.items()}
     return {name: merged[name] for name in shapes}

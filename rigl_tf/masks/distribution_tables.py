@@ -1,29 +1,38 @@
-"""Sparsity distributions that are read from CSV tables."""
+"""Read sparsity distributions from CSV tables."""
 
+from collections.abc import Mapping
 import csv
+import os
 import pathlib
 
 from rigl_tf import checks
 from rigl_tf.masks import budgets
 
 
-def from_table(table):
-    """Return the distribution that a table holds.
+def from_table(table: str | os.PathLike) -> budgets.Distribution:
+    """Return the distribution that a table contains.
 
-    The sparsity that is asked for chooses the column.
+    Its column is chosen by the overall sparsity.
 
     Args:
         table: path of a CSV file with the column "kernel", names of kernels,
-            and one column per overall sparsity, headed by it.
+            and one column per overall sparsity, with that number as its title.
+            Lines that begin with "#" are comments.
 
     Returns:
-        function like the others of this module.
+        A function with the arguments of `distributions.uniform`.
     """
     path = pathlib.Path(table)
     columns = _read_table(path)
 
-    def distribution(shapes, sparsity, *, custom=None, count_custom=False):
-        """Look the sparsities up; arguments as those of `uniform`."""
+    def distribution(
+        shapes: budgets.Shapes,
+        sparsity: float,
+        *,
+        custom: Mapping[str, float] | None = None,
+        count_custom: bool = False,
+    ) -> dict[str, float]:
+        """Look up the sparsities. See `uniform` for the arguments."""
         found = [s for s in columns if abs(s - sparsity) < 1e-9]
         if not found:
             raise ValueError(
@@ -50,7 +59,7 @@ def from_table(table):
 
 
 def _read_table(path):
-    """Read a table: {overall sparsity: {kernel: sparsity}}."""
+    """Read a table as `{overall sparsity: {kernel: sparsity}}`."""
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = list(csv.DictReader(x for x in lines if not x.startswith("#")))
     if not rows or list(rows[0])[0] != "kernel" or len(rows[0]) < 2:

@@ -1,5 +1,12 @@
-"""Sparsity distributions: shapes of the kernels -> sparsity of each."""
+"""Sparsity distributions: how the overall sparsity is shared among kernels.
 
+A distribution is a function `(shapes, sparsity, **options) -> sparsities`:
+`shapes` maps the name of each kernel to its shape, `sparsity` is the overall
+fraction of zeros S in [0, 1), and the result maps the name of each kernel to
+its sparsity s^l. See the RigL paper, section 3, (1).
+"""
+
+from collections.abc import Mapping
 import math
 import pathlib
 
@@ -7,8 +14,16 @@ from rigl_tf import checks
 from rigl_tf.masks import budgets
 from rigl_tf.masks import distribution_tables
 
+Distribution = budgets.Distribution
 
-def uniform(shapes, sparsity, *, custom=None, count_custom=False):
+
+def uniform(
+    shapes: budgets.Shapes,
+    sparsity: float,
+    *,
+    custom: Mapping[str, float] | None = None,
+    count_custom: bool = False,
+) -> dict[str, float]:
     """Give every kernel the same sparsity, `s^l = S`.
 
     Args:
@@ -16,34 +31,50 @@ def uniform(shapes, sparsity, *, custom=None, count_custom=False):
         sparsity: overall fraction of zeros S, in [0, 1).
         custom: optional dictionary from a name, or a regular expression that
             matches whole names, to a fixed sparsity in [0, 1). The first
-            matching key decides. A key that matches nothing is an error.
+            matching key applies. A key that matches nothing is an error.
         count_custom: whether the kernels of `custom` count in the budget. If
             so, the others are made sparser or denser so that S holds over all
             kernels; if not (default, the original code), S holds over the
-            others alone.
+            others only.
 
     Returns:
-        dictionary from name to sparsity, in the order of `shapes`.
+        A dictionary from name to sparsity, in the order of `shapes`.
+
+    Raises:
+        ValueError: if a sparsity lies outside of [0, 1), a key of `custom`
+            matches no kernel, or S is infeasible with the fixed sparsities.
     """
     fixed, free, budget = budgets.split(shapes, sparsity, custom, count_custom)
     size = sum(math.prod(shapes[name]) for name in free)
-    # Without a shared budget S itself is exact; a quotient would round it.
+    # Without a shared budget, use S itself: a quotient would be rounded.
     share = 1 - budget / size if fixed and free and count_custom else sparsity
     return budgets.in_order(shapes, fixed, {name: share for name in free})
 
 
 def erdos_renyi(
-    shapes, sparsity, *, custom=None, count_custom=False, rounding="floor"
-):
+    shapes: budgets.Shapes,
+    sparsity: float,
+    *,
+    custom: Mapping[str, float] | None = None,
+    count_custom: bool = False,
+    rounding: budgets.Rounding = "floor",
+) -> dict[str, float]:
     """Scale density with fan-in plus fan-out (ER; Mocanu et al. 2018).
 
     `1 - s^l = eps * (n_in + n_out) / (n_in * n_out)`, with n the last two
     dimensions of a kernel. `eps` is chosen so that the number of zeros meets
     S; a kernel whose density would exceed 1 stays dense.
 
-    The arguments are those of `uniform`, and `rounding`, how the zeros of a
-    kernel become a whole number: "floor", or "ceil", with which the published
-    model sizes were made. Kernels need rank 2 or more.
+    See `uniform` for the other arguments, the result and the errors.
+
+    Args:
+        shapes: dictionary from the name of each kernel, of rank 2 or more, to
+            its shape.
+        sparsity: overall fraction of zeros S.
+        custom: optional fixed sparsities.
+        count_custom: whether the kernels of `custom` count in the budget.
+        rounding: how the number of zeros of a kernel is rounded: "floor", or
+            "ceil", as in the published model sizes.
     """
 
     def raw_density(shape):
@@ -55,21 +86,28 @@ def erdos_renyi(
 
 
 def erdos_renyi_kernel(
-    shapes,
-    sparsity,
+    shapes: budgets.Shapes,
+    sparsity: float,
     *,
-    power_scale=1.0,
-    custom=None,
-    count_custom=False,
-    rounding="floor",
-):
+    power_scale: float = 1.0,
+    custom: Mapping[str, float] | None = None,
+    count_custom: bool = False,
+    rounding: budgets.Rounding = "floor",
+) -> dict[str, float]:
     """Scale density with the kernel's dimensions (ERK; RigL paper, section 3).
 
-    `1 - s^l = eps * ((n_in + n_out + w + h) / (n_in * n_out * w * h))^p`. As
-    `erdos_renyi`, with all dimensions of the kernel.
+    `1 - s^l = eps * ((n_in + n_out + w + h) / (n_in * n_out * w * h))^p`: like
+    `erdos_renyi`, but with all dimensions of the kernel.
 
-    The other arguments, and what is returned, are those of `erdos_renyi`;
-    `power_scale` is the exponent p, at least 0: 1 is ERK, 0 is uniform.
+    See `erdos_renyi` for the other arguments, the result and the errors.
+
+    Args:
+        shapes: dictionary from the name of each kernel to its shape.
+        sparsity: overall fraction of zeros S.
+        power_scale: the exponent p, at least 0: 1 is ERK, 0 is uniform.
+        custom: optional fixed sparsities.
+        count_custom: whether the kernels of `custom` count in the budget.
+        rounding: how the number of zeros of a kernel is rounded.
     """
     checks.at_least("power_scale", power_scale, 0)
 
@@ -82,7 +120,7 @@ def erdos_renyi_kernel(
 
 
 def _shipped(name):
-    """Return a distribution that reads its table when it is first used."""
+    """Return a distribution that reads its table on first use."""
 
     def distribution(shapes, sparsity, **options):
         path = pathlib.Path(__file__).parent / "data" / f"{name}.csv"
@@ -92,11 +130,11 @@ def _shipped(name):
     return distribution
 
 
-BY_NAME = {
+BY_NAME: dict[str, Distribution] = {
     "uniform": uniform,
     "erdos_renyi": erdos_renyi,
     "erdos_renyi_kernel": erdos_renyi_kernel,
-    # Other papers' sparsities of `models.resnet(depth=50)`.
+    # Sparsities of `models.resnet(depth=50)` from other papers.
     "dsr_resnet50": _shipped("dsr_resnet50"),
     "str_resnet50": _shipped("str_resnet50"),
 }
@@ -105,11 +143,14 @@ BY_NAME = {
 _ALIASES = {"er": "erdos_renyi", "erk": "erdos_renyi_kernel"}
 
 
-def get(distribution):
-    """Return the distribution of a name, or the function itself.
+def get(distribution: str | Distribution) -> Distribution:
+    """Return the distribution of a name, or the function given.
 
     Args:
         distribution: key of `BY_NAME`, "er", "erk", or a function.
+
+    Raises:
+        ValueError: if there is no distribution of this name.
     """
     if callable(distribution):
         return distribution

@@ -1,21 +1,30 @@
-"""Names and regular expressions that stand for them."""
+"""Match names of kernels and layers by name or regular expression."""
 
+from collections.abc import Callable
+from collections.abc import Container
+from collections.abc import Iterable
+from collections.abc import Sequence
 import re
+from typing import TypeVar
+
+_Pattern = TypeVar("_Pattern")
 
 
-def matcher(pattern, names, argument):
-    """Return a function that says whether a name is meant by a pattern.
+def matcher(
+    pattern: str, names: Container[str], argument: str
+) -> Callable[[str], bool]:
+    """Return a function that tests whether a pattern matches a name.
 
-    A pattern that is one of the names means this one alone; any other is a
-    regular expression that must match a name as a whole.
+    A pattern that is itself one of the names matches only that name; any other
+    is a regular expression that must match the whole name.
 
     Args:
         pattern: name or regular expression.
         names: collection of all names.
-        argument: what errors call the pattern.
+        argument: name of the argument, used in the error message.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: if the pattern is neither a name nor a regular expression.
     """
     if pattern in names:
         return lambda name: name == pattern
@@ -29,19 +38,28 @@ def matcher(pattern, names, argument):
     return lambda name: expression.fullmatch(name) is not None
 
 
-def assign(patterns, matches, names, argument):
-    """Map each name to the first pattern that means it.
+def assign(
+    patterns: Iterable[_Pattern],
+    matches: Callable[[_Pattern], Callable[[str], bool]],
+    names: Sequence[str],
+    argument: str,
+) -> dict[str, _Pattern]:
+    """Map each name to the first pattern that matches it.
 
     Args:
         patterns: iterable of patterns.
-        matches: function from a pattern to a predicate of a name.
+        matches: function from a pattern to a function that tests a name.
         names: list of names.
-        argument: what errors call the patterns.
+        argument: name of the argument, used in the error message.
+
+    Returns:
+        A dictionary from name to pattern; names without a match are absent.
 
     Raises:
-        ValueError: a pattern decides no name.
+        ValueError: if a pattern matches no name, or only names that earlier
+            patterns match.
     """
-    assigned = {}
+    assigned: dict[str, _Pattern] = {}
     for pattern in patterns:
         hits = list(filter(matches(pattern), names))
         new = [name for name in hits if name not in assigned]

@@ -1,7 +1,7 @@
-"""Plain dense Keras models that know nothing of sparsity.
+"""Plain dense Keras models of the papers.
 
-Each is a function `(input_shape, n_classes, **options)` with a multiplier
-`width` of its numbers of channels or units.
+Each is a function `(input_shape, n_classes, **options)`; its option `width`
+multiplies the numbers of channels or units.
 """
 
 from rigl_tf.models.char_gru import char_gru

@@ -1,11 +1,20 @@
-"""Small networks for digits and MNIST: a perceptron and LeNet-5."""
+"""Small networks for digits and MNIST: LeNet-300-100 and LeNet-5."""
+
+from collections.abc import Sequence
 
 import keras
 
+from rigl_tf import checks
 from rigl_tf.models import blocks
 
 
-def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
+def mlp(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    hidden: Sequence[int] = (300, 100),
+    width: float = 1.0,
+) -> keras.Model:
     """Build LeNet-300-100, a multi-layer perceptron with ReLU.
 
     266,610 parameters for 28x28 inputs and 10 classes, of which 266,200 are
@@ -18,11 +27,11 @@ def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
         width: multiplies the units of the hidden layers.
 
     Returns:
-        Keras model, inputs [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: inputs [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: LeCun et al. 1998; Evci et al. 2020, table 2.
     """
-    blocks.check_width(width)
+    checks.above("width", width, 0)
     layers = [keras.Input(tuple(input_shape)), keras.layers.Flatten()]
     layers += [
         keras.layers.Dense(
@@ -35,8 +44,13 @@ def mlp(input_shape, n_classes, *, hidden=(300, 100), width=1.0):
 
 
 def lenet5(
-    input_shape, n_classes, *, filters=(6, 16), units=(120, 84), width=1.0
-):
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    filters: Sequence[int] = (6, 16),
+    units: Sequence[int] = (120, 84),
+    width: float = 1.0,
+) -> keras.Model:
     """Build LeNet-5 with ReLU and max-pooling.
 
     44,426 parameters for 28x28x1 inputs and 10 classes, of which 44,190 are
@@ -51,11 +65,11 @@ def lenet5(
         width: multiplies channels and units.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: LeCun et al. 1998.
     """
-    blocks.check_width(width)
+    checks.above("width", width, 0)
     layers = [keras.Input(tuple(input_shape))]
     for index, channels in enumerate(filters, start=1):
         layers += [

@@ -1,7 +1,10 @@
 """MobileNet v1 and v2."""
 
+from collections.abc import Sequence
+
 import keras
 
+from rigl_tf import checks
 from rigl_tf.models import blocks
 
 # Channels and stride of each block.
@@ -31,11 +34,13 @@ _V2 = (
 )
 
 
-def mobilenet_v1(input_shape, n_classes, *, width=1.0):
-    """Build MobileNet-v1: depthwise and pointwise convolutions in turn.
+def mobilenet_v1(
+    input_shape: Sequence[int], n_classes: int, *, width: float = 1.0
+) -> keras.Model:
+    """Build MobileNet-v1: alternating depthwise and pointwise convolutions.
 
     4,231,976 trainable parameters with 1,000 classes, of which the pointwise
-    convolutions and the classifier hold 4,163,584. ReLU, not ReLU6.
+    convolutions and the classifier have 4,163,584. ReLU, not ReLU6.
 
     Args:
         input_shape: [height, width, channels], e.g. (224, 224, 3).
@@ -44,11 +49,11 @@ def mobilenet_v1(input_shape, n_classes, *, width=1.0):
             multiples of 8, except for the first pointwise convolution.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: Howard et al. 2017; as in the original code.
     """
-    blocks.check_width(width)
+    checks.above("width", width, 0)
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, width)
     for number, (channels, strides) in enumerate(_V1, start=1):
@@ -65,11 +70,17 @@ def mobilenet_v1(input_shape, n_classes, *, width=1.0):
     return keras.Model(inputs, logits, name="mobilenet_v1")
 
 
-def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
+def mobilenet_v2(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    width: float = 1.0,
+    expansion: float = 6,
+) -> keras.Model:
     """Build MobileNet-v2: inverted residual blocks.
 
     3,504,872 trainable parameters with 1,000 classes, of which the 1x1
-    convolutions and the classifier hold 3,404,672. ReLU, not ReLU6.
+    convolutions and the classifier have 3,404,672. ReLU, not ReLU6.
 
     Args:
         input_shape: [height, width, channels], e.g. (224, 224, 3).
@@ -81,11 +92,11 @@ def mobilenet_v2(input_shape, n_classes, *, width=1.0, expansion=6):
             block does not expand.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: Sandler et al. 2018; as in the original code.
     """
-    blocks.check_width(width)
+    checks.above("width", width, 0)
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, width)
     for number, (channels, strides) in enumerate(_V2, start=1):

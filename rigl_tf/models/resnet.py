@@ -1,7 +1,11 @@
-"""ResNet v1.5 for ImageNet, and with a CIFAR stem."""
+"""ResNet v1.5 for ImageNet, also with a stem for CIFAR."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import keras
 
+from rigl_tf import checks
 from rigl_tf.models import blocks
 
 _BLOCKS = {
@@ -16,48 +20,42 @@ _STEMS = ("imagenet", "cifar")
 
 
 def resnet(
-    input_shape,
-    n_classes,
+    input_shape: Sequence[int],
+    n_classes: int,
     *,
-    depth=50,
-    width=1.0,
-    stem="imagenet",
-    zero_gamma=True,
-    symmetric_padding=True,
-):
-    """Build a ResNet v1.5: the stride of a block lies in its 3x3 convolution.
+    depth: Literal[18, 34, 50, 101, 152, 200] = 50,
+    width: float = 1.0,
+    stem: Literal["imagenet", "cifar"] = "imagenet",
+    zero_gamma: bool = True,
+    symmetric_padding: bool = True,
+) -> keras.Model:
+    """Build a ResNet v1.5: the 3x3 convolution of a block has the stride.
 
-    25,557,032 trainable parameters at depth 50 with 1,000 classes. Every first
-    block of a group projects its shortcut. Convolutions are initialised with
-    variance 1 / fan_in, the classifier with N(0, 0.01).
+    25,557,032 trainable parameters at depth 50 with 1,000 classes. The first
+    block of every group projects its shortcut. Convolutions are initialized
+    with variance 1 / fan_in, the classifier with N(0, 0.01).
 
     Args:
         input_shape: [height, width, channels], e.g. (224, 224, 3).
         n_classes: number of logits.
         depth: 18, 34 (basic blocks), 50, 101, 152 or 200 (bottlenecks).
         width: multiplies all numbers of channels.
-        stem: "imagenet", 7x7 convolution of stride 2 and max-pooling, or
-            "cifar", 3x3 convolution.
-        zero_gamma: whether the last normalisation of each block begins with
-            gamma 0, so that blocks begin as identities.
-        symmetric_padding: whether strided convolutions pad alike on both
-            sides; if not, as Keras' "same". The stem always does.
+        stem: "imagenet", a 7x7 convolution of stride 2 and max-pooling, or
+            "cifar", a 3x3 convolution.
+        zero_gamma: whether the last normalization of each block starts with
+            gamma 0, so that blocks start as identities.
+        symmetric_padding: whether strided convolutions pad both sides equally;
+            if not, they pad as Keras does for "same". The stem always pads
+            both sides equally.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: He et al. 2016; Goyal et al. 2017; as in the original code.
     """
-    if depth not in _BLOCKS:
-        raise ValueError(
-            f"`depth` must be one of {', '.join(map(str, _BLOCKS))}. "
-            f"Received: depth={depth!r}"
-        )
-    if stem not in _STEMS:
-        raise ValueError(
-            f"`stem` must be one of {', '.join(_STEMS)}. Received: {stem!r}"
-        )
-    blocks.check_width(width)
+    checks.one_of("depth", depth, _BLOCKS)
+    checks.one_of("stem", stem, _STEMS)
+    checks.above("width", width, 0)
     inputs = keras.Input(tuple(input_shape))
     x = _stem(inputs, blocks.scaled(64, width), stem)
     block = _basic if depth < 50 else _bottleneck

@@ -1,7 +1,10 @@
-"""VGG without its large dense layers."""
+"""VGG networks without their large dense layers."""
+
+from collections.abc import Sequence
 
 import keras
 
+from rigl_tf import checks
 from rigl_tf.models import blocks
 
 _CONVOLUTIONS = {
@@ -12,10 +15,16 @@ _CONVOLUTIONS = {
 _CHANNELS = (64, 128, 256, 512, 512)
 
 
-def vgg(input_shape, n_classes, *, variant="16", width=1.0):
+def vgg(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    variant: str | int = "16",
+    width: float = 1.0,
+) -> keras.Model:
     """Build a VGG: 3x3 convolutions, average pooling, one 1x1 convolution.
 
-    No biases, no normalisation, no dropout, no fc6 and fc7. 15,222,464
+    No biases, normalization, dropout, fc6 or fc7. 15,222,464
     parameters for variant "16" with 1,000 classes, 9,729,728 for "a" and
     20,530,880 for "19", all in kernels.
 
@@ -26,17 +35,13 @@ def vgg(input_shape, n_classes, *, variant="16", width=1.0):
         width: multiplies all numbers of channels.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: Simonyan & Zisserman 2015; as in the original code.
     """
     variant = str(variant)
-    if variant not in _CONVOLUTIONS:
-        raise ValueError(
-            f"`variant` must be one of {', '.join(_CONVOLUTIONS)}. "
-            f"Received: variant={variant!r}"
-        )
-    blocks.check_width(width)
+    checks.one_of("variant", variant, _CONVOLUTIONS)
+    checks.above("width", width, 0)
     inputs = x = keras.Input(tuple(input_shape))
     for block, (number, channels) in enumerate(
         zip(_CONVOLUTIONS[variant], _CHANNELS), start=1

@@ -1,15 +1,25 @@
 """WideResNet for CIFAR."""
 
+from collections.abc import Sequence
+
 import keras
 
+from rigl_tf import checks
 from rigl_tf.models import blocks
 
 
-def wide_resnet(input_shape, n_classes, *, depth=22, width=2, dropout=0.3):
-    """Build a WideResNet, with normalisation before activation.
+def wide_resnet(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    depth: int = 22,
+    width: float = 2,
+    dropout: float = 0.3,
+) -> keras.Model:
+    """Build a WideResNet, with normalization before the activation.
 
     1,079,642 trainable parameters at depth 22, width 2 and 10 classes, of which
-    all kernels but the first convolution hold 1,076,480. Kernels are Glorot
+    all kernels except the first convolution have 1,076,480. Kernels are Glorot
     uniform. Shortcuts of blocks that change the number of channels project the
     activated input.
 
@@ -18,10 +28,10 @@ def wide_resnet(input_shape, n_classes, *, depth=22, width=2, dropout=0.3):
         n_classes: number of logits.
         depth: 6 n + 4 for n blocks in each of the three groups.
         width: multiplies the numbers of channels 16, 32, 64 of the groups.
-        dropout: rate between the two convolutions of a block.
+        dropout: dropout rate between the two convolutions of a block.
 
     Returns:
-        Keras model, images [batch, *input_shape] -> logits [batch, n_classes].
+        Keras model: images [batch, *input_shape] -> logits [batch, n_classes].
 
     Reference: Zagoruyko & Komodakis 2016; as in the original code.
     """
@@ -34,7 +44,7 @@ def wide_resnet(input_shape, n_classes, *, depth=22, width=2, dropout=0.3):
             "`depth` must be 6 n + 4 with n at least 1, e.g. 16, 22 or 28. "
             f"Received: depth={depth!r}"
         )
-    blocks.check_width(width)
+    checks.above("width", width, 0)
     inputs = keras.Input(tuple(input_shape))
     x = _conv(inputs, 16, 3, 1, "conv1")
     for group in (1, 2, 3):

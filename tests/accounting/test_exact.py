@@ -3,6 +3,7 @@ import collections
 import keras
 from keras import layers as kl
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -70,8 +71,8 @@ IMAGENET = ((224, 224, 3), 1000)
     "build, reference",
     [
         (lambda: models.resnet(*IMAGENET), None),
-        (lambda: models.mobilenet_v1(*IMAGENET), None),
-        (lambda: models.mobilenet_v2(*IMAGENET), None),
+        params.slow((lambda: models.mobilenet_v1(*IMAGENET), None)),
+        params.slow((lambda: models.mobilenet_v2(*IMAGENET), None)),
         (lambda: models.wide_resnet((32, 32, 3), 10), None),
         (lambda: models.lenet5((28, 28, 1), 10), None),
         (lambda: models.char_gru((4,)), unrolled_char_gru),
@@ -90,28 +91,31 @@ def test_counts_are_those_of_tensorflows_profiler(build, reference):
 
 @pytest.mark.parametrize(
     "name, size, gigamacs",  # as published, where it is known
-    [
-        ("ConvNeXtSmall", 224, 8.7),
-        ("ConvNeXtTiny", 224, 4.5),
-        ("DenseNet121", 224, 2.85),
-        ("EfficientNetB0", 224, 0.39),
-        ("EfficientNetB1", 240, 0.70),
-        ("EfficientNetV2B0", 224, 0.72),
-        ("EfficientNetV2B1", 64, None),
-        ("InceptionV3", 299, 5.7),
-        ("MobileNet", 224, 0.569),
-        ("MobileNetV2", 224, 0.300),
-        ("MobileNetV3Large", 224, 0.219),
-        ("MobileNetV3Small", 224, 0.056),
-        ("NASNetMobile", 224, 0.564),
-        ("ResNet101", 224, 7.6),
-        ("ResNet101V2", 64, None),
-        ("ResNet50", 224, 3.86),
-        ("ResNet50V2", 64, None),
-        ("VGG16", 224, 15.5),
-        ("VGG19", 64, None),
-        ("Xception", 299, 8.4),
-    ],
+    params.cover(
+        [
+            ("ConvNeXtSmall", 224, 8.7),
+            ("ConvNeXtTiny", 224, 4.5),
+            ("DenseNet121", 224, 2.85),
+            ("EfficientNetB0", 224, 0.39),
+            ("EfficientNetB1", 240, 0.70),
+            ("EfficientNetV2B0", 224, 0.72),
+            ("EfficientNetV2B1", 64, None),
+            ("InceptionV3", 299, 5.7),
+            ("MobileNet", 224, 0.569),
+            ("MobileNetV2", 224, 0.300),
+            ("MobileNetV3Large", 224, 0.219),
+            ("MobileNetV3Small", 224, 0.056),
+            ("NASNetMobile", 224, 0.564),
+            ("ResNet101", 224, 7.6),
+            ("ResNet101V2", 64, None),
+            ("ResNet50", 224, 3.86),
+            ("ResNet50V2", 64, None),
+            ("VGG16", 224, 15.5),
+            ("VGG19", 64, None),
+            ("Xception", 299, 8.4),
+        ],
+        quick=lambda v: v[0] in ("MobileNetV2", "ResNet50V2"),
+    ),
 )
 def test_applications_cost_what_is_published(name, size, gigamacs):
     model = getattr(keras.applications, name)(

@@ -72,6 +72,7 @@ def test_every_block_of_code_is_tagged():
     assert sum(map(len, BLOCKS.values())) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page, how, code", cases("bash"))
 def test_commands_work(page, how, code, tmp_path, monkeypatch, request):
     enter(page, tmp_path, monkeypatch)
@@ -110,6 +111,7 @@ def require_extras(what):
         assert f'"{extra}": ' in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page, how, code", cases("python"))
 def test_python_works(page, how, code, tmp_path, monkeypatch):
     enter(page, tmp_path, monkeypatch)

@@ -12,6 +12,7 @@ def runs(tmp_path_factory):
     return fuzz.Runs(tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_a_line_and_change_nothing(runs, capfd):
     counts = fuzz.drive(runs.case, 15, seed=5)
     assert "bad" not in counts, capfd.readouterr().out

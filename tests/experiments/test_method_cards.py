@@ -23,7 +23,7 @@ def test_cards_are_complete(card):
 
 
 def test_every_method_class_has_a_file():
-    bases = {"MaskUpdater", "DropAndGrow", "MaskChange"}
+    bases = {"MaskUpdater", "DropAndGrow", "MaskChange", "Needs"}
     classes = {name for name in updaters.__all__ if name[0].isupper()} - bases
     assert {card.updater for card in CARDS} - {None} == classes
 

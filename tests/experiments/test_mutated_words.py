@@ -1,6 +1,8 @@
 import fuzz_words
+import pytest
 
 
+@pytest.mark.slow
 def test_mutated_words_are_obeyed_or_refused(tmp_path):
     cases = list(fuzz_words.mutated_command_lines(seed=11, n=24))
     assert cases == list(fuzz_words.mutated_command_lines(seed=11, n=24))
@@ -8,6 +10,7 @@ def test_mutated_words_are_obeyed_or_refused(tmp_path):
     assert not fuzz_words.failures(cases, tmp_path, wrong.append), wrong
 
 
+@pytest.mark.slow
 def test_mutated_files_are_obeyed_or_refused(tmp_path):
     cases = list(fuzz_words.mutated_gin_files(seed=11, n=12))
     wrong = []

@@ -113,6 +113,7 @@ def sweep(tmp_path, *lines, name="sweep"):
     return tmp_path / "runs"
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_a_setting_are_not_seeds(tmp_path, capsys):
     line = f"{' '.join(RIGL)} {SHORT} UPDATE_INTERVAL={{1,2}} SEED={{0,1}}"
     runs = sweep(tmp_path, line)
@@ -130,6 +131,7 @@ def test_runs_that_differ_in_a_setting_are_not_seeds(tmp_path, capsys):
     assert "<th>UPDATE_INTERVAL</th>" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_that_begin_with_seeds_are_seeds(tmp_path):
     runs = sweep(
         tmp_path,
@@ -287,6 +289,7 @@ def test_each_run_of_a_published_row_is_shown(tmp_path, capsys):
     assert capsys.readouterr().out.count("50.00 | 1 |") == 2
 
 
+@pytest.mark.slow
 def test_later_sweeps_find_a_run_by_its_label(tmp_path):
     runs = sweep(tmp_path, f"first: {' '.join(RIGL)} {SHORT}")
     (workdir,) = runs.iterdir()

@@ -82,6 +82,7 @@ def test_missing_tensorboard_is_named(tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_a_model_without_room_is_a_mistake(capsys):
     words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
     words.append(f"models.mlp.hidden=({10**15},100)")
@@ -119,6 +120,7 @@ def mutants(rng, n_mutants):
         yield name, "\n".join(lines) + "\n"
 
 
+@pytest.mark.slow
 def test_mutants_of_the_shipped_files_end_well(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seed = 2020

@@ -298,6 +298,7 @@ def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):
 SHORT = "TRAIN_STEPS=4 UPDATE_END_STEP=2 UPDATE_INTERVAL=1"
 
 
+@pytest.mark.slow
 def test_processes_share_a_directory_of_runs(tmp_path, capsys):
     file = tmp_path / "three.txt"
     file.write_text(

@@ -4,6 +4,7 @@ import functools
 import types
 
 import numpy as np
+import params
 import pytest
 import records
 import tensorflow_datasets as tfds
@@ -129,7 +130,13 @@ def few_images(images, monkeypatch):
 
 
 @pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize("task", config.shipped("tasks"))
+@pytest.mark.parametrize(
+    "task",
+    params.cover(
+        config.shipped("tasks"),
+        quick=("tasks/digits_mlp", "tasks/mnist_lenet5"),
+    ),
+)
 def test_every_task_trains_and_goes_on(task, tmp_path, request):
     if "wikitext" in task:
         request.getfixturevalue("text_dir")
@@ -140,7 +147,13 @@ def test_every_task_trains_and_goes_on(task, tmp_path, request):
 
 
 @pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize("method", config.shipped("methods"))
+@pytest.mark.parametrize(
+    "method",
+    params.cover(
+        config.shipped("methods"),
+        quick=[f"methods/{n}" for n in ("dense", "lottery", "rigl", "pruning")],
+    ),
+)
 def test_every_method_trains_and_goes_on(method, tmp_path):
     words = [method, *SIBLING, *TINY]
     if method in BEGIN_WITH_MASKS:
@@ -156,7 +169,7 @@ def test_every_method_trains_and_goes_on(method, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "task", ["tasks/cifar10_wrn22_2", "tasks/wikitext103_gru"]
+    "task", [params.slow("tasks/cifar10_wrn22_2"), "tasks/wikitext103_gru"]
 )
 def test_fake_data_need_nothing(task, tmp_path, monkeypatch):
     def refuse(*_):

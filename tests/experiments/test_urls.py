@@ -59,6 +59,7 @@ def bucket(monkeypatch):
     tf.io.gfile.rmtree("ram://bucket")
 
 
+@pytest.mark.slow
 def test_a_run_in_a_bucket_is_that_on_a_disk(bucket, tmp_path, capsys):
     """Train, be killed after step 6, go on, report, evaluate, draw."""
     remote, local = files.path(f"{bucket}/run"), tmp_path / "run"

@@ -10,6 +10,7 @@ import os
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import zoo
@@ -19,6 +20,7 @@ from rigl_tf import updaters
 from rigl_tf.layers import model_paths
 from rigl_tf.training import steps
 
+SMALL = [kind for kind in zoo.KINDS if kind != "application"]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 N_STEPS = 20
@@ -90,22 +92,27 @@ LOOPS = {"fit": by_fit, "trainer": by_trainer, "tape": by_tape}
 def cells():
     if os.environ.get("RIGL_TF_MATRIX") == "full":
         return list(itertools.product(zoo.KINDS, LOOPS, PRECISIONS))
-    small = [kind for kind in zoo.KINDS if kind != "application"]
     return [
         (kind, list(LOOPS)[(i + j) % len(LOOPS)], policy)
-        for i, kind in enumerate(small)
+        for i, kind in enumerate(SMALL)
         for j, policy in enumerate(PRECISIONS)
     ] + [("application", "fit", "float32")]
 
 
 def test_every_pair_is_met():
-    small = zoo.KINDS.keys() - {"application"}
-    for axes in itertools.combinations((small, LOOPS, PRECISIONS), 2):
+    for axes in itertools.combinations((SMALL, LOOPS, PRECISIONS), 2):
         for pair in itertools.product(*axes):
             assert any(set(pair) <= set(cell) for cell in cells())
 
 
-@pytest.mark.parametrize("kind, loop, policy", cells())
+def one_of_each_kind(cell):
+    kind, _, policy = cell
+    return (kind, policy) in zip(SMALL, itertools.cycle(PRECISIONS))
+
+
+@pytest.mark.parametrize(
+    "kind, loop, policy", params.cover(cells(), quick=one_of_each_kind)
+)
 def test_every_model_trains_in_every_loop(kind, loop, policy, tmp_path):
     with precision(policy):
         dense = zoo.KINDS[kind]()
@@ -131,7 +138,7 @@ def test_every_model_trains_in_every_loop(kind, loop, policy, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", zoo.KINDS)
+@pytest.mark.parametrize("kind", params.cover(zoo.KINDS, quick=SMALL))
 def test_masked_models_come_back_with_their_masks(kind, tmp_path):
     model = rigl_tf.sparsify(zoo.KINDS[kind](), 0.5)
     model.save(tmp_path / "masked.keras")
@@ -151,7 +158,9 @@ def test_masked_models_come_back_with_their_masks(kind, tmp_path):
         assert not item.kernel.numpy()[item.mask.numpy() < 1].any()
 
 
-@pytest.mark.parametrize("kind", ["mlp", "attention", "application"])
+@pytest.mark.parametrize(
+    "kind", ["mlp", params.slow("attention"), params.slow("application")]
+)
 def test_stripped_models_are_served(kind, tmp_path):
     model = rigl_tf.sparsify(zoo.KINDS[kind](), 0.5)
     rigl_tf.strip(model).export(tmp_path / "served", verbose=False)
@@ -162,7 +171,7 @@ def test_stripped_models_are_served(kind, tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", zoo.KINDS)
+@pytest.mark.parametrize("kind", params.cover(zoo.KINDS, quick=SMALL))
 def test_at_sparsity_zero_predictions_keep_their_bits(kind):
     dense = zoo.KINDS[kind]()
     x, _ = zoo.arrays(dense)

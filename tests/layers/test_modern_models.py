@@ -5,12 +5,14 @@ RIGL_TF_MATRIX=full adds the larger ones.
 
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import zoo_of_today
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.layers import copying
 from rigl_tf.layers import model_paths
 
 # A mask update of all kernels would take long to compile.
@@ -24,6 +26,23 @@ SOME = {
     "ResNet50V2": ["conv5_block3.*", "predictions"],
     "Xception": ["block14.*", "predictions"],
 }
+# Quick to train, and of different kinds.
+QUICK = (
+    "vision_transformer",
+    "u_net",
+    "siamese",
+    "many_inputs_and_outputs",
+    "mixer",
+    "mixed_precision",
+    "spectral_normalization",
+    "own_kernels",
+    "own_graph_inside",
+    "autoencoder",
+    "with_lambda",
+    "with_lora",
+    "llama",
+    "bert_classifier",
+)
 # What Keras and KerasHub tell of themselves.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.compile... was not called as part"),
@@ -35,7 +54,9 @@ def flat(outputs):
     return [np.asarray(x, np.float32) for x in keras.tree.flatten(outputs)]
 
 
-@pytest.mark.parametrize("kind", zoo_of_today.KINDS)
+@pytest.mark.parametrize(
+    "kind", params.cover(list(zoo_of_today.KINDS), quick=QUICK)
+)
 def test_modern_models_train(kind):
     dense = zoo_of_today.KINDS[kind]()
     x = zoo_of_today.examples(dense)
@@ -140,8 +161,8 @@ def test_low_rank_factors_get_no_masks(capsys):
     x = zoo_of_today.examples(task)
     with pytest.raises(ValueError, match="no kernel to mask"):
         rigl_tf.sparsify(task, 0.5)
-    copy = rigl_tf.masking.copies.copy_layer(task)
-    rigl_tf.masking.copies.copy_state(task, copy)
+    copy = copying.copy_layer(task)
+    copying.copy_state(task, copy)
     assert len(copy.trainable_variables) == len(task.trainable_variables) == 4
     np.testing.assert_array_equal(copy(x), task(x))
 

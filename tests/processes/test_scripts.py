@@ -19,8 +19,15 @@ def load(name):
     return module
 
 
-def test_the_benchmark_measures_all_candidates_in_turn():
-    bench = load("bench_step")
+@pytest.fixture
+def benchmarks(monkeypatch):
+    """Return the folder of the benchmarks, in which they find each other."""
+    monkeypatch.syspath_prepend(str(SCRIPTS / "benchmarks"))
+    return "benchmarks"
+
+
+def test_benchmarks_measure_all_candidates_in_turn(benchmarks):
+    bench = load(f"{benchmarks}/common")
     calls = []
     candidates = {name: lambda name=name: calls.append(name) for name in "abc"}
     medians = bench.measure(candidates, 3)
@@ -28,11 +35,12 @@ def test_the_benchmark_measures_all_candidates_in_turn():
     assert "".join(calls[-9:]) == "abcbcacab"
 
 
-def test_the_benchmark_runs_every_kind_of_step():
-    bench = load("bench_step")
+def test_the_benchmark_runs_every_kind_of_step(benchmarks):
+    bench = load(f"{benchmarks}/step")
     row = bench.bench_model(lambda: (tiny.mlp(), 8), 2)
     ratios = ("noise", "masked_step", "loop_over_keras", "masked_loop")
     assert all(row[name] > 0 for name in (*ratios, "masked_tape"))
+    assert bench.table([row]).count("\n") == 2
 
 
 def test_tables_go_between_their_markers():
@@ -49,9 +57,15 @@ def test_tables_go_between_their_markers():
     )
 
 
-def test_the_benchmark_of_methods_runs_all_of_them(monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    bench = load("bench_methods")
+def test_the_benchmark_of_the_start_measures_each_part(benchmarks):
+    bench = load(f"{benchmarks}/start")
+    row = bench.bench_start(lambda: (tiny.mlp(), 8), 1)
+    assert all(value > 0 for name, value in row.items() if name != "model")
+    assert bench.table([row]).count("\n") == 2
+
+
+def test_the_benchmark_of_methods_runs_all_of_them(benchmarks):
+    bench = load(f"{benchmarks}/methods")
     rows = bench.bench(lambda: (tiny.mlp(), 8), 2)
     assert [name for name, _, _ in rows] == ["dense again", *bench.METHODS]
     assert all(step > 0 for _, step, _ in rows)

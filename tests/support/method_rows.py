@@ -143,4 +143,15 @@ SOME_SHAPE = [
     (method, method.shapes[index % len(method.shapes)])
     for index, method in enumerate(METHODS)
 ]
+# One of each kind, for batteries of which the rest is slow.
+SAMPLE = (
+    "set",
+    "rigl",
+    "rigl_sm",
+    "srigl",
+    "snfs",
+    "grasp",
+    "pruning_global",
+    "top_kast",
+)
 EACH_SHAPE = [(m, shape) for m in METHODS for shape in m.shapes]

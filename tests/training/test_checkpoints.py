@@ -5,6 +5,7 @@ import os
 import keras
 import method_rows
 import numpy as np
+import params
 import pytest
 import tiny
 
@@ -56,7 +57,7 @@ def assert_same_state(a, b):
 
 @pytest.mark.parametrize(
     "method, pattern, at",
-    POINTS,
+    params.cover(POINTS, quick=lambda v: v[0].name in method_rows.SAMPLE),
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_resumed_run_has_the_bits_of_an_uninterrupted_one(

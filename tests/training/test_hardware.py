@@ -7,6 +7,7 @@ import re
 import keras
 import method_rows
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -196,6 +197,7 @@ def test_every_precision_trains(precision, tmp_path):
     assert result["loss"] < 3 and result["accuracy"] > 0.1
 
 
+@pytest.mark.slow
 def test_a_run_may_move_to_other_hardware(mirrored, tmp_path, capsys):
     """Same words, another strategy; another precision is another run."""
     workdir = f"--workdir={tmp_path / 'w'}"
@@ -301,7 +303,10 @@ HOST = re.compile(r"outfeed|infeed|\bsend\(|\brecv\(|callback|HostCompute")
 
 @pytest.mark.parametrize(
     "method, pattern",
-    method_rows.SOME_SHAPE,
+    params.cover(
+        method_rows.SOME_SHAPE,
+        quick=lambda value: value[0].name in method_rows.SAMPLE,
+    ),
     ids=lambda value: getattr(value, "name", value),
 )
 def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):
@@ -324,6 +329,7 @@ def hlo(function, *arguments):
     return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
 
 
+@pytest.mark.slow
 def test_two_replicas_agree_with_batch_normalisation(mirrored):
     trainer = tiny.wide_resnet_trainer(mirrored, depth=10)
     before = [item.mask.numpy() for item in trainer.kernels]

@@ -295,6 +295,7 @@ def test_states_are_carried_in_training_and_kept_by_evaluation():
     )
 
 
+@pytest.mark.slow
 def test_two_replicas_carry_the_states_of_one(mirrored):
     text = some_text()
 

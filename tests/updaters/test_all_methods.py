@@ -4,6 +4,7 @@ import digests
 import keras
 import method_rows
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -12,10 +13,18 @@ from rigl_tf import updaters
 from rigl_tf.accounting import training_costs
 from rigl_tf.experiments import config
 from rigl_tf.masks import counts as mask_counts
+from rigl_tf.training import mask_changes
+from rigl_tf.training import optimizer_slots
 
 ALL = pytest.mark.parametrize(
     "method", method_rows.METHODS, ids=lambda method: method.name
 )
+
+
+def in_sample(value):
+    return value[0].name in method_rows.SAMPLE
+
+
 EACH_SHAPE = pytest.mark.parametrize(
     "method, pattern",
     method_rows.EACH_SHAPE,
@@ -23,7 +32,7 @@ EACH_SHAPE = pytest.mark.parametrize(
 )
 SOME_SHAPE = pytest.mark.parametrize(
     "method, pattern",
-    method_rows.SOME_SHAPE,
+    params.cover(method_rows.SOME_SHAPE, quick=in_sample),
     ids=lambda value: getattr(value, "name", value),
 )
 N_STEPS = 22
@@ -55,10 +64,11 @@ def assert_counts(method, kernels):
             np.testing.assert_array_equal(counts, left)
     elif method.counts == "fan_in":
         for kernel, expected in zip(kernels, fresh):
-            inputs = np.count_nonzero(kernel.mask.numpy(), axis=0)
+            mask = kernel.mask.numpy().reshape(-1, kernel.kernel.shape[-1])
+            inputs = np.count_nonzero(mask, axis=0)
             (fan_in,) = set(inputs[inputs > 0])
             n_alive = np.count_nonzero(inputs)
-            assert fan_in == min(expected // n_alive, kernel.kernel.shape[0])
+            assert fan_in == min(expected // n_alive, len(mask))
     else:
         assert sum(found) == sum(fresh)
 
@@ -98,8 +108,53 @@ def test_a_run_keeps_the_promises_of_the_method(method):
     assert trainer.evaluate(data)["loss"] < 0.8 * before
 
 
+def assert_patterns(kernels):
+    """Require masks that follow the pattern."""
+    for item in kernels:
+        shape = tuple(item.kernel.shape)
+        item.pattern.check_mask(item.path, item.mask.numpy(), shape)
+
+
+def assert_moved(method, pattern, first, kernels):
+    """Require other masks than the first, but of static methods."""
+    moved = any(
+        not np.array_equal(a, item.mask.numpy())
+        for a, item in zip(first, kernels)
+    )
+    static = (updaters.Static, updaters.StaticReinit)
+    if isinstance(method.build(), static):
+        assert not moved
+    elif pattern not in ("channel", "channel_in", "block_4x3_max"):
+        assert moved  # of a few units, the same may return
+
+
 @EACH_SHAPE
 def test_every_pattern_is_kept(method, pattern):
+    """Decide eagerly, without a model: to trace one takes most of the time."""
+    updater, kernels, gradients = digests.scene(method, pattern)
+    first = [item.mask.numpy() for item in kernels]
+    slots = [optimizer_slots.Slot("m", filled(k), 0.25) for k in kernels]
+    for step in method.updates[-4:]:
+        step = tf.constant(step, tf.int64)
+        changes = updater.changes(kernels, gradients, step)
+        for item, slot, change in zip(kernels, slots, changes):
+            mask_changes.apply(item, [slot], change, tf.constant(True))
+    assert_counts(method, kernels)
+    assert_patterns(kernels)
+    assert_moved(method, pattern, first, kernels)
+    if method.updates:
+        for item, slot in zip(kernels, slots):
+            assert not tiny.off_mask(item, item.kernel).any()
+            assert (tiny.off_mask(item, slot.variable) == 0.25).all()
+
+
+def filled(item):
+    """Return a slot of a kernel, with a value at each active weight."""
+    return keras.Variable(item.mask * 2.0 + (1 - item.mask) * 0.25)
+
+
+@SOME_SHAPE
+def test_training_keeps_the_pattern(method, pattern):
     trainer = tiny.trainer(
         method.build(), optimizer=keras.optimizers.Adam, pattern=pattern
     )
@@ -107,18 +162,8 @@ def test_every_pattern_is_kept(method, pattern):
     trainer.train(tiny.batches(), N_STEPS)
     assert_counts(method, trainer.kernels)
     assert_clean(trainer)
-    for item in trainer.kernels:
-        shape = tuple(item.kernel.shape)
-        item.pattern.check_mask(item.path, item.mask.numpy(), shape)
-    moved = any(
-        not np.array_equal(a, item.mask.numpy())
-        for a, item in zip(first, trainer.kernels)
-    )
-    static = (updaters.Static, updaters.StaticReinit)
-    if isinstance(trainer.updater, static):
-        assert not moved
-    elif pattern not in ("channel", "channel_in", "block_4x3_max"):
-        assert moved  # of a few units, the same may return
+    assert_patterns(trainer.kernels)
+    assert_moved(method, pattern, first, trainer.kernels)
 
 
 @SOME_SHAPE
@@ -152,7 +197,10 @@ def test_replicas_in_float32_agree_bit_for_bit(mirrored):
 
 @pytest.mark.parametrize(
     "method, pattern",
-    [(m, shape) for m, shape in method_rows.SOME_SHAPE if m.updates],
+    params.cover(
+        [(m, shape) for m, shape in method_rows.SOME_SHAPE if m.updates],
+        quick=in_sample,
+    ),
     ids=lambda value: getattr(value, "name", value),
 )
 def test_eager_graph_and_xla_decide_alike(method, pattern):

@@ -1,15 +1,15 @@
-"""Sparsity patterns: which weights switch together, and how many per group.
+"""Sparsity patterns: which weights are switched together, how many per group.
 
-A pattern is independent of the method and of the distribution of sparsities. It
-cuts a kernel into *units*, sets of weights that are active or inactive
+A pattern is independent of the method and of the sparsity distribution. It
+divides a kernel into *units*, sets of weights that are active or inactive
 together (single weights, blocks, channels), and the units into *groups*, each
-with a fixed number of active ones (all units of the kernel; M neighbors; the
+with a fixed number of active units (all units of the kernel; M neighbors; the
 inputs of one output unit). Sparsity s^l leaves `n - floor(s^l * n)` active
 units in each group of n.
 
 Updates drop the weakest units of the whole kernel, then refill each group with
-its best candidates: counts per group are kept, and the drop fraction means what
-it means without structure, even where groups are small.
+its best candidates. The counts per group are kept, and the drop fraction has
+the same meaning as without structure, even if groups are small.
 """
 
 from rigl_tf.masks.patterns.base import Pattern
@@ -31,10 +31,16 @@ __all__ = [
 ]
 
 UNSTRUCTURED = Unstructured()
-_KINDS = (Unstructured, ConstantFanIn, NOfM, Channel, Block)
+_KINDS: tuple[type[Pattern], ...] = (
+    Unstructured,
+    ConstantFanIn,
+    NOfM,
+    Channel,
+    Block,
+)
 
 
-def get(pattern):
+def get(pattern: str | Pattern) -> Pattern:
     """Return a sparsity pattern from its name.
 
     Args:
@@ -44,7 +50,7 @@ def get(pattern):
             may end in "_sum" (default), "_mean" or "_max".
 
     Raises:
-        ValueError: there is no such pattern.
+        ValueError: if there is no such pattern.
     """
     if isinstance(pattern, Pattern):
         return pattern

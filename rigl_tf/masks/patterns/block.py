@@ -1,8 +1,13 @@
-"""Blocks of weights that are active or inactive together."""
+"""The block pattern: rectangles of weights that are switched together."""
 
+from collections.abc import Sequence
 import dataclasses
 import math
 import re
+from typing import Literal
+from typing import Self
+from typing import cast
+from typing import get_args
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +15,8 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf.masks.patterns import unstructured
 
-POOLINGS = ("sum", "mean", "max")
+Pooling = Literal["sum", "mean", "max"]
+POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,12 +24,14 @@ class Block(unstructured.Unstructured):
     """Blocks of inputs times outputs, ranked over the whole kernel.
 
     Attributes:
-        size: inputs and outputs of a block; at the border it may be smaller.
-        pooling: score of a block: "sum", "mean" or "max" of its weights'.
+        size: inputs and outputs of a block; blocks at the border may be
+            smaller.
+        pooling: how the scores of a block's weights are combined: "sum",
+            "mean" or "max".
     """
 
     size: tuple[int, int] = (4, 4)
-    pooling: str = "sum"
+    pooling: Pooling = "sum"
 
     def __post_init__(self):
         if not isinstance(self.size, (tuple, list)) or len(self.size) != 2:
@@ -36,23 +44,23 @@ class Block(unstructured.Unstructured):
         checks.one_of("pooling", self.pooling, POOLINGS)
 
     @classmethod
-    def parse(cls, text):
-        """Return the pattern of a name, or None if the name is not of ours."""
+    def parse(cls, text: str) -> Self | None:
+        """Return the pattern with this name, or None for other names."""
         form = r"block_(\d+)x(\d+)(?:_(sum|mean|max))?"
         found = re.fullmatch(form, text)
         if found is None:
             return None
         n_in, n_out, pooling = found.groups()
-        return cls((int(n_in), int(n_out)), pooling or "sum")
+        return cls((int(n_in), int(n_out)), cast(Pooling, pooling or "sum"))
 
-    def n_members(self, kernel_shape):
-        """Return the number of blocks, all in one group."""
+    def n_members(self, kernel_shape: Sequence[int]) -> int:
+        """Return the number of blocks; all are in one group."""
         *rest, n_in, n_out = kernel_shape
         tall, wide = -(-n_in // self.size[0]), -(-n_out // self.size[1])
         return math.prod(rest) * tall * wide
 
-    def pool(self, values):
-        """Return one value per block."""
+    def pool(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the score of each block."""
         *rest, n_in, n_out = values.shape
         (b_in, b_out), rank = self.size, len(rest)
         padding = [[0, 0]] * rank + [[0, -n_in % b_in], [0, -n_out % b_out]]
@@ -70,8 +78,10 @@ class Block(unstructured.Unstructured):
         widths = np.minimum(b_out, n_out - b_out * np.arange(wide))
         return total / tf.cast(np.outer(heights, widths), total.dtype)
 
-    def spread(self, units, kernel_shape):
-        """Return the value of its block for each weight."""
+    def spread(
+        self, units: tf.Tensor, kernel_shape: Sequence[int]
+    ) -> tf.Tensor:
+        """Return for each weight the value of its block."""
         *_, n_in, n_out = kernel_shape
         tall = tf.repeat(units, self.size[0], axis=-2)[..., :n_in, :]
         return tf.repeat(tall, self.size[1], axis=-1)[..., :n_out]

@@ -1,7 +1,10 @@
-"""Whole input or output channels that are active or inactive together."""
+"""The channel pattern: whole channels of weights that are switched together."""
 
+from collections.abc import Sequence
 import dataclasses
 import re
+from typing import Self
+from typing import cast
 
 import tensorflow as tf
 
@@ -15,13 +18,14 @@ class Channel(unstructured.Unstructured):
     """Whole output channels (units of a dense layer), or whole input channels.
 
     Attributes:
-        pooling: score of a channel: "sum", "mean" or "max" of its weights'.
-        axis: axis of the kernel along which channels lie: -1 for the outputs,
-            -2 for the inputs. (In a grouped convolution an input channel of
-            the kernel is that of every group.)
+        pooling: how the scores of a channel's weights are combined: "sum",
+            "mean" or "max".
+        axis: axis of the kernel that the channels are counted along: -1 for
+            outputs, -2 for inputs. (In a grouped convolution, an input channel
+            of the kernel belongs to all groups.)
     """
 
-    pooling: str = "sum"
+    pooling: block.Pooling = "sum"
     axis: int = -1
 
     def __post_init__(self):
@@ -29,20 +33,20 @@ class Channel(unstructured.Unstructured):
         checks.one_of("axis", self.axis, (-1, -2))
 
     @classmethod
-    def parse(cls, text):
-        """Return the pattern of a name, or None if the name is not of ours."""
+    def parse(cls, text: str) -> Self | None:
+        """Return the pattern with this name, or None for other names."""
         found = re.fullmatch("channel(_in)?(?:_(sum|mean|max))?", text)
         if found is None:
             return None
         inputs, pooling = found.groups()
-        return cls(pooling or "sum", -2 if inputs else -1)
+        return cls(cast(block.Pooling, pooling or "sum"), -2 if inputs else -1)
 
-    def n_members(self, kernel_shape):
-        """Return the number of channels, all in one group."""
+    def n_members(self, kernel_shape: Sequence[int]) -> int:
+        """Return the number of channels; all are in one group."""
         return kernel_shape[self.axis]
 
-    def pool(self, values):
-        """Return one value per channel."""
+    def pool(self, values: tf.Tensor) -> tf.Tensor:
+        """Return the score of each channel."""
         reduce = {
             "sum": tf.reduce_sum,
             "mean": tf.reduce_mean,
@@ -52,8 +56,10 @@ class Channel(unstructured.Unstructured):
         del others[self.axis]
         return reduce(values, others)
 
-    def spread(self, units, kernel_shape):
-        """Return the value of its channel for each weight."""
+    def spread(
+        self, units: tf.Tensor, kernel_shape: Sequence[int]
+    ) -> tf.Tensor:
+        """Return for each weight the value of its channel."""
         units = units if self.axis == -1 else units[:, tf.newaxis]
         return tf.broadcast_to(units, kernel_shape)
 

@@ -1,8 +1,11 @@
-"""N of M: a fixed number of active weights among M neighbors."""
+"""The N:M pattern: N active weights among M neighbors."""
 
+from collections.abc import Sequence
 import dataclasses
 import re
+from typing import Self
 
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
@@ -11,13 +14,16 @@ from rigl_tf.masks.patterns import base
 
 @dataclasses.dataclass(frozen=True)
 class NOfM(base.Pattern):
-    """N of M neighbouring inputs of an output unit: "2:4".
+    """N of M neighboring inputs of an output unit, e.g. "2:4".
 
     Attributes:
-        m: neighbours in a group, at least 2; must divide the number of inputs.
-        n: active ones; None for `M - floor(s^l M)`, whatever the sparsity.
-        axis: axis along which they are neighbours; -2, the inputs that a
-            matrix product sums over, is what sparse hardware reads.
+        m: number of neighbors in a group, at least 2; must divide the number of
+            inputs.
+        n: number of active neighbors; None for `M - floor(s^l M)`, which
+            follows the sparsity.
+        axis: axis along which weights are neighbors. The default -2, the inputs
+            that a matrix product sums over, is the axis that sparse hardware
+            supports.
 
     Reference: Zhou et al. 2021, "Learning N:M Fine-grained Structured Sparse
     Neural Networks From Scratch".
@@ -38,16 +44,21 @@ class NOfM(base.Pattern):
                 )
 
     @classmethod
-    def parse(cls, text):
-        """Return the pattern of a name, or None if the name is not of ours."""
+    def parse(cls, text: str) -> Self | None:
+        """Return the pattern with this name, or None for other names."""
         found = re.fullmatch(r"(n|\d+):(\d+)(?:_axis(-?\d+))?", text)
         if found is None:
             return None
         n, m, axis = found.groups()
         return cls(int(m), None if n == "n" else int(n), int(axis or -2))
 
-    def check(self, path, kernel_shape, sparsity):
-        """Require that M divides the axis, and that N fits the sparsity."""
+    def check(
+        self, path: str, kernel_shape: Sequence[int], sparsity: float
+    ) -> None:
+        """Require that M divides the axis, and that N fits the sparsity.
+
+        See `Pattern.check` for the arguments.
+        """
         if not -len(kernel_shape) <= self.axis < len(kernel_shape):
             raise ValueError(
                 f"{self}: every kernel must have an axis {self.axis}. "
@@ -67,19 +78,21 @@ class NOfM(base.Pattern):
                 f'distribution "uniform", or leave N out ("n:{self.m}")'
             )
 
-    def n_members(self, kernel_shape):
+    def n_members(self, kernel_shape: Sequence[int]) -> int:
         """Return M."""
         return self.m
 
-    def allows(self, counts):
-        """Say whether groups may have so many active units (array)."""
+    def allows(self, counts: np.ndarray) -> bool:
+        """Return whether masks may have these counts of units per group."""
         return super().allows(counts) and counts.max() <= (self.n or self.m)
 
-    def rows(self, units):
-        """Return groups of M."""
+    def rows(self, units: tf.Tensor) -> tf.Tensor:
+        """Return groups of M neighbors."""
         return tf.reshape(_move_last(units, self.axis), [-1, self.m])
 
-    def from_rows(self, rows, unit_shape):
+    def from_rows(
+        self, rows: tf.Tensor, unit_shape: Sequence[int]
+    ) -> tf.Tensor:
         """Undo `rows`."""
         axis = self.axis % len(unit_shape)
         shape = [*unit_shape[:axis], *unit_shape[axis + 1 :], unit_shape[axis]]

@@ -1,7 +1,9 @@
-"""The pattern without structure: every weight is a unit of its own."""
+"""The unstructured pattern: every weight is switched on its own."""
 
+from collections.abc import Sequence
 import dataclasses
 import math
+from typing import Self
 
 import tensorflow as tf
 
@@ -13,19 +15,21 @@ class Unstructured(base.Pattern):
     """Single weights, ranked over the whole kernel."""
 
     @classmethod
-    def parse(cls, text):
-        """Return the pattern of a name, or None if the name is not of ours."""
+    def parse(cls, text: str) -> Self | None:
+        """Return the pattern with this name, or None for other names."""
         return cls() if text == "unstructured" else None
 
-    def n_members(self, kernel_shape):
-        """Return the number of units, all in one group."""
+    def n_members(self, kernel_shape: Sequence[int]) -> int:
+        """Return the number of units; all are in one group."""
         return math.prod(kernel_shape)
 
-    def rows(self, units):
-        """Return one group."""
+    def rows(self, units: tf.Tensor) -> tf.Tensor:
+        """Return all units as one group."""
         return tf.reshape(units, [1, -1])
 
-    def from_rows(self, rows, unit_shape):
+    def from_rows(
+        self, rows: tf.Tensor, unit_shape: Sequence[int]
+    ) -> tf.Tensor:
         """Undo `rows`."""
         return tf.reshape(rows, unit_shape)
 

@@ -292,7 +292,7 @@ def _keep_memory():
 
     Distributed iterators free tensors of 128 KiB or more in every step; mapping
     their pages again took more than a third of the time of WRN-22-2
-    (TensorFlow 2.21, `scripts/bench_scaling.py`).
+    (TensorFlow 2.21, `scripts/benchmarks/scaling.py`).
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
 

@@ -3,7 +3,7 @@
 WideResNet-22-2 at the same global batch; both set-ups take turns, so that a
 busy machine slows them alike. Prints a Markdown table.
 
-    python scripts/bench_scaling.py --rounds 10
+    python scripts/benchmarks/scaling.py --rounds 10
 """
 
 import argparse
@@ -13,6 +13,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from rigl_tf import text_tables
 
 _BATCH = 64
 _STEPS = 4
@@ -114,10 +116,12 @@ def main():
             process.communicate()
     medians = {name: statistics.median(s) for name, s in times.items()}
     base = next(iter(medians.values()))
-    print("| WRN-22-2, batch 64 | step, ms | examples/s, ratio |")
-    print("|---|---|---|")
-    for name, median in medians.items():
-        print(f"| {name} | {1000 * median:.0f} | {base / median:.3f} |")
+    header = ["WRN-22-2, batch 64", "step, ms", "examples/s, ratio"]
+    rows = [
+        [name, f"{1000 * median:.0f}", f"{base / median:.3f}"]
+        for name, median in medians.items()
+    ]
+    print(text_tables.markdown(header, rows))
     return None
 
 

@@ -4,7 +4,7 @@ All candidates take turns in each round, so that a busy machine slows them
 alike; rates are medians. Needs TFDS_DATA_DIR with cifar10 and imagenet2012
 prepared. Prints a Markdown table.
 
-    python scripts/bench_input.py --rounds 5
+    python scripts/benchmarks/input.py --rounds 5
 """
 
 import argparse
@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from rigl_tf import datasets
+from rigl_tf import text_tables
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -103,10 +104,8 @@ def main():
     for _ in range(arguments.rounds):
         for name, (_, n_examples) in pipelines.items():
             rates[name].append(rate(iterators[name], n_examples))
-    print("| pipeline | examples/s |")
-    print("|---|---|")
-    for name, values in rates.items():
-        print(f"| {name} | {statistics.median(values):,.0f} |")
+    rows = [[n, f"{statistics.median(v):,.0f}"] for n, v in rates.items()]
+    print(text_tables.markdown(["pipeline", "examples/s"], rows))
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@ An ordinary step of our loop, without updates, and one mask update, both over a
 dense step. Static, SET, RigL and most others share one kind of step; what keeps
 dense state (averages of dense gradients, dense weights) pays for it.
 
-    python scripts/bench_methods.py --rounds 60
+    python scripts/benchmarks/methods.py --rounds 60
 """
 
 import argparse
 
-import bench_step
+import common
 import keras
 
 import rigl_tf
+from rigl_tf import text_tables
 from rigl_tf import updaters
 
 _STEPS_PER_CALL = 5
@@ -48,9 +49,9 @@ def candidates(build, name):
             first_mask="dense" if updater.needs.dense_start else "random",
         )
     trainer = rigl_tf.SparseTrainer(
-        model, updater, bench_step.optimizer(), bench_step._LOSS
+        model, updater, common.optimizer(), common.LOSS
     )
-    iterator = bench_step.batches(model, batch_size)
+    iterator = common.batches(model, batch_size)
     trainer.reset_totals(1)
     return (
         lambda: trainer.run_steps(iterator, _STEPS_PER_CALL),
@@ -65,8 +66,8 @@ def bench(build, n_rounds):
         steps[name], _ = candidates(build, None)
     for name in METHODS:
         steps[name], changes[name] = candidates(build, name)
-    step = bench_step.measure(steps, n_rounds)
-    update = bench_step.measure(changes, max(n_rounds // 4, 3))
+    step = common.measure(steps, n_rounds)
+    update = common.measure(changes, max(n_rounds // 4, 3))
     dense = step["dense"]
     return [
         (
@@ -86,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=60)
     arguments = parser.parse_args()
-    builds = (bench_step.wide_mlp, bench_step.residual_cnn)
+    builds = (common.wide_mlp, common.residual_cnn)
     columns = []
     for build in builds:
         keras.utils.clear_session()
@@ -94,12 +95,15 @@ def main():
     header = ["method"]
     for build in builds:
         header += [f"{build.__name__}: step", "update"]
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    rows = []
     for row in zip(*columns):
-        cells = [row[0][0]]
+        rows.append([row[0][0]])
         for _, step, update in row:
-            cells += [f"{step:.3f}", "–" if update is None else f"{update:.2f}"]
-        print(f"| {' | '.join(cells)} |")
+            rows[-1] += [
+                f"{step:.3f}",
+                "–" if update is None else f"{update:.2f}",
+            ]
+    print(text_tables.markdown(header, rows))
 
 
 if __name__ == "__main__":
