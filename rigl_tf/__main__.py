@@ -1,4 +1,4 @@
-"""`python -m rigl_tf` is the command line."""
+"""Run the command line: `python -m rigl_tf`."""
 
 import sys
 

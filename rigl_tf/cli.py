@@ -91,14 +91,14 @@ def _add_train(subparsers: _Subparsers) -> None:
     _add_words(train)
     train.add_argument(
         "--workdir",
-        help="where results go; default runs/<files>-<hash of words>",
+        help="directory for the results; default runs/<files>-<hash of words>",
     )
     train.add_argument(
         "--workers",
         help="for hardware/multi_worker: host:port,host:port, the chief first",
     )
     train.add_argument(
-        "--worker", type=int, help="which of --workers this process is, from 0"
+        "--worker", type=int, help="index of this process in --workers, from 0"
     )
     train.set_defaults(run=commands.train)
 
@@ -110,14 +110,14 @@ def _add_evaluate(subparsers: _Subparsers) -> None:
     evaluate.add_argument(
         "words", nargs="*", metavar="WORD", help="e.g. hardware/gpu"
     )
-    evaluate.add_argument("--workdir", required=True, help="its directory")
+    _add_run(evaluate)
     evaluate.add_argument(
-        "--step", type=int, help="which checkpoint; default the newest"
+        "--step", type=int, help="step of the checkpoint; default the newest"
     )
     evaluate.add_argument(
         "--per_class",
         action="store_true",
-        help="precision and recall of each class too",
+        help="also print precision and recall of each class",
     )
     evaluate.add_argument(
         "--batch_statistics",
@@ -134,12 +134,13 @@ def _add_prepare(subparsers: _Subparsers) -> None:
     )
     prepare.add_argument(
         "name",
-        help="as in tensorflow_datasets, e.g. cifar10; wikitext103, wikitext2",
+        help="name in tensorflow_datasets, e.g. cifar10; or wikitext103, "
+        "wikitext2",
     )
     prepare.add_argument(
         "--data_dir",
-        help="where; default TFDS_DATA_DIR or ~/tensorflow_datasets; of texts "
-        "RIGL_TF_TEXT_DIR",
+        help="directory of the data; default TFDS_DATA_DIR or "
+        "~/tensorflow_datasets, for texts RIGL_TF_TEXT_DIR",
     )
     prepare.set_defaults(run=commands.prepare)
 
@@ -153,7 +154,7 @@ def _add_count(subparsers: _Subparsers) -> None:
     count.add_argument("--model", help="count a .keras file instead of words")
     count.add_argument(
         "--input_shape",
-        help="shape of an example where the file does not tell: 224,224,3",
+        help="shape of an example, if the file does not define it: 224,224,3",
     )
     count.add_argument(
         "--rule",
@@ -166,10 +167,10 @@ def _add_count(subparsers: _Subparsers) -> None:
 
 def _add_table(subparsers: _Subparsers) -> None:
     table = subparsers.add_parser(
-        "table", help="count a table of the paper, published numbers beside"
+        "table", help="count a table of the paper, beside the published numbers"
     )
     table.add_argument(
-        "name", nargs="?", help="e.g. resnet50; without it, list all tables"
+        "name", nargs="?", help="its name, e.g. resnet50; list all without it"
     )
     table.set_defaults(run=count_commands.table)
 
@@ -178,7 +179,7 @@ def _add_sample(subparsers: _Subparsers) -> None:
     sample = subparsers.add_parser(
         "sample", help="generate text with the language model of a run"
     )
-    sample.add_argument("--workdir", required=True, help="its directory")
+    _add_run(sample)
     sample.add_argument(
         "--prompt", default="\n", help="text to continue; default a line end"
     )
@@ -191,7 +192,9 @@ def _add_sample(subparsers: _Subparsers) -> None:
         default=1.0,
         help="divides the logits; 0 takes the most likely byte",
     )
-    sample.add_argument("--seed", type=int, default=0, help="of the draws")
+    sample.add_argument(
+        "--seed", type=int, default=0, help="seed of the random draws"
+    )
     sample.set_defaults(run=commands.sample)
 
 
@@ -199,9 +202,14 @@ def _add_sweep(subparsers: _Subparsers) -> None:
     sweep = subparsers.add_parser("sweep", help="train every line of a file")
     sweep.add_argument("name", help="file of words, e.g. sweeps/digits_mlp")
     sweep.add_argument(
-        "words", nargs="*", metavar="WORD", help="more words for every run"
+        "words",
+        nargs="*",
+        metavar="WORD",
+        help="additional words for every run",
     )
-    sweep.add_argument("--workdir", required=True, help="parent of the runs")
+    sweep.add_argument(
+        "--workdir", required=True, help="directory above the runs"
+    )
     sweep.add_argument(
         "--dry_run", action="store_true", help="print the runs, train nothing"
     )
@@ -209,7 +217,7 @@ def _add_sweep(subparsers: _Subparsers) -> None:
         "--jobs",
         type=int,
         default=1,
-        help="how many runs at a time, each in a process of its own",
+        help="number of runs at a time, each in its own process",
     )
     sweep.add_argument(
         "--shard",
@@ -227,7 +235,7 @@ def _add_report(subparsers: _Subparsers) -> None:
     report.add_argument(
         "--published",
         metavar="SWEEP",
-        help="all published rows of a sweep, ours beside them, e.g. resnet50",
+        help="show all published rows of a sweep, e.g. resnet50, beside ours",
     )
     report.add_argument(
         "--format", default="md", help="md (default), csv or html"
@@ -236,7 +244,9 @@ def _add_report(subparsers: _Subparsers) -> None:
 
 
 def _add_methods(subparsers: _Subparsers) -> None:
-    methods = subparsers.add_parser("methods", help="list methods, show cards")
+    methods = subparsers.add_parser(
+        "methods", help="list the methods, or show the card of one"
+    )
     methods.add_argument("name", nargs="?", help="show its card, e.g. rigl")
     methods.set_defaults(run=count_commands.methods)
 
@@ -245,7 +255,7 @@ def _add_summary(subparsers: _Subparsers) -> None:
     summary = subparsers.add_parser(
         "summary", help="show the results or the progress of a run"
     )
-    summary.add_argument("--workdir", required=True, help="its directory")
+    _add_run(summary)
     summary.set_defaults(run=report_commands.summary)
 
 
@@ -254,7 +264,7 @@ def _add_connectivity(subparsers: _Subparsers) -> None:
         "connectivity",
         help="draw the input layer's connections per pixel over training",
     )
-    connectivity.add_argument("--workdir", required=True, help="its directory")
+    _add_run(connectivity)
     connectivity.set_defaults(run=report_commands.connectivity)
 
 
@@ -285,6 +295,12 @@ def _add_words(parser: argparse.ArgumentParser) -> None:
     _add_import(parser)
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workdir", required=True, help="work directory of the run"
+    )
+
+
 def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--import",
@@ -292,5 +308,5 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="module of your own models, data sets or methods",
+        help="module with your own models, data sets or methods",
     )

@@ -26,12 +26,12 @@ def train(arguments: argparse.Namespace) -> int:
     """Train and evaluate one model."""
     words = arguments.words
     with exit_codes.mistakes():
-        parsed = config.read(words, arguments.imports)
+        configuration = config.read(words, arguments.imports)
         n_workers = _join_workers(arguments.workers, arguments.worker)
         workdir = arguments.workdir or f"runs/{sweep_file.run_name(words)}"
         workdir = files.path(workdir)
     with exit_codes.stop_at_once():
-        session.run(parsed, workdir, n_workers)
+        session.run(configuration, workdir, n_workers)
     return 0
 
 

@@ -271,8 +271,8 @@ def _binding(word: str, macros: Iterable[str]) -> str:
         )
     if not is_macro and not re.fullmatch(_PARAMETER, name):
         raise ConfigError(
-            "A setting must read NAME=value or module.function.parameter=value."
-            f" Received: {word!r}"
+            "A setting must have the form NAME=value or "
+            f"module.function.parameter=value. Received: {word!r}"
         )
     if "," in value and _is_literal(value):  # gin requires parentheses
         value = repr(ast.literal_eval(value))

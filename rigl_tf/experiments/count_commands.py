@@ -32,7 +32,7 @@ def count(arguments: argparse.Namespace) -> int:
             counts = _count_file(arguments)
         elif arguments.model is not None or arguments.input_shape is not None:
             raise ValueError(
-                "`count` takes words, or --model with --input_shape, not both. "
+                "`count` takes either words, or --model with --input_shape. "
                 f"Received: {' '.join(arguments.words)}, "
                 f"--model={arguments.model}, "
                 f"--input_shape={arguments.input_shape}"
@@ -65,14 +65,14 @@ def _count_file(arguments: argparse.Namespace) -> dict[str, Any]:
         sizes = arguments.input_shape.split(",")
         if not all(size.isdecimal() and int(size) for size in sizes):
             raise ValueError(
-                "`--input_shape` takes sizes from 1 on, e.g. 224,224,3. "
+                "`--input_shape` must be sizes of at least 1, e.g. 224,224,3. "
                 f"Received: {arguments.input_shape!r}"
             )
         shape = tuple(map(int, sizes))
     if not zipfile.is_zipfile(arguments.model):
         raise ValueError(
             "`--model` must be a .keras file. "
-            f"Received: {arguments.model!r}, which is none"
+            f"Received: {arguments.model!r}, which is not"
         )
     with session.quiet_start():
         from rigl_tf.experiments import counting

@@ -68,11 +68,13 @@ def of_training() -> Iterator[None]:
     try:
         yield
     except workers.LostWorker as error:
-        raise Interrupted(f"{error}; the same words go on") from error
+        raise Interrupted(
+            f"{error}; run the same command again to resume"
+        ) from error
     except workers.SIGNS_OF_LOSS as error:
         raise Interrupted(
-            "lost another worker, or a file server; started again, all go on "
-            "from the last checkpoint"
+            "lost another worker or a file server; start all workers again to "
+            "resume from the last checkpoint"
         ) from error
     except (tf.errors.DataLossError, tf.errors.InvalidArgumentError) as error:
         if "GetNext" not in str(error):

@@ -48,50 +48,52 @@ class Experiment:
     Attributes:
         task: name of the task, for the result.
         method: name of the method, for the result.
-        model: function `(input_shape, n_classes) -> keras.Model` of logits; of
-            `[inputs, *states] -> [logits, *states]`, if states are to go on
-            from one batch to the next.
+        model: function `(input_shape, n_classes) -> keras.Model`. The model
+            returns logits; a model that carries states from batch to batch maps
+            `[inputs, *states]` to `[logits, *states]`.
         dataset: function that returns a data set, see `rigl_tf.datasets`.
         updater: `updaters.MaskUpdater`, or None for dense training.
         optimizer: function that returns a Keras optimizer.
         sparsity: overall fraction of zeros S, in [0, 1); 0 for dense training;
-            None for that of the masks to begin with.
+            None for the sparsity of given masks, see `start`.
         distribution: name or function, see `rigl_tf.masks.distributions`.
-        train_steps: optimizer steps, at least 1; 10^9 after
-            `training_multiplier` at most.
-        batch_size: examples in a global batch.
+        train_steps: number of optimizer steps before `training_multiplier`, at
+            least 1; at most 10^9 after it.
+        batch_size: number of examples in a global batch.
         custom_sparsities: fixed sparsities, see `masking.sparsify`.
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
-        pattern: see `masking.sparsify`.
-        width: width multiplier of the network, above 0 and at most 64, if
-            `model` takes one;
-            "small_dense" for a dense network of the sparse one's size,
-            "big_sparse" for a sparse one of the dense one's, see
-            `widths.rival_width`.
+        pattern: pattern of the masks, see `masking.sparsify`.
+        width: width multiplier of the network, above 0 and at most 64; `model`
+            must take the argument `width` unless it is 1. "small_dense" for a
+            dense network with as many parameters as the sparse network,
+            "big_sparse" for a sparse network with as many as the dense network,
+            see `widths.rival_width`.
         start: weights and masks to begin with, see `starts.Start`.
         l2: weight decay wd, `wd/2 * sum(w^2)` over kernels.
         label_smoothing: eps of the training loss, in [0, 1), see
-            `losses.SmoothedCrossentropy`; tests are not smoothed.
-        metrics: names of what is measured of predictions, of
-            `metrics.BY_NAME`; in training the first alone.
-        training_multiplier: m, above 0: steps, learning rate and the window of
-            mask updates are stretched by it, the update interval is not.
+            `losses.SmoothedCrossentropy`; the test loss is not smoothed.
+        metrics: names of metrics in `metrics.BY_NAME`. Training computes only
+            the first one, evaluation computes all.
+        training_multiplier: m, above 0: the number of steps, the learning-rate
+            schedule and the steps of mask updates are stretched by m; the
+            update interval is not.
         log_interval: steps between two lines of metrics.jsonl.
         evaluate_interval: steps between two evaluations; None for the end only.
         checkpoint_interval: steps between two checkpoints.
         keep_checkpoints: number of newest checkpoints to keep, at least 1.
-        keep_checkpoint_every: also keep those of every so many steps, or None.
-        record_masks: whether to keep the masks every `log_interval` steps.
+        keep_checkpoint_every: also keep checkpoints whose step is a multiple of
+            this number, or None.
+        record_masks: whether to write the masks every `log_interval` steps.
         tensorboard: whether to write event files for TensorBoard.
         seed: seed of weights, masks and the order of data, below 2^32.
-        hardware: what to compute on, see `strategies.Hardware`.
-        profile_steps: first and last step to be profiled, or None.
+        hardware: devices and precision, see `strategies.Hardware`.
+        profile_steps: first and last step to profile, or None.
         published: published row that the run reproduces, or None; see
             `published_accuracies.rows`.
-        label: name by which other runs find this one, or None.
-        fake_data: whether to train on random examples of the data set's
-            shapes, which needs not be there, to measure speed.
+        label: name by which lines of sweeps refer to this run, or None.
+        fake_data: whether to train on random examples in the shapes of the data
+            set, which is not read, to measure speed.
     """
 
     task: str
@@ -150,7 +152,7 @@ class Experiment:
                 f"training_multiplier={self.training_multiplier}"
             )
         if not self.metrics:
-            raise ValueError("`metrics` must name at least one. Received: none")
+            raise ValueError("`metrics` must not be empty. Received: ()")
         for name in self.metrics:
             checks.one_of("metrics", name, metrics.BY_NAME)
         if self.sparsity is not None:
@@ -174,7 +176,7 @@ class Experiment:
                 )
 
     def _check_records(self) -> None:
-        """Check what is written beside the result."""
+        """Check the settings of additional files and of the result's labels."""
         for name in ("record_masks", "tensorboard", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
@@ -234,24 +236,23 @@ def _check_update_steps(updater: updaters.MaskUpdater, n_steps: int) -> None:
     end = getattr(updater, "update_end_step", None)
     if end is not None and end > n_steps:
         raise ValueError(
-            "`update_end_step` must not lie after the last step, or what ends "
-            f"there never ends. Received: update_end_step={end}, "
-            f"train_steps={n_steps} (set UPDATE_END_STEP or PRUNE_END_STEP, "
-            "and TRAIN_STEPS)"
+            "`update_end_step` must not lie after the last step of the run. "
+            f"Received: update_end_step={end}, train_steps={n_steps} (set "
+            "UPDATE_END_STEP or PRUNE_END_STEP, and TRAIN_STEPS)"
         )
     if updater.needs.varying_sparsity:
         n_updates = updates_of_run.count(updater, n_steps)
         if n_updates > _MOST_UPDATES:
             raise ValueError(
                 f"Masks of changing sparsity take at most {_MOST_UPDATES:,} "
-                f"updates. Received: settings for {n_updates:,} (set "
+                f"updates. Received: settings for {n_updates:,} (increase "
                 "UPDATE_INTERVAL or PRUNE_INTERVAL)"
             )
     reached = updates_of_run.final_progress(updater, n_steps)
     if reached < 1:
         raise ValueError(
-            "Pruning must be done before training ends. Received: settings "
-            f"that leave out {1 - reached:.0%} of the zeros within "
+            "Pruning must end before training does. Received: settings "
+            f"that miss {1 - reached:.0%} of the zeros within "
             f"train_steps={n_steps} (set PRUNE_BEGIN_STEP, PRUNE_END_STEP, "
             "PRUNE_INTERVAL, UPDATE_INTERVAL)"
         )

@@ -17,8 +17,8 @@ from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
 from rigl_tf.masks import patterns
 
-# Structured masks round: the largest relative difference between the density
-# of given masks and that of the sparsity set beside them.
+# Largest relative difference between the density of given masks and the one
+# that `sparsity` asks for: structured masks are rounded.
 _TOLERANCE = 0.1
 
 
@@ -177,9 +177,9 @@ class Networks:
         wanted = 1 - experiment.sparsity
         if abs(density - wanted) > _TOLERANCE * wanted:
             raise ValueError(
-                "`sparsity` must be that of the masks to begin with: leave it "
-                "to them (SPARSITY=None). Received: "
-                f"sparsity={experiment.sparsity}, masks of {1 - density:.4f}"
+                "`sparsity` must match the given masks; SPARSITY=None takes "
+                f"theirs. Received: sparsity={experiment.sparsity}, masks of "
+                f"{1 - density:.4f}"
             )
         return given
 

@@ -113,7 +113,8 @@ def run_in_turn(
         while (run := queue.take()) is not None:
             if stopped:
                 raise exit_codes.Interrupted(
-                    f"stopped before run {run.title}; the same words go on"
+                    f"stopped before run {run.title}; run the same command "
+                    "again to resume"
                 )
             print(run.title, *run.words)
             try:

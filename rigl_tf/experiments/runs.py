@@ -119,7 +119,8 @@ class Run:
         if not trainer.train(batches, n_steps, callbacks, should_stop):
             saver.fire(trainer, trainer.step, {})
             raise exit_codes.Interrupted(
-                f"stopped after step {trainer.step}; the same words go on"
+                f"stopped after step {trainer.step}; run the same command "
+                "again to resume"
             )
         trainer.finish()
         means = trainer.evaluate(tests)
@@ -169,11 +170,14 @@ class Run:
         if step is None:
             raise FileNotFoundError(
                 "`evaluate` needs a checkpoint. Received: none in "
-                f"{str(directory)!r}; train with the same words first"
+                f"{str(directory)!r}; train the run first"
             )
         self.trainer.finish()
         tests = self._test_batches()
-        found = {"step": step, **self.trainer.evaluate(tests)}
+        found: dict[str, Any] = {
+            "step": step,
+            **self.trainer.evaluate(tests),
+        }
         if per_class:
             matrix = self.trainer.confusion(tests, self.dataset.n_classes)
             return {**found, "classes": metrics.per_class(matrix)}
@@ -262,7 +266,7 @@ def _begin_or_resume(
     if step is not None and step > n_steps:
         raise checkpoints.CheckpointError(
             f"{str(workdir)!r} has a checkpoint of step {step}, but the run "
-            f"ends at step {n_steps}: it is another run's, move it away"
+            f"ends at step {n_steps}: it belongs to another run; move it away"
         )
 
     def prepare() -> None:

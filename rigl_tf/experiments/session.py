@@ -21,8 +21,11 @@ if TYPE_CHECKING:  # these import TensorFlow, which takes seconds
     from rigl_tf.training.hardware import workers
 
 
-def build_experiment(words: config.Config) -> "Experiment":
+def build_experiment(configuration: config.Config) -> "Experiment":
     """Import TensorFlow, and build the experiment of a configuration.
+
+    Args:
+        configuration: the checked words of the command line.
 
     Raises:
         config.ConfigError: if gin finds a mistake.
@@ -31,22 +34,22 @@ def build_experiment(words: config.Config) -> "Experiment":
         import tensorflow as tf
 
         tf.config.list_physical_devices()  # the search for GPUs prints lines
-        configured = config.parse(words)
+        configured = config.parse(configuration)
         try:
             return configured()
         except RecursionError as error:  # cycles by way of scopes
             raise config.ConfigError(
-                "Configuration error: values that need each other without end"
+                "Configuration error: values need each other in a cycle"
             ) from error
 
 
 def run(
-    words: config.Config, workdir: pathlib.Path, n_workers: int = 1
+    configuration: config.Config, workdir: pathlib.Path, n_workers: int = 1
 ) -> bool:
     """Train an experiment, unless its work directory has the result already.
 
     Args:
-        words: the configuration.
+        configuration: the checked words of the command line.
         workdir: path of the work directory.
         n_workers: number of processes that `--workers` names.
 
@@ -54,12 +57,12 @@ def run(
         Whether a request to stop came after the last step.
     """
     with exit_codes.mistakes():
-        experiment = build_experiment(words)
+        experiment = build_experiment(configuration)
         config_text = config.resolved()
     with exit_codes.of_training(), contextlib.ExitStack() as locks:
         with exit_codes.mistakes():
             workers = experiment.hardware.workers()
-            _require_same_words(workers, words, n_workers)
+            _require_same_words(workers, configuration, n_workers)
             if workers.from_chief(lambda: _is_finished(workdir, config_text)):
                 return False
             ready, settings = _build_run(experiment)
@@ -108,15 +111,15 @@ def _build_run(experiment: "Experiment") -> "tuple[runs.Run, dict[str, Any]]":
 
 
 def _require_same_words(
-    workers: "workers.Workers", words: config.Config, n_workers: int
+    workers: "workers.Workers", configuration: config.Config, n_workers: int
 ) -> None:
     """Raise ValueError unless all workers train the same experiment."""
     if n_workers > workers.count:
         raise ValueError(
             f"`--workers` is for hardware/multi_worker. Received: {n_workers} "
-            "workers, without that word"
+            "workers without this word"
         )
-    own = (words.words, words.imports)
+    own = (configuration.words, configuration.imports)
     differ = workers.from_chief(lambda: own) != own
     differing, _ = workers.agree(differ, 0)
     if differing:

@@ -61,15 +61,15 @@ class Start:
             checks.at_least("step", self.step, 0, integer=True)
         if self.step is not None and self.run is None:
             raise ValueError(
-                "`step` says from which step of a run weights are taken: name "
-                f"the run (INITIAL_RUN). Received: step={self.step}, run=None"
+                "`step` needs the run that gives the weights (INITIAL_RUN). "
+                f"Received: step={self.step}, run=None"
             )
         if self.sparse_init is not None:
             initializers.get(self.sparse_init)
             if self.run is not None:
                 raise ValueError(
-                    "`sparse_init` draws the weights that `run` would bring: "
-                    "leave one out (SPARSE_INIT, INITIAL_RUN). Received: "
+                    "`sparse_init` draws new weights, and `run` gives weights: "
+                    "set only one (SPARSE_INIT, INITIAL_RUN). Received: "
                     f"sparse_init={self.sparse_init!r}, run={self.run!r}"
                 )
         if self.run is not None and not _is_run(self.run):
@@ -90,8 +90,8 @@ class Start:
         if updater is None:
             if self.masks is not None or self.sparse_init is not None:
                 raise ValueError(
-                    "Dense training has no masks: it can begin with the "
-                    "weights of a run (INITIAL_RUN) alone. Received: "
+                    "Dense training has no masks: it can begin only with the "
+                    "weights of a run (INITIAL_RUN). Received: "
                     f"masks={self.masks!r}, sparse_init={self.sparse_init!r}"
                 )
             return
@@ -111,7 +111,7 @@ class Start:
             raise ValueError(
                 "`sparsity` must be a number unless masks are given to begin "
                 "with: set SPARSITY, or INITIAL_MASKS to a run or mask file "
-                "(a sparse INITIAL_RUN does, too). Received: sparsity=None"
+                "(or INITIAL_RUN to a sparse run). Received: sparsity=None"
             )
 
     def gives_masks(self, updater: updaters.MaskUpdater | None) -> bool:
@@ -197,8 +197,8 @@ class Start:
             raise ValueError(
                 "First weights can be drawn again only where a run drew them "
                 "itself (INITIAL_STEP=0). Received: "
-                f"{str(self.run)!r}, which began with {start}; name a step "
-                "that it kept"
+                f"{str(self.run)!r}, which began with {start}; set the step of "
+                "a checkpoint that it kept"
             )
         return result["seed"]
 
@@ -281,7 +281,7 @@ def _read_result(directory: pathlib.Path) -> dict[str, Any]:
 def _require_finished(directory: str | os.PathLike) -> None:
     if not (files.path(directory) / run_files.RESULT).exists():
         raise FileNotFoundError(
-            "A run that another begins with must be finished. Received: "
+            "A run must be finished for another to begin with it. Received: "
             f"{str(directory)!r}, which has no {run_files.RESULT}; finish it, "
             "or name a step of it (INITIAL_STEP)"
         )

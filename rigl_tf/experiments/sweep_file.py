@@ -78,7 +78,7 @@ def read(name: str, words: Sequence[str] = ()) -> list[Run]:
     for label, count in labels.items():
         if count > 1:
             raise config.ConfigError(
-                f"A label names one run of a sweep. Received: {label!r} twice"
+                f"Labels of a sweep must differ. Received: {label!r} twice"
             )
     return runs
 
@@ -196,7 +196,7 @@ class _Labels:
             return found[0]
         if found:
             raise config.ConfigError(
-                f"@{label} must name one run; say which one by its directory. "
+                f"@{label} must name one run; give its directory instead. "
                 f"Received: a label of {', '.join(map(str, found))}"
             )
         known = ", ".join(sorted({*self.places, *self._finished})) or "none"

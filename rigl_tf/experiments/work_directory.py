@@ -160,8 +160,8 @@ def require_own(directory: str | os.PathLike, config_text: str) -> None:
         for file in path.iterdir()
     ):
         raise WorkdirError(
-            f"{str(path)!r} holds files, but no {run_files.CONFIG}: it is "
-            "no work directory. Name another --workdir"
+            f"{str(path)!r} has files but no {run_files.CONFIG}: it is not a "
+            "work directory. Name another --workdir"
         )
 
 

@@ -37,8 +37,8 @@ WORDS = [
     (["train", TASK, "methods"], "No configuration file 'methods'"),
     (["train", "/nowhere/x.gin", METHOD], "No configuration file"),
     (rigl("SPARSTY=0.9"), "did you mean SPARSITY"),
-    (rigl("sparsity=0.9"), "must read NAME=value"),
-    (rigl("=0.9"), "must read NAME=value"),
+    (rigl("sparsity=0.9"), "must have the form NAME=value"),
+    (rigl("=0.9"), "must have the form NAME=value"),
     (rigl("SPARSITY="), "Python literal"),
     (rigl("SPARSITY=0.9.1"), "Python literal"),
     (rigl("SPARSITY=[0.9"), "Python literal"),
@@ -47,12 +47,12 @@ WORDS = [
     (rigl("--workdri=x"), "--workdri"),
     (rigl("--import=no_such_module"), "no_such_module"),
     (["count"], "Name a task and a method"),
-    (["count", "--model=none.keras"], "'none.keras', which is none"),
+    (["count", "--model=none.keras"], "'none.keras', which is not"),
     (["count", "--model="], "must be a .keras file"),
     (["count", TASK, METHOD, "--model=a.keras"], "words, or --model"),
     (["count", TASK, METHOD, "--input_shape=3,3"], "words, or --model"),
-    (["count", "--model=a.keras", "--input_shape=3,x"], "takes sizes"),
-    (["count", "--model=a.keras", "--input_shape=0,3"], "takes sizes"),
+    (["count", "--model=a.keras", "--input_shape=3,x"], "must be sizes"),
+    (["count", "--model=a.keras", "--input_shape=0,3"], "must be sizes"),
     (["count", TASK, METHOD, "SPARSITY=0.9", "--rule=x"], "`rule` must be"),
     (["table", "none"], "There are the tables"),
     (["count", "tasks/none", METHOD], "No configuration file"),
@@ -273,7 +273,7 @@ def test_a_loss_without_bounds_is_named(tmp_path, capsys):
 def test_a_directory_with_other_files_is_left_alone(tmp_path, capsys):
     (tmp_path / "thesis.tex").write_text("precious", encoding="utf-8")
     words = [*AGAIN, f"--workdir={tmp_path}"]
-    expect_mistake(words, "no work directory", capsys)
+    expect_mistake(words, "not a work directory", capsys)
     assert contents(tmp_path) == {tmp_path / "thesis.tex": b"precious"}
 
 

@@ -180,7 +180,7 @@ def one_line(capsys, *words):
     "words, message",
     [
         (["methods/scratch"], "SPARSITY"),
-        (["methods/lottery"], "name the run (INITIAL_RUN)"),
+        (["methods/lottery"], "run that gives the weights (INITIAL_RUN)"),
         (["methods/scratch", "INITIAL_MASKS=no/where"], "'no/where'"),
         (
             ["methods/scratch", "INITIAL_MASKS={pruned}/config.gin"],
@@ -188,7 +188,7 @@ def one_line(capsys, *words):
         ),
         (
             ["methods/rigl", "SPARSITY=0.5", "INITIAL_RUN={pruned}"],
-            "leave it to them",
+            "must match the given masks",
         ),
         (
             ["methods/rigl", "SPARSITY=0.9", "INITIAL_RUN=no/where"],
@@ -218,7 +218,7 @@ def one_line(capsys, *words):
                 "INITIAL_RUN={pruned}",
                 "SPARSE_INIT=unit_scaled",
             ],
-            "leave one out",
+            "set only one",
         ),
         (["methods/set", "SPARSITY=0.9", "SPARSE_INIT=he"], "sparse_init"),
         (

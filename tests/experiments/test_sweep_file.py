@@ -264,7 +264,7 @@ def test_a_stopped_sweep_starts_no_more_runs(monkeypatch, tmp_path, capsys):
     words = ["sweep", str(file), f"--workdir={tmp_path / 'runs'}"]
     assert cli.main(words) == 130
     assert len(trained) == 1
-    assert "the same words go on" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
 
 
 def test_a_run_leaves_nothing_in_memory(monkeypatch, tmp_path):

@@ -23,8 +23,8 @@ def test_a_workdir_keeps_its_first_configuration(tmp_path):
         ("", "has SEED = 1, the words say nothing"),
         ("SEED = 1\nL2 = 0.1\n", "has nothing, the words say L2 = 0.1"),
         (
-            "SEED = 1\ndistribute.Hardware.precision = 'float64'\n",
-            "the words say strategies.Hardware.precision",
+            "SEED = 1\nhardware.Hardware.precision = 'float64'\n",
+            "the words say hardware.Hardware.precision",
         ),
     ],
 )
