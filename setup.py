@@ -71,6 +71,7 @@ setuptools.setup(
             "hypothesis>=6.100",
             "ipykernel>=7.4",
             "keras-hub>=0.20",
+            "mypy>=1.11",
             "nbclient>=0.11",
             "pytest>=8",
             "pytest-cov>=5",
