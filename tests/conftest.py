@@ -20,8 +20,8 @@ tf.config.set_logical_device_configuration(
 )
 
 _PROCESSES = pathlib.Path(__file__).with_name("processes")
-# Of the processor, since a busy machine may take six times as long. Tests of the
-# default tier should take at most 5; some machines are half as fast.
+# Of the processor, since the wait is several times as long on a busy machine.
+# Tests of the default tier should take at most 5; some machines are slower.
 _MOST_SECONDS = 10
 
 
@@ -43,8 +43,8 @@ def pytest_runtest_call(item):
     if os.environ.get("CI") == "true" and limited and seconds > _MOST_SECONDS:
         pytest.fail(
             f"A test of the default tier must take at most {_MOST_SECONDS} s "
-            f"of the processor. Received: {seconds:.0f} s. Mark it slow (`pytest.mark.slow`), or "
-            f"some of its cases (`params.cover`)."
+            f"of the processor. Received: {seconds:.0f} s. Mark it slow "
+            f"(`pytest.mark.slow`), or some of its cases (`params.cover`)."
         )
     return result
 

@@ -70,7 +70,7 @@ IMAGENET = ((224, 224, 3), 1000)
 @pytest.mark.parametrize(
     "build, reference",
     [
-        (lambda: models.resnet(*IMAGENET), None),
+        params.slow((lambda: models.resnet(*IMAGENET), None)),
         params.slow((lambda: models.mobilenet_v1(*IMAGENET), None)),
         params.slow((lambda: models.mobilenet_v2(*IMAGENET), None)),
         (lambda: models.wide_resnet((32, 32, 3), 10), None),

@@ -122,6 +122,7 @@ def test_dense_networks_cost_what_was_published():
     assert f"{flops / 1e6:.3f} {n_bytes / 1e6:.3f}" == "1141.544 16.864"
 
 
+@pytest.mark.slow
 def test_a_model_is_counted_by_the_published_rule():
     model = models.resnet((224, 224, 3), 1000, symmetric_padding=False)
     count = accounting.count(model, rule="published")

@@ -195,6 +195,7 @@ def cifar10(tfds_dir):
     return datasets.cifar10(tfds_dir, augment=False)
 
 
+@pytest.mark.slow
 def test_cifar10_is_the_real_one(cifar10):
     train, test = cifar10.splits
     assert train.inputs.shape == (50000, 32, 32, 3)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import moving
 import numpy as np
 import oracle
+import params
 import pytest
 import tensorflow as tf
 
@@ -28,6 +29,8 @@ _DTYPES = ("float32", "float64", "bfloat16")
 _LARGEST_SIDE = {1: 300, 2: 17, 3: 7, 4: 4}
 _TIED = (0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 2e38, math.inf, -math.inf)
 _MODES = ("eager", "graph", "xla")
+# XLA takes long to compile.
+_DRAWN = ("eager", "graph", params.slow("xla"))
 _few_values = st.one_of(
     st.sampled_from([(0.0,), (0.0, -0.0), (0.0, -0.0, 1.0, -1.0)]),
     st.lists(st.sampled_from(_TIED), min_size=1, max_size=4),
@@ -90,7 +93,7 @@ _fractions = st.one_of(
 
 
 @pytest.mark.parametrize("limited", [False, True])
-@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("mode", _DRAWN)
 @_settings
 @hypothesis.given(data=st.data())
 def test_the_largest_are_what_a_stable_sort_finds(mode, limited, data):
@@ -109,7 +112,7 @@ def test_the_largest_are_what_a_stable_sort_finds(mode, limited, data):
     np.testing.assert_array_equal(mask, oracle.top_k(scores, k, eligible))
 
 
-@pytest.mark.parametrize("mode", _MODES)
+@pytest.mark.parametrize("mode", _DRAWN)
 @_settings
 @hypothesis.given(data=st.data())
 def test_drop_and_grow_moves_what_stable_sorts_move(mode, data):

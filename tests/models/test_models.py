@@ -155,6 +155,7 @@ def test_resnet_is_initialised_as_the_original():
     assert np.all(ones.get_layer("group1_block1_conv2_bn").gamma == 1)
 
 
+@pytest.mark.slow
 def test_mobilenets_and_wide_resnets_are_initialised_as_the_original():
     keras.utils.set_random_seed(0)
     for name in ("v1", "v2"):

@@ -49,6 +49,7 @@ def trainer(net, n_rows=4, **options):
     )
 
 
+@pytest.mark.slow
 def test_samples_follow_the_model(tmp_path, capsys):
     text = np.frombuffer(b"abcdefgh" * 200, np.uint8)
     net = model(units=16, embedding=8, readouts=(16,))

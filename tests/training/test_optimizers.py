@@ -36,20 +36,14 @@ MAKE = {
     "LossScaleOptimizer": lambda cls: cls(keras.optimizers.Adam(0.01), 8.0),
     "MultiOptimizer": multi,
 }
-
-
 # Older versions of Muon keep slots by the variables' paths.
 REFUSED = ("Adafactor", "Muon")[: 2 if keras.version() < "3.13" else 1]
-
-
 OPTIONS = {
     "accumulation": {"momentum": 0.9, "gradient_accumulation_steps": 2},
     "average": {"use_ema": True, "ema_overwrite_frequency": 3},
     "clipping": {"momentum": 0.9, "global_clipnorm": 0.1},
     "decay": {"weight_decay": 0.1},
 }
-
-
 OPTIMIZERS = {
     name: functools.partial(MAKE[name], cls) if name in MAKE else cls
     for name, cls in vars(keras.optimizers).items()

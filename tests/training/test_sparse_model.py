@@ -80,6 +80,7 @@ def test_eager_and_xla_fit_alike(option):
     assert_equal_weights(graph.model, other.model, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_fit_like_one(mirrored):
     alone, one = fit(rigl(), dtype="float64")
     pair, two = fit(

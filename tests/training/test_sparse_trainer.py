@@ -69,6 +69,7 @@ def test_training_goes_on_where_it_stopped():
         np.testing.assert_array_equal(a.kernel.numpy(), b.kernel.numpy())
 
 
+@pytest.mark.slow
 def test_seeds_decide_what_set_grows():
     runs = []
     for seed in (0, 0, 1):
