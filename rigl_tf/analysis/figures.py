@@ -1,7 +1,14 @@
 """Make matplotlib figures without pyplot."""
 
+from __future__ import annotations
 
-def new(**options):
+import typing
+
+if typing.TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def new(**options: typing.Any) -> Figure:
     """Return an empty `matplotlib.figure.Figure`.
 
     Matplotlib is an optional dependency, so it is imported here.

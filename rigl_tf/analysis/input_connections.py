@@ -1,8 +1,17 @@
 """The connections of each input pixel over training, as pictures."""
 
+from __future__ import annotations
+
+import collections.abc
+import typing
+
 import numpy as np
+import numpy.typing as npt
 
 from rigl_tf.analysis import figures
+
+if typing.TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BACKGROUND = "#0b0b14"
 _TEXT = "#e8e6e3"
@@ -10,7 +19,13 @@ _ORANGE, _YELLOW = "#f98e09", "#fcffa4"
 _N_PANELS = 6
 
 
-def connectivity(images, steps, *, title="", frame=None):
+def connectivity(
+    images: npt.ArrayLike,
+    steps: collections.abc.Sequence[int],
+    *,
+    title: str = "",
+    frame: int | None = None,
+) -> Figure:
     """Draw the connections of each input pixel over training.
 
     The figure shows some records side by side, and below them the share of
@@ -33,9 +48,9 @@ def connectivity(images, steps, *, title="", frame=None):
         ValueError: `images` are not as many as `steps`, or not images.
         ImportError: matplotlib is not installed.
     """
-    images = _checked_images(images, steps)
-    frame = frame_width(images.shape[1]) if frame is None else frame
-    shares = [edge_share(image, frame) for image in images]
+    records = _checked_images(images, steps)
+    frame = frame_width(records.shape[1]) if frame is None else frame
+    shares = [edge_share(image, frame) for image in records]
     chosen = _spread(len(steps))
     figure = figures.new(figsize=(12, 3.9), facecolor=_BACKGROUND)
     grid = figure.add_gridspec(
@@ -49,7 +64,7 @@ def connectivity(images, steps, *, title="", frame=None):
         wspace=0.06,
         hspace=0.28,
     )
-    _draw_images(figure, grid, images, steps, chosen)
+    _draw_images(figure, grid, records, steps, chosen)
     axes = figure.add_subplot(grid[1, :])
     _draw_shares(axes, steps, shares, chosen)
     pixels = "pixel" if frame == 1 else f"{frame} pixels"
@@ -63,7 +78,9 @@ def connectivity(images, steps, *, title="", frame=None):
     return figure
 
 
-def connectivity_frames(images, steps):
+def connectivity_frames(
+    images: npt.ArrayLike, steps: collections.abc.Sequence[int]
+) -> list[np.ndarray]:
     """Draw each record of `connectivity` as a frame of an animation.
 
     Args:
@@ -73,7 +90,7 @@ def connectivity_frames(images, steps):
     Returns:
         list of uint8 arrays [height, width, 3], one per record.
     """
-    images = _checked_images(images, steps)
+    records = _checked_images(images, steps)
     figure = figures.new(figsize=(3, 3.25), facecolor=_BACKGROUND)
     from matplotlib.backends import backend_agg
 
@@ -81,10 +98,10 @@ def connectivity_frames(images, steps):
     axes = figure.add_axes((0.03, 0.02, 0.94, 0.88))
     axes.set_axis_off()
     shown = axes.imshow(
-        images[0], cmap="inferno", vmin=0, vmax=_brightest(images)
+        records[0], cmap="inferno", vmin=0, vmax=_brightest(records)
     )
     frames = []
-    for step, image in zip(steps, images):
+    for step, image in zip(steps, records):
         shown.set_data(image)
         axes.set_title(f"step {step:,}", color=_TEXT, fontsize=12)
         canvas.draw()
@@ -92,7 +109,7 @@ def connectivity_frames(images, steps):
     return frames
 
 
-def edge_share(image, frame):
+def edge_share(image: np.ndarray, frame: int) -> float:
     """Return the share of connections within `frame` pixels of the edge.
 
     Args:
@@ -107,7 +124,7 @@ def edge_share(image, frame):
     return float(1 - inner / total) if total else 0.0
 
 
-def frame_width(height):
+def frame_width(height: int) -> int:
     """Return the width of the outer frame of images of a height [pixels]."""
     return max(round(height / 7), 1)
 

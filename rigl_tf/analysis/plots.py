@@ -4,9 +4,12 @@ Each function returns a `matplotlib.figure.Figure` and leaves pyplot alone: show
 the figure in a notebook, or write it with `figure.savefig`.
 """
 
+from __future__ import annotations
+
 import collections.abc
 import math
 import os
+import typing
 
 import numpy as np
 
@@ -17,6 +20,10 @@ from rigl_tf.analysis.input_connections import connectivity
 from rigl_tf.analysis.input_connections import connectivity_frames
 from rigl_tf.analysis.input_connections import edge_share
 from rigl_tf.analysis.input_connections import frame_width
+
+if typing.TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 __all__ = [
     "accuracy_over_flops",
@@ -34,10 +41,14 @@ _CLOCK = ("step", "wall_seconds", "examples_per_second")
 _COST = "train_flops_ratio_run"
 
 
+Row = collections.abc.Mapping[str, typing.Any]
+
 # Layers and training.
 
 
-def layer_sparsities(model):
+def layer_sparsities(
+    model: keras.Model | collections.abc.Mapping[str, np.ndarray],
+) -> Figure:
     """Draw the sparsity of each masked kernel, and how many weights are active.
 
     Args:
@@ -83,7 +94,10 @@ def layer_sparsities(model):
     return figure
 
 
-def training_curves(metrics, names=None):
+def training_curves(
+    metrics: str | os.PathLike | collections.abc.Sequence[Row],
+    names: collections.abc.Sequence[str] | None = None,
+) -> Figure:
     """Draw loss and metrics over the steps of a run.
 
     Args:
@@ -146,7 +160,10 @@ def _names(lines):
 # Results.
 
 
-def accuracy_over_flops(rows, labels=None):
+def accuracy_over_flops(
+    rows: collections.abc.Iterable[Row],
+    labels: collections.abc.Sequence[str] | None = None,
+) -> Figure:
     """Draw the accuracy of runs over the FLOPs of their training.
 
     One panel per task, one line per label; crosses are published accuracies.

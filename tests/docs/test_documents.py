@@ -40,7 +40,14 @@ SHORT = ["TRAIN_STEPS=4", "UPDATE_END_STEP=2", "UPDATE_INTERVAL=1"]
 def cases(language):
     """List the blocks of a language, each with its page and place."""
     return [
-        pytest.param(page, how, code, id=f"{page}-{index}")
+        pytest.param(
+            page,
+            how,
+            code,
+            id=f"{page}-{index}",
+            # They train, or start Keras' larger models.
+            marks=pytest.mark.slow if how in ("run", "shortened") else (),
+        )
         for page, blocks in BLOCKS.items()
         for index, (how, found, code) in enumerate(blocks)
         if found == language
