@@ -43,7 +43,15 @@ LIGHT = (
 )
 HEAVY = {"keras", "tensorflow", "matplotlib", "sklearn"}
 # Packages and modules in which every public function is annotated.
-TYPED = (*FLOORS[0], "masks", "layers", "models", "datasets", "export")
+TYPED = (
+    *FLOORS[0],
+    "masks",
+    "layers",
+    "models",
+    "datasets",
+    "accounting",
+    "export",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -1,23 +1,35 @@
-"""What training costs, by the paper's formulas and over a whole run.
+"""Costs of training, by the paper's formulas and over a whole run.
 
-All costs are FLOPs per example. A backward pass costs twice a forward pass:
-once for gradients of activations, once for those of weights (appendix H).
+All costs are FLOPs per example. A backward pass costs twice as much as a
+forward pass: once for gradients of activations, once for those of weights
+(appendix H).
 """
 
 import bisect
+from collections.abc import Iterator
 import itertools
+from typing import TYPE_CHECKING
 
 from rigl_tf import checks
 
+if TYPE_CHECKING:
+    from rigl_tf.updaters import base
 
-def step_flops(updater, sparse, dense, n_steps):
+
+def step_flops(
+    updater: "base.MaskUpdater | None",
+    sparse: float,
+    dense: float,
+    n_steps: int,
+) -> float:
     """Return the mean cost of a batch by the paper's formula for a method.
 
-    The formulas of appendix H, as if masks were updated throughout; where the
-    sparsity varies over time, the mean over the batches of the run.
+    The formulas of appendix H assume that masks are updated throughout. If the
+    sparsity varies over time, the result is the mean over the batches of the
+    run.
 
     Args:
-        updater: `updaters.MaskUpdater`, or None for dense training.
+        updater: the method, or None for dense training.
         sparse: FLOPs f_S of the sparse network's forward pass.
         dense: FLOPs f_D of the dense network's forward pass.
         n_steps: optimizer steps of the run.
@@ -25,7 +37,7 @@ def step_flops(updater, sparse, dense, n_steps):
     if updater is None:
         return 3 * dense
     updater = _resolved(updater, n_steps)
-    # Formulas are for updates at intervals.
+    # The formulas assume updates at intervals.
     if updater.sparsity_varies or getattr(updater, "update_steps", None):
         n_batches = n_steps
         if updater.updates_on_batch and not updater.counts_update_steps:
@@ -34,14 +46,20 @@ def step_flops(updater, sparse, dense, n_steps):
     return updater.training_flops(sparse, dense)
 
 
-def run_flops(updater, sparse, dense, n_steps):
-    """Return the cost of a whole run, one batch after the other.
+def run_flops(
+    updater: "base.MaskUpdater | None",
+    sparse: float,
+    dense: float,
+    n_steps: int,
+) -> float:
+    """Return the cost of a whole run, per example of a batch.
 
-    Every optimizer step and every mask update that the run holds: updates end
-    at T_end, those on a batch of their own cost extra, and between two updates
-    the network is as sparse as the method says (f_D minus the zeros in place).
+    The sum over all optimizer steps and all mask updates of the run: updates
+    end at T_end, updates on a separate batch cost extra, and between two
+    updates the network has the sparsity that the method defines (f_D minus the
+    zeros so far).
 
-    Args: as in `step_flops`.
+    See `step_flops` for the arguments.
     """
     checks.at_least("n_steps", n_steps, 1, integer=True)
     if updater is None:
@@ -58,7 +76,8 @@ def run_flops(updater, sparse, dense, n_steps):
         return dense - progress * (dense - sparse)
 
     now = forward(0.0 if updater.starts_dense else 1.0)
-    total = step = 0
+    total: float = 0
+    step = 0
     for due in update_steps(updater, n_steps):
         total += (due - step) * updater.step_flops(now, dense)
         total += updater.update_flops(now, dense)
@@ -67,8 +86,8 @@ def run_flops(updater, sparse, dense, n_steps):
     return total + (n_steps - step) * updater.step_flops(now, dense)
 
 
-def final_progress(updater, n_steps):
-    """Return the share of the final zeros that a run of `n_steps` reaches."""
+def final_progress(updater: "base.MaskUpdater", n_steps: int) -> float:
+    """Return the fraction of the final zeros that is reached by `n_steps`."""
     if not updater.sparsity_varies:
         return 1.0
     updater = _resolved(updater, n_steps)
@@ -76,10 +95,10 @@ def final_progress(updater, n_steps):
     return 0.0 if last is None else updater.sparsity_progress(last)
 
 
-def n_updates(updater, n_steps):
-    """Return how many mask updates a run of `n_steps` has, one by one or not.
+def n_updates(updater: "base.MaskUpdater", n_steps: int) -> int:
+    """Return the number of mask updates in a run of `n_steps`.
 
-    Updates that are not listed (`update_steps`) are at equal intervals.
+    Updates are at equal intervals, unless the method lists `update_steps`.
     """
     updater = _resolved(updater, n_steps)
     if getattr(updater, "update_steps", None):
@@ -88,10 +107,11 @@ def n_updates(updater, n_steps):
     if len(begin) < 2:
         return len(begin)
     first, second = begin
-    return 1 + (_last_update(updater, n_steps) - first) // (second - first)
+    last = _last_update(updater, n_steps)
+    return 1 + (last - first) // (second - first)
 
 
-def update_steps(updater, n_steps):
+def update_steps(updater: "base.MaskUpdater", n_steps: int) -> Iterator[int]:
     """Yield the steps at which a run of `n_steps` updates its masks."""
     updater = _resolved(updater, n_steps)
     step, last = 0, None
@@ -105,7 +125,7 @@ def update_steps(updater, n_steps):
 
 
 def _resolved(updater, n_steps):
-    """Return the updater with steps where it has fractions of the run."""
+    """Replace fractions of the run in an updater by steps."""
     return updater.resolved(n_steps) if updater.has_fractions else updater
 
 
@@ -126,5 +146,5 @@ def _last_update(updater, n_steps):
 
 
 def _last_possible(updater, n_steps):
-    # An update on a batch of its own comes before the step.
+    # An update on a separate batch takes place before the step.
     return n_steps - updater.updates_on_batch

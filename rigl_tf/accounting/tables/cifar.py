@@ -1,4 +1,4 @@
-"""Table of the CIFAR networks."""
+"""Table of the CIFAR networks of the reproducibility report."""
 
 from rigl_tf import accounting
 from rigl_tf import models
@@ -7,7 +7,7 @@ from rigl_tf.accounting.tables import networks
 from rigl_tf.layers import masking
 
 
-def cifar():
+def cifar() -> cells.Table:
     """Count the CIFAR networks as the reproducibility report does."""
     rows = {}
     for name, model in (

@@ -4,8 +4,8 @@ from rigl_tf.accounting.tables import cells
 from rigl_tf.accounting.tables import networks
 
 
-def mobilenet_v1():
-    """Count the rows of notebook, paper and README for MobileNet-v1."""
+def mobilenet_v1() -> cells.Table:
+    """Count the rows for MobileNet-v1 in notebook, paper and README."""
     net = networks.mobilenet_v1()
     dense, n_bytes = net.totals()
     rows = {
@@ -66,8 +66,8 @@ def mobilenet_v1():
     )
 
 
-def mobilenet_v2():
-    """Count MobileNet-v2; its results were published as a picture alone."""
+def mobilenet_v2() -> cells.Table:
+    """Count MobileNet-v2, whose results were only published as a figure."""
     net = networks.mobilenet_v2()
     dense, n_bytes = net.totals()
     rows = {
