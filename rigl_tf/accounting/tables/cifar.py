@@ -43,9 +43,9 @@ def cifar() -> cells.Table:
     return cells.Table(
         "cifar",
         "WRN-22-2 on CIFAR-10 and ResNet-50 on CIFAR-100, per example: two "
-        "FLOPs per active weight and position, first convolution dense. Left "
-        "out: what only training can tell (global pruning, lottery tickets, "
-        "redistribution).",
+        "FLOPs per active weight and position, first convolution dense. "
+        "Methods whose costs depend on training are omitted (global pruning, "
+        "lottery tickets, redistribution).",
         {
             "train": ".4f",
             "inference": ".4f",

@@ -23,7 +23,7 @@ def lenet() -> cells.Table:
         "lenet",
         "LeNet-300-100 on MNIST without dead units: two FLOPs per active "
         "weight; bit mask, active weights and biases. (The costs of training "
-        "in that table do not follow from what the paper tells.)",
+        "in that table cannot be derived from the paper.)",
         {"KFLOPs": ".2f", "bytes": ",.0f"},
         rows,
     )

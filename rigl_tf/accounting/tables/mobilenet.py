@@ -49,8 +49,8 @@ def mobilenet_v1() -> cells.Table:
         "mobilenet_v1",
         "MobileNet-v1 on ImageNet by the published rule, as multiples of the "
         "dense network. The first convolution is dense in uniform and "
-        "Big-Sparse networks, depthwise ones unless said otherwise; those of "
-        "Big-Sparse networks are sparse.",
+        "Big-Sparse networks. Depthwise convolutions are dense unless stated "
+        "otherwise, but sparse in Big-Sparse networks.",
         {
             "MFLOPs": ".3f",
             "MB": ".3f",
@@ -86,7 +86,7 @@ def mobilenet_v2() -> cells.Table:
     return cells.Table(
         "mobilenet_v2",
         "MobileNet-v2 on ImageNet by the published rule; first and depthwise "
-        "convolutions dense. Nothing was published but a picture.",
+        "convolutions dense. The results were only published as a figure.",
         {
             "train": ".4f",
             "inference": ".4f",
