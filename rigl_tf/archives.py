@@ -124,7 +124,8 @@ class Archive:
         info = self._entries[name]
         if info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED:
             raise files.DamagedFile(
-                self._path, f"holds {name!r} encrypted or in a foreign format"
+                self._path,
+                f"holds {name!r} encrypted or compressed by another method",
             )
         with _damage_of(self._path), self._archive.open(info) as stream:
             found = _read_header(stream)

@@ -50,11 +50,14 @@ TYPED = (
     "layers",
     "models",
     "datasets",
+    "accounting",
     "export",
+    "analysis",
     "updaters",
     "training",
     "experiments",
     "cli",
+    "__main__",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

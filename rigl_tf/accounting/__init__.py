@@ -1,4 +1,4 @@
-"""What a model costs: operations, parameters, bytes, training."""
+"""Count what models cost: operations, parameters, bytes, training."""
 
 from rigl_tf.accounting.costs import TOTALS
 from rigl_tf.accounting.costs import ModelCount

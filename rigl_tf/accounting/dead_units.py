@@ -1,27 +1,34 @@
-"""Multi-layer perceptrons without the units that compute nothing."""
+"""Find the units of multi-layer perceptrons that compute nothing."""
 
+from collections.abc import Sequence
 import math
+from typing import Any
+from typing import Protocol
 
 import keras
 import numpy as np
 
 from rigl_tf.accounting import encodings
+from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
 
 
-def remove_dead_units(matrices):
+def remove_dead_units(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Remove the units of a multi-layer perceptron that compute nothing.
 
-    First inputs without connections; then, layer by layer, hidden units that
-    lack incoming or outgoing connections, until none is left. (A unit without
-    incoming ones is a constant, which a bias further on can absorb.)
+    First inputs without connections are removed; then, layer by layer, hidden
+    units without incoming or outgoing connections, until none is left. (A unit
+    without incoming connections is a constant, which a later bias can absorb.)
 
     Args:
-        matrices: list of arrays [n_in, n_out], the masked weights (or masks) of
+        matrices: arrays [n_in, n_out], the masked weights (or masks) of
             consecutive dense layers.
 
     Returns:
-        list of arrays without the rows and columns of dead units.
+        A list of arrays without the rows and columns of dead units.
+
+    Raises:
+        ValueError: if the shapes are not those of consecutive dense layers.
     """
     matrices = [np.asarray(matrix) for matrix in matrices]
     shapes = [matrix.shape for matrix in matrices]
@@ -32,7 +39,7 @@ def remove_dead_units(matrices):
             "`matrices` must be those of consecutive dense layers. "
             f"Received: shapes {shapes}"
         )
-    sizes = None
+    sizes: list[tuple[int, ...]] | None = None
     while sizes != [matrix.shape for matrix in matrices]:
         sizes = [matrix.shape for matrix in matrices]
         matrices[0] = matrices[0][matrices[0].any(axis=1)]
@@ -52,16 +59,26 @@ _BETWEEN_DENSE = (
 )
 
 
-def without_dead_units(trainer):
-    """Report a multi-layer perceptron without the units that do nothing.
+class _Trainer(Protocol):
+    """What is read of a `SparseTrainer`: its model and the masked kernels."""
+
+    @property
+    def model(self) -> keras.Model: ...
+
+    @property
+    def kernels(self) -> Sequence[kernel_masks.MaskedKernel]: ...
+
+
+def without_dead_units(trainer: _Trainer) -> dict[str, Any]:
+    """Describe a multi-layer perceptron without the units that compute nothing.
 
     Args:
-        trainer: `SparseTrainer`.
+        trainer: a `SparseTrainer`.
 
     Returns:
-        dictionary with "without_dead_units": units of each layer, sparsity,
-        "inference_flops" and "bytes" as the paper's table 2 counts them. Empty
-        for other networks.
+        A dictionary with "without_dead_units": the units of each layer, the
+        sparsity, "inference_flops" and "bytes", counted as in the paper's table
+        2. It is empty for other networks.
     """
     matrices = _perceptron(trainer)
     if matrices is None:

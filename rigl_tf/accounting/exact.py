@@ -1,7 +1,10 @@
-"""Exact costs of a model: operations of one inference, parameters, bytes."""
+"""Count exact costs: operations of one inference, parameters, bytes."""
 
 import collections
+from collections.abc import Container
+from collections.abc import Mapping
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,19 +20,25 @@ from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
 
 
-def count(model, *, sparsities=None, input_shapes=None):
+def count(
+    model: keras.Layer,
+    *,
+    sparsities: Mapping[str, float] | None = None,
+    input_shapes: Any = None,
+) -> costs.ModelCount:
     """Count the operations of one inference, the parameters and the bytes.
 
-    Sizes are the true ones: of the tensors as they flow, biases and activations
-    where there are some, normalisation and shortcuts included. See
-    `accounting.operations` for what counts, `accounting.published` for the rule
-    of the published tables.
+    Sizes are those of the tensors in the model: biases and activations where
+    they exist, including normalization and shortcuts. See
+    `accounting.operations` for the operations that count, and
+    `accounting.micronet` for the rule of the published tables.
 
-    Args, result and errors: as `accounting.count`.
+    See `accounting.count` for the arguments, the result and the errors.
     """
     uses, _ = trace.trace(model, input_shapes)
+    others: dict[int, operations.Cost]
     others = collections.defaultdict(operations.Cost)
-    products = collections.Counter()
+    products: collections.Counter[int] = collections.Counter()
     for use in uses:
         cost = _cost(use, model)
         if cost.is_product and use.variable is not None:
@@ -65,13 +74,13 @@ def _cost(use, model):
         reason = str(error)
     (path,) = (path for path, la in model_paths.walk(model) if la is use.layer)
     raise ValueError(
-        f"Nobody knows what layer {path or use.layer.name!r} "
-        f"({type(use.layer).__name__}) costs: {reason}"
+        f"Cannot count layer {path or use.layer.name!r} "
+        f"({type(use.layer).__name__}): {reason}"
     )
 
 
 def _layer(path, layer, other, products, active, names):
-    """Count a layer; take its variables out of `names`: each counts once."""
+    """Count a layer, and remove its variables from `names`: all count once."""
     kernels, parameters, n_bytes = [], 0, 0
     for variable in model_paths.own_variables(layer):
         name = names.pop(id(variable), None)
@@ -103,13 +112,19 @@ def _layer(path, layer, other, products, active, names):
     )
 
 
-def active_weights(model, sparsities, used):
-    """Map ids of variables to numbers of active weights, where not all are.
+def active_weights(
+    model: keras.Layer, sparsities: Mapping[str, float], used: Container[int]
+) -> dict[int, int]:
+    """Map ids of variables to numbers of active weights, unless all are active.
 
     Args:
         model: built Keras model.
-        sparsities: as in `count`.
+        sparsities: dictionary from kernel path to sparsity, see
+            `accounting.count`.
         used: ids of variables that count as kernels.
+
+    Raises:
+        ValueError: if a path is not that of a weight.
     """
     by_path = model_paths.variables_by_path(model)
     unknown = sparsities.keys() - by_path.keys()
@@ -138,7 +153,7 @@ def active_weights(model, sparsities, used):
 
 
 def _n_nonzero(kernel):
-    """Count the weights that are not zero, unless initialisation drew it."""
+    """Count nonzero weights; all, if an initializer drew the zeros."""
     size = math.prod(kernel.shape)
     n_active = int(np.count_nonzero(keras.ops.convert_to_numpy(kernel)))
     return n_active if size / 100 <= size - n_active < size else size

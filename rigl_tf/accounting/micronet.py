@@ -1,19 +1,24 @@
-"""The counting rule behind the published tables, with all of its quirks.
+"""The counting rule of the published tables, including its peculiarities.
 
 RigL's tables count as the MicroNet challenge of 2019 did: a convolution or
-dense layer of L weights per output and O outputs costs `2 L (1 - s^l) O + O`,
-as if every one had a bias and a ReLU; normalisation, pooling and shortcuts cost
-nothing. Sizes are 32 bits per active weight, one bit of mask per weight of a
-sparse kernel, and a bias of 32 bits per channel; s^l enters as it is, not as a
-whole number of weights. A convolution has `ceil((n - k + 1 + 2 (k // 2)) / d)`
-outputs per dimension, for n inputs that include explicit padding: the first
-convolution of ResNet-50 is counted at 115x115 instead of 112x112.
+dense layer with L weights per output and O outputs costs `2 L (1 - s^l) O + O`,
+as if every layer had a bias and a ReLU; normalization, pooling and shortcuts
+cost nothing. Sizes are 32 bits per active weight, one bit of mask per weight of
+a sparse kernel, and a bias of 32 bits per channel; s^l is used directly,
+without rounding to a whole number of weights. A convolution has
+`ceil((n - k + 1 + 2 (k // 2)) / d)` outputs per dimension, for n inputs that
+include explicit padding: the first convolution of ResNet-50 is counted at
+115x115 instead of 112x112.
 
 Reference: Evci et al. 2020, appendix H; google-research/rigl, `sparse_utils`.
 """
 
+from collections.abc import Iterable
+from collections.abc import Mapping
 import dataclasses
 import math
+from typing import Any
+from typing import cast
 
 import keras
 
@@ -28,35 +33,35 @@ _BYTES = 4
 
 @dataclasses.dataclass(frozen=True)
 class LayerShape:
-    """What the rule knows of a layer.
+    """The properties of a layer that the rule uses.
 
     Attributes:
         path: structural path of the kernel.
         kind: "Conv2D", "DepthwiseConv2D" or "Dense".
-        kernel: its shape.
-        input_size: height (and width) of the input, padding included; 1 for
+        kernel: shape of the kernel.
+        input_size: height (and width) of the input, including padding; 1 for
             dense layers.
-        stride: of the convolution.
+        stride: stride of the convolution.
     """
 
     path: str
     kind: str
-    kernel: tuple
+    kernel: tuple[int, ...]
     input_size: int = 1
     stride: int = 1
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Number of weights."""
         return math.prod(self.kernel)
 
     @property
-    def n_channels(self):
+    def n_channels(self) -> int:
         """Number of output channels."""
         return self.kernel[-2 if self.kind == "DepthwiseConv2D" else -1]
 
     @property
-    def n_positions(self):
+    def n_positions(self) -> int:
         """Number of positions at which the kernel is applied."""
         if self.kind == "Dense":
             return 1
@@ -65,24 +70,26 @@ class LayerShape:
         return math.ceil(outputs / self.stride) ** 2
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs, over all positions and channels."""
         return self.n_positions * self.n_channels
 
 
-def layer_shapes(model, input_shapes=None):
-    """List the `LayerShape` of each kernel of a model, as it is called.
+def layer_shapes(
+    model: keras.Layer, input_shapes: Any = None
+) -> list[LayerShape]:
+    """List the `LayerShape` of each kernel of a model, in the order of calls.
 
     Args:
         model: built Keras model of square images.
-        input_shapes: as in `accounting.count`.
+        input_shapes: shape of one example, see `accounting.count`.
 
     Raises:
-        ValueError: the rule does not cover a layer; the message names it.
+        ValueError: if the rule does not cover a layer; the message names it.
     """
     _, calls = trace.trace(model, input_shapes)
     paths = {id(layer): path for path, layer in model_paths.walk(model)}
-    shapes = []
+    shapes: list[LayerShape] = []
     for call in calls:
         layer, path = call.layer, paths[id(call.layer)]
         if not _has_own_kernel(layer):
@@ -93,7 +100,7 @@ def layer_shapes(model, input_shapes=None):
         if is_twice or not _is_covered(layer, call.input_shape):
             raise ValueError(
                 "The published rule covers Conv2D, DepthwiseConv2D and Dense "
-                "alone, each used once, on square images or vectors, without "
+                "only, each used once, on square images or vectors, without "
                 "dilation, groups or the like: count with rule='exact'. "
                 f"Received: layer {path!r} of type {kind}"
             )
@@ -101,7 +108,7 @@ def layer_shapes(model, input_shapes=None):
         if kind != "Dense":
             shape = dataclasses.replace(
                 shape,
-                input_size=call.input_shape[0],
+                input_size=cast(int, call.input_shape[0]),  # it is traced
                 stride=layer.strides[0],
             )
         shapes.append(shape)
@@ -109,7 +116,7 @@ def layer_shapes(model, input_shapes=None):
 
 
 def _is_covered(layer, input_shape):
-    """Say whether the rule was made for such a layer."""
+    """Return whether the rule covers a layer."""
     plain = not getattr(layer, "lora_enabled", False)
     plain &= getattr(layer, "quantization_mode", None) is None
     if type(layer) is keras.layers.Dense:
@@ -128,14 +135,19 @@ def _is_covered(layer, input_shape):
     )
 
 
-def widened(shapes, width, first="conv1", last="fc"):
+def widened(
+    shapes: Iterable[LayerShape],
+    width: float,
+    first: str = "conv1",
+    last: str = "fc",
+) -> list[LayerShape]:
     """Multiply the channels of a network by `width`, rounding down.
 
     Args:
         shapes: list of `LayerShape`.
         width: positive factor.
-        first: beginning of the first layers' paths: inputs keep their channels.
-        last: beginning of the last layers' paths: classes stay.
+        first: prefix of the paths of the first layers, whose inputs are kept.
+        last: prefix of the paths of the last layers, whose outputs are kept.
     """
 
     def scaled(channels, keep):
@@ -154,14 +166,17 @@ def widened(shapes, width, first="conv1", last="fc"):
     ]
 
 
-def totals(shapes, sparsities=None):
+def totals(
+    shapes: Iterable[LayerShape], sparsities: Mapping[str, float] | None = None
+) -> tuple[float, float]:
     """Return `(flops, bytes)` of a network.
 
     Args:
         shapes: list of `LayerShape`.
         sparsities: optional dictionary from path to sparsity s^l, in [0, 1).
     """
-    flops = n_bytes = 0
+    flops: float = 0
+    n_bytes: float = 0
     for shape in shapes:
         density = 1 - (sparsities or {}).get(shape.path, 0.0)
         n_active = density * shape.size
@@ -172,11 +187,17 @@ def totals(shapes, sparsities=None):
     return flops, n_bytes
 
 
-def count(model, *, sparsities=None, input_shapes=None):
+def count(
+    model: keras.Layer,
+    *,
+    sparsities: Mapping[str, float] | None = None,
+    input_shapes: Any = None,
+) -> costs.ModelCount:
     """Count a model by the published rule.
 
-    Arguments, result and errors: as `accounting.count`; a sparsity counts as
-    it is, not as a whole number of weights.
+    A sparsity is used directly, without rounding to a whole number of weights.
+
+    See `accounting.count` for the arguments, the result and the errors.
     """
     shapes = layer_shapes(model, input_shapes)
     if sparsities:
@@ -196,7 +217,7 @@ def count(model, *, sparsities=None, input_shapes=None):
 
 
 def _layer_count(shape, density):
-    """Write the cost of a layer as a `LayerCount`."""
+    """Return the cost of a layer as a `LayerCount`."""
     kernel = costs.KernelCount(
         shape.path,
         shape.kernel,
@@ -210,8 +231,8 @@ def _layer_count(shape, density):
         (kernel,),
         shape.n_channels,
         _BYTES * shape.n_channels,
-        # A ReLU is a multiplication; a bias makes up for the one addition
-        # that a dot product saves.
+        # A ReLU counts as a multiplication. A bias adds the one addition that
+        # a dot product of n terms saves.
         other_multiplications=shape.n_outputs,
     )
 

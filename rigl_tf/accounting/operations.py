@@ -1,14 +1,17 @@
-"""What one TensorFlow operation costs: multiplications and additions.
+"""Count the multiplications and additions of one TensorFlow operation.
 
-A dot product of length n counts n multiplications and n additions: hardware
-accumulates into zero. A mere sum of n numbers counts n - 1 additions. Divisions
-count as multiplications, subtractions as additions. Comparisons (ReLU,
-max-pooling), elementary functions (exponential, square root), random numbers
-and whatever only moves data count nothing.
+A dot product of length n counts n multiplications and n additions, because
+hardware accumulates into zero. A sum of n numbers counts n - 1 additions.
+Divisions count as multiplications, subtractions as additions. Comparisons
+(ReLU, max-pooling), elementary functions (exponential, square root), random
+numbers, and operations that only move data count nothing.
 """
 
+from collections.abc import Callable
 import dataclasses
 import math
+
+import tensorflow as tf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +29,11 @@ class Cost:
     additions: float = 0
     is_product: bool = False
 
-    def times(self, n):
+    def times(self, n: float) -> "Cost":
         """Return the cost of `n` such operations."""
         return Cost(self.multiplications * n, self.additions * n)
 
-    def __add__(self, other):
+    def __add__(self, other: "Cost") -> "Cost":
         """Return the cost of both."""
         return Cost(
             self.multiplications + other.multiplications,
@@ -38,16 +41,16 @@ class Cost:
         )
 
 
-def cost(operation):
-    """Return the `Cost` of an operation of a traced graph.
+def cost(operation: tf.Operation) -> Cost:
+    """Return the `Cost` of an operation of a traced `tf.Graph`.
 
     Raises:
-        NotImplementedError: nothing is known about operations of its type.
-        ValueError: a size is unknown.
+        NotImplementedError: if operations of its type cannot be counted.
+        ValueError: if a size is unknown.
     """
     kind = operation.type
     dtypes = [tensor.dtype for tensor in operation.outputs]
-    # Products of quantized numbers count, arithmetic with indices does not.
+    # Products of quantized numbers count; arithmetic with indices does not.
     computes = kind in _PRODUCTS or any(
         dtype.is_floating or dtype.is_complex for dtype in dtypes
     )
@@ -73,7 +76,7 @@ def _n(tensor):
 
 
 def _each(multiplications=0, additions=0):
-    """Return a function for operations on each number of the result."""
+    """Return a function for operations on each element of the result."""
 
     def function(operation):
         n = _n(operation.outputs[0])
@@ -113,7 +116,8 @@ def _depthwise(operation):
 def _convolved(result):
     """Return the result of a convolution without padding.
 
-    One with dilation may be computed in padded pieces, put together later.
+    A dilated convolution may be computed in padded pieces that are joined
+    later.
     """
     for step in result.consumers():
         if step.type == "BatchToSpaceND":
@@ -134,7 +138,7 @@ def _einsum(operation):
     for labels, tensor in zip(
         equation.split("->")[0].split(","), operation.inputs
     ):
-        for label, size in _labelled(labels, _shape(tensor)):
+        for label, size in _labeled(labels, _shape(tensor)):
             sizes[label] = max(size, sizes.get(label, 1))
     n = math.prod(sizes.values())
     if len(operation.inputs) == 2:
@@ -142,7 +146,7 @@ def _einsum(operation):
     return Cost(additions=n - _n(operation.outputs[0]))
 
 
-def _labelled(labels, shape):
+def _labeled(labels, shape):
     """Pair labels with sizes; "..." stands for labels that count from its end.
 
     Operands of different rank share the last of these.
@@ -165,7 +169,7 @@ def _add_many(operation):
 
 
 def _add_operand(index):
-    """Return a function for additions of one operand, number by number."""
+    """Return a function for additions of one operand, element by element."""
     return lambda operation: Cost(additions=_n(operation.inputs[index]))
 
 
@@ -201,10 +205,10 @@ def _log_softmax(operation):
 
 
 def _local_response_normalization(operation):
-    """Scale by the root of a sum of squares over the neighbouring channels."""
+    """Scale by the root of a sum of squares over neighboring channels."""
     n = _n(operation.outputs[0])
-    n_neighbours = 2 * operation.get_attr("depth_radius") + 1
-    return Cost(3 * n, n_neighbours * n)
+    n_neighbors = 2 * operation.get_attr("depth_radius") + 1
+    return Cost(3 * n, n_neighbors * n)
 
 
 def _resize_by_area(operation):
@@ -213,7 +217,7 @@ def _resize_by_area(operation):
     return _each(n, n)(operation)
 
 
-# Half the width of the kernels of `ScaleAndTranslate`.
+# Half the widths of the kernels of `ScaleAndTranslate`.
 _RADII = {
     "lanczos1": 1,
     "lanczos3": 3,
@@ -227,19 +231,19 @@ _RADII = {
 
 
 def _scale_and_translate(operation):
-    """Weight the neighbours in each column, then those in each row."""
+    """Weight the neighbors in each column, then those in each row."""
     radius = _RADII[operation.get_attr("kernel_type").decode()]
     antialias = operation.get_attr("antialias")
 
-    def n_neighbours(before, after):
+    def n_neighbors(before, after):
         stretch = max(before / after, 1) if antialias else 1
         return min(2 * math.ceil(radius * stretch) + 1, before)
 
     n_images, height, width, channels = _shape(operation.inputs[0])
     _, new_height, new_width, _ = _shape(operation.outputs[0])
     n_pixels = n_images * new_height * channels
-    n = n_pixels * width * n_neighbours(height, new_height)
-    n += n_pixels * new_width * n_neighbours(width, new_width)
+    n = n_pixels * width * n_neighbors(height, new_height)
+    n += n_pixels * new_width * n_neighbors(width, new_width)
     return Cost(n, n)
 
 
@@ -248,7 +252,7 @@ def _fourier(rank, real=None):
 
     Args:
         rank: number of dimensions that are transformed.
-        real: "inputs" or "outputs" if these are real: this halves it.
+        real: "inputs" or "outputs" if these are real, which halves the cost.
     """
 
     def function(operation):
@@ -259,7 +263,7 @@ def _fourier(rank, real=None):
     return function
 
 
-# Their results may be lists of anything.
+# Loops, whose results may be lists of tensors of any type.
 _LOOPS = ("StatelessWhile", "While")
 _FOURIER = {
     "FFT": _fourier(1),
@@ -284,7 +288,8 @@ _PRODUCTS = {
     "Einsum": _einsum,
     "MatMul": _matmul,
 }
-COSTS = {
+# Type of an operation -> function that counts it; may be extended.
+COSTS: dict[str, Callable[[tf.Operation], Cost]] = {
     **_FOURIER,
     **_PRODUCTS,
     "AddN": _add_many,

@@ -1,32 +1,48 @@
-"""The rules by which a model is counted."""
+"""Count a model by one of two rules."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
+from typing import Literal
 
 import keras
 
 from rigl_tf import checks
+from rigl_tf.accounting import costs
 from rigl_tf.accounting import exact
 from rigl_tf.accounting import micronet
 from rigl_tf.layers import model_paths
 
-RULES = {"exact": exact.count, "published": micronet.count}
+RULES: dict[str, Callable[..., costs.ModelCount]] = {
+    "exact": exact.count,
+    "published": micronet.count,
+}
 
 
-def count(model, *, rule="exact", sparsities=None, input_shapes=None):
+def count(
+    model: keras.Layer,
+    *,
+    rule: Literal["exact", "published"] = "exact",
+    sparsities: Mapping[str, float] | None = None,
+    input_shapes: Any = None,
+) -> costs.ModelCount:
     """Count the operations of one inference, the parameters and the bytes.
 
         rigl_tf.count(keras.applications.MobileNetV2(weights=None)).flops
 
     Args:
         model: built Keras model of any kind, masked or plain. In a plain
-            kernel, as of a stripped model, zeros count as inactive, unless
-            initialisation drew them: all of a kernel, or under 1 % by chance.
-        rule: "exact", the true sizes of everything that multiplies or adds
-            (see `accounting.operations`), or "published", as the paper's tables
-            count convolutions and dense layers (see `accounting.published`).
+            kernel, e.g. of a stripped model, zeros count as inactive, unless an
+            initializer drew them: all of a kernel, or less than 1% by chance.
+        rule: "exact", the true sizes of all operations that multiply or add
+            (see `accounting.operations`), or "published", the rule by which the
+            paper's tables count convolutions and dense layers (see
+            `accounting.micronet`).
         sparsities: optional dictionary from kernel path to a sparsity in
             [0, 1), to count a dense model as `sparsify` would make it.
         input_shapes: shape of one example, without the batch, or a structure
-            of shapes or of `keras.KerasTensor`, where the model does not tell:
-            subclassed models, unknown image sizes or lengths.
+            of shapes or of `keras.KerasTensor`; required if the model does not
+            define it: subclassed models, unknown image sizes or lengths.
 
     Returns:
         `ModelCount`, per example: `flops`, `multiplications`, `additions`,
@@ -34,9 +50,9 @@ def count(model, *, rule="exact", sparsities=None, input_shapes=None):
         model, and `layers`.
 
     Raises:
-        TypeError: it is no Keras model.
-        ValueError: a size is unknown, or what a layer costs; the message names
-            the layer.
+        TypeError: if `model` is not a Keras model or layer.
+        ValueError: if a size is unknown, or a layer cannot be counted; the
+            message names the layer.
     """
     model = model_paths.inside_training(model)
     model_paths.require_built(model, keras.layers.Layer)

@@ -1,18 +1,19 @@
-"""Which operations each layer of a model performs, in one inference.
+"""List the operations that each layer of a model performs in one inference.
 
-Operations that no result depends on are left out, as TensorFlow leaves them
-out. The body of a loop, such as a time step of a recurrent layer, is repeated
-as often as it runs at most.
+Operations without effect on any result are omitted, as in TensorFlow. The body
+of a loop, such as a time step of a recurrent layer, is repeated as often as it
+runs at most.
 """
 
 import dataclasses
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from rigl_tf.layers import graphs
 
-# What lies between a variable and the operation that multiplies with it.
+# Operations between a variable and the operation that multiplies with it.
 _PASSED = frozenset(
     "Cast ExpandDims Identity ReadVariableOp Reshape Slice Split SplitV Squeeze"
     " StridedSlice Transpose Unpack".split()
@@ -21,34 +22,36 @@ _PASSED = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """An operation, as a layer performs it.
+    """An operation that a layer performs.
 
     Attributes:
         layer: the innermost layer.
-        operation: `tf.Operation` of the traced graph.
+        operation: operation of the traced graph.
         repeats: how often it is performed, per example.
         variable: the variable among its operands, or None.
     """
 
-    layer: keras.layers.Layer
+    layer: keras.Layer
     operation: tf.Operation
     repeats: float
     variable: keras.Variable | None
 
 
-def trace(model, input_shapes=None):
+def trace(
+    model: keras.Layer, input_shapes: Any = None
+) -> tuple[list[Use], list[graphs.Call]]:
     """Trace one inference of a model.
 
     Args:
         model: built Keras model.
-        input_shapes: shape of one example, without the batch, or a structure
-            of shapes or `keras.KerasTensor`, where the model does not tell.
+        input_shapes: shape of one example, see `accounting.count`.
 
     Returns:
-        `(uses, calls)`, a list of `Use` and one of `graphs.Call`.
+        `(uses, calls)`: a list of `Use` and a list of `graphs.Call`.
 
     Raises:
-        ValueError: a size is unknown.
+        TypeError: if `input_shapes` is not a structure of shapes.
+        ValueError: if a size is unknown.
     """
     specs = _input_specs(model, input_shapes)
     batch = keras.tree.flatten(specs)[0].shape[0]
@@ -62,8 +65,8 @@ def _uses(recorded, graph, layer, repeats, variables):
 
     Args:
         recorded: `graphs.Recorded`.
-        graph: the model's `tf.Graph`, or one that it runs.
-        layer: whose operations they are, unless a layer noted them.
+        graph: graph of the model, or one that it runs.
+        layer: owner of the operations that no layer recorded.
         repeats: how often the graph is run, per example.
         variables: dictionary from the ids of the graph's tensors to variables.
     """
@@ -97,7 +100,7 @@ def _needed(graph):
 
 
 def _times(loop):
-    """Say how often a loop runs at most, or None."""
+    """Return how often a loop runs at most, or None if that is unknown."""
     limit = loop.inputs[1]
     # Keras takes the maximum of a single number, the number of time steps.
     if limit.op.type == "Max" and limit.op.inputs[0].shape.rank == 0:
@@ -107,21 +110,21 @@ def _times(loop):
 
 
 def _given(loop, inner, variables):
-    """Map tensors that a loop's graph is given to what variables they hold."""
+    """Map the input tensors of a loop's graph to the variables they contain."""
     body = graphs.inner(loop, "body")
     given = {}
     for outside, inside, before, after in zip(
         loop.inputs, inner.inputs, body.inputs, body.outputs
     ):
         variable = variables.get(id(_origin(outside)))
-        # What the loop changes, such as a state, only begins as a variable.
+        # What a loop changes, such as a state, is a variable only at first.
         if variable is not None and _origin(after) is before:
             given[id(inside)] = variable
     return given
 
 
 def _variable(operation, variables):
-    """Find the variable that an operand is made of; rather the last operand."""
+    """Find the variable that an operand is made of, starting from the last."""
     for tensor in reversed(operation.inputs):
         variable = variables.get(id(_origin(tensor)))
         if variable is not None:
@@ -130,19 +133,19 @@ def _variable(operation, variables):
 
 
 def _origin(tensor):
-    """Follow a tensor back over whatever only moves its numbers."""
+    """Follow a tensor back through operations that only move its numbers."""
     while tensor.op.type in _PASSED:
         tensor = tensor.op.inputs[1 if tensor.op.type == "Split" else 0]
     return tensor
 
 
 def _input_specs(model, input_shapes):
-    """Return what to trace with: a structure of `tf.TensorSpec`."""
+    """Return a structure of `tf.TensorSpec` to trace a model with."""
     known = graphs.own_inputs(model)
     if input_shapes is None and known is None:
         raise ValueError(
-            "Counting needs `input_shapes`, the shape of one example: a "
-            f"subclassed model does not tell. Received: {model.name!r} without"
+            "Counting needs `input_shapes`, the shape of one example, for a "
+            f"subclassed model. Received: {model.name!r} without it"
         )
     if input_shapes is None:
         return keras.tree.map_structure(_spec, known)

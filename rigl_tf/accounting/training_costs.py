@@ -1,21 +1,29 @@
-"""What training costs, by the paper's formulas and over a whole run.
+"""Costs of training, by the paper's formulas and over a whole run.
 
-All costs are FLOPs per example. A backward pass costs twice a forward pass:
-once for gradients of activations, once for those of weights (appendix H).
+All costs are FLOPs per example. A backward pass costs twice as much as a
+forward pass: once for gradients of activations, once for those of weights
+(appendix H).
 """
 
 from rigl_tf import checks
+from rigl_tf.updaters import base
 from rigl_tf.updaters import updates_of_run
 
 
-def step_flops(updater, sparse, dense, n_steps):
+def step_flops(
+    updater: base.MaskUpdater | None,
+    sparse: float,
+    dense: float,
+    n_steps: int,
+) -> float:
     """Return the mean cost of a batch by the paper's formula for a method.
 
-    The formulas of appendix H, as if masks were updated throughout; where the
-    sparsity varies over time, the mean over the batches of the run.
+    The formulas of appendix H assume that masks are updated throughout. If the
+    sparsity varies over time, the result is the mean over the batches of the
+    run.
 
     Args:
-        updater: `updaters.MaskUpdater`, or None for dense training.
+        updater: the method, or None for dense training.
         sparse: FLOPs f_S of the sparse network's forward pass.
         dense: FLOPs f_D of the dense network's forward pass.
         n_steps: optimizer steps of the run.
@@ -23,7 +31,7 @@ def step_flops(updater, sparse, dense, n_steps):
     if updater is None:
         return 3 * dense
     updater = updates_of_run.with_steps(updater, n_steps)
-    # Formulas are for updates at intervals.
+    # The formulas assume updates at intervals.
     if updater.needs.varying_sparsity or getattr(updater, "update_steps", None):
         n_batches = n_steps
         if updater.needs.batch and not updater.needs.update_is_step:
@@ -32,14 +40,20 @@ def step_flops(updater, sparse, dense, n_steps):
     return updater.training_flops(sparse, dense)
 
 
-def run_flops(updater, sparse, dense, n_steps):
-    """Return the cost of a whole run, one batch after the other.
+def run_flops(
+    updater: base.MaskUpdater | None,
+    sparse: float,
+    dense: float,
+    n_steps: int,
+) -> float:
+    """Return the cost of a whole run, per example of a batch.
 
-    Every optimizer step and every mask update that the run holds: updates end
-    at T_end, those on a batch of their own cost extra, and between two updates
-    the network is as sparse as the method says (f_D minus the zeros in place).
+    The sum over all optimizer steps and all mask updates of the run: updates
+    end at T_end, updates on a separate batch cost extra, and between two
+    updates the network has the sparsity that the method defines (f_D minus the
+    zeros so far).
 
-    Args: as in `step_flops`.
+    See `step_flops` for the arguments.
     """
     checks.at_least("n_steps", n_steps, 1, integer=True)
     if updater is None:
@@ -56,7 +70,8 @@ def run_flops(updater, sparse, dense, n_steps):
         return dense - progress * (dense - sparse)
 
     now = forward(0.0 if updater.needs.dense_start else 1.0)
-    total = step = 0
+    total: float = 0
+    step = 0
     for due in updates_of_run.steps(updater, n_steps):
         total += (due - step) * updater.step_flops(now, dense)
         total += updater.update_flops(now, dense)

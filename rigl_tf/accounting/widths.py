@@ -1,9 +1,12 @@
-"""Width multipliers of Small-Dense and Big-Sparse networks."""
+"""Find the width multipliers of Small-Dense and Big-Sparse networks."""
 
 import bisect
+from collections.abc import Callable
 import contextlib
 import fractions
 import math
+from typing import Literal
+from typing import get_args
 
 import keras
 from keras.src.backend.common import global_state
@@ -11,27 +14,32 @@ from keras.src.backend.common import global_state
 from rigl_tf import checks
 
 
-def find_width(measure, budget, *, step=0.001, at_most=True, widest=16):
+def find_width(
+    measure: Callable[[float], float],
+    budget: float,
+    *,
+    step: float = 0.001,
+    at_most: bool = True,
+    widest: float = 16,
+) -> float:
     """Return the width multiplier at which a network meets a budget.
 
-    Small-Dense networks are the narrowest that reach the size of the sparse
-    network, `at_most=False`; Big-Sparse networks the widest that stay within
-    the size of the dense one (RigL paper, section 4).
+    Small-Dense networks are the narrowest with at least the size of the sparse
+    network, `at_most=False`; Big-Sparse networks are the widest with at most
+    the size of the dense network (RigL paper, section 4).
 
     Args:
         measure: function from a width to a size (parameters, bytes, FLOPs)
-            that does not fall as the width grows.
+            that does not decrease as the width grows.
         budget: the size, in the unit of `measure`.
         step: widths are multiples of it.
         at_most: whether to find the widest network with
-            `measure(width) <= budget`, or the narrowest with at least that.
-        widest: width that is certainly too wide.
-
-    Returns:
-        the width.
+            `measure(width) <= budget`, or the narrowest with at least `budget`.
+        widest: a width that is certainly too large.
 
     Raises:
-        ValueError: no width in (0, widest) meets the budget.
+        TypeError: if `budget` or `step` is not a number.
+        ValueError: if no width in (0, widest) meets the budget.
     """
     checks.above("budget", budget, 0)
     checks.above("step", step, 0)
@@ -47,7 +55,7 @@ def find_width(measure, budget, *, step=0.001, at_most=True, widest=16):
     find = bisect.bisect_right if at_most else bisect.bisect_left
     index = find(range(1, last + 1), budget, key=size)
     index += 0 if at_most else 1
-    # At the end of the grid, a wider network might still be within the budget.
+    # At the end of the grid, a wider network might still meet the budget.
     if not 1 <= index <= last - at_most:
         raise ValueError(
             f"No width in (0, {widest}) meets `budget`: {width(1):g} gives "
@@ -58,28 +66,33 @@ def find_width(measure, budget, *, step=0.001, at_most=True, widest=16):
 
 
 _WIDEST = 64
-RULES = ("small_dense", "big_sparse")
+Rule = Literal["small_dense", "big_sparse"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 
 
-def rival_width(rule, build, count_zeros):
+def rival_width(
+    rule: Rule,
+    build: Callable[[float], keras.Model],
+    count_zeros: Callable[[keras.Model], int],
+) -> float:
     """Return the width at which a network meets the size of its rival.
 
-    Sizes are trainable parameters. Small-Dense is the narrowest dense network
-    with at least as many as the sparse network has; Big-Sparse the widest
-    sparse one with at most as many as the dense network has (RigL paper,
-    section 4). No network is built in earnest: only shapes are looked at.
+    Sizes are numbers of trainable parameters. Small-Dense is the narrowest
+    dense network with at least as many as the sparse network; Big-Sparse is the
+    widest sparse network with at most as many as the dense network (RigL paper,
+    section 4). Networks are only built symbolically, without values.
 
     Args:
         rule: "small_dense" or "big_sparse".
         build: function from a width to a Keras model.
         count_zeros: function from a dense Keras model to the number of zeros
-            that it is to have as a sparse one.
+            that it has as a sparse network.
 
     Returns:
-        the width, a multiple of 0.001.
+        The width, a multiple of 0.001.
 
     Raises:
-        ValueError: no width below 16, or 64 for Big-Sparse, will do.
+        ValueError: if no width below 16, or 64 for Big-Sparse, meets the size.
     """
 
     def network(width):
@@ -101,12 +114,13 @@ def rival_width(rule, build, count_zeros):
 
 @contextlib.contextmanager
 def _without_values():
-    """Build networks of shapes only; Keras forgets their variables afterwards.
+    """Build networks without values, and make Keras forget their variables.
 
-    Keras (3.15) puts each variable that is made in a stateless scope into a
-    global list, and gives it a value when the next such scope ends, e.g. that
-    of a symbolic call of a Lambda layer. Left there, all networks of a search
-    would stay in memory and be allocated then.
+    Keras (3.15) puts each variable that is created in a stateless scope into a
+    global list, and initializes it when the next such scope ends, e.g. that of
+    a symbolic call of a Lambda layer. If they stayed in the list, all networks
+    of a search would remain in memory and be allocated then: test_sizing,
+    `test_finding_a_width_leaves_no_variables_behind`.
     """
     found = _uninitialized()
     others = list(found)
@@ -114,8 +128,8 @@ def _without_values():
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
-        # In place: it is the list that Keras holds. If a scope inside has
-        # replaced it, all that was in the old one has got its value.
+        # Change the list in place, because Keras holds it. If an inner scope
+        # has replaced it, all variables in the old list are initialized.
         left = _uninitialized()
         left[:] = [v for v in left if any(v is other for other in others)]
 

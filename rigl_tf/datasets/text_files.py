@@ -180,7 +180,9 @@ def _archive(path):
         EOFError,
         UnicodeDecodeError,
     ) as error:
-        raise OSError(f"{path} is damaged: {error}; fetch it again") from error
+        raise OSError(
+            f"{path} is damaged: {error}; download it again"
+        ) from error
     except (
         RuntimeError,
         lzma.LZMAError,

@@ -310,7 +310,7 @@ def _follow_inside(recorded, operation, owner, given, holders, found):
             _origin(after) is before
             for before, after in zip(body.inputs, body.outputs)
         ]
-        # Variables that a loop changes, such as states, only start as weights.
+        # What a loop changes, such as a state, is a weight only at first.
         given = [v if same else _DATA for v, same in zip(given, kept)]
         values = {id(t): v for t, v in zip(body.inputs, given)}
         _follow(recorded, body, owner, values, holders, found)

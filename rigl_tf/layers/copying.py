@@ -64,7 +64,7 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ValueError(
             "A layer or model must be rebuildable from `get_config`, as Keras "
-            f"demands for saving. Received: {layer.name!r} of type "
+            f"requires for saving. Received: {layer.name!r} of type "
             f"{type(layer).__name__} ({_reason(error)})"
         ) from error
     finally:
@@ -107,7 +107,7 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     originals = _without_masks(source)
     copies = _without_masks(target)
     for path in originals.keys() ^ copies.keys():
-        lacks = "lacks" if path in originals else "has besides"
+        lacks = "lacks" if path in originals else "also has"
         raise ValueError(
             "A layer or model must have the same variables when it is "
             "rebuilt by `build_from_config`. Received: "
@@ -153,8 +153,8 @@ def _without_masks(model):
 def _from_config(layer):
     if isinstance(layer, keras.layers.Lambda):
         # Keras refuses to deserialize Python lambdas: reuse the function. The
-        # output shape has no public name in Keras 3.15. Without it, a copy
-        # infers its shape: test_zoo_of_today copies Lambda layers.
+        # output shape has no public name in Keras 3.15; without it, the shape
+        # of a copy must be inferred. test_zoo_of_today copies Lambda layers.
         config = keras.layers.Layer.get_config(layer)
         return type(layer)(
             layer.function,

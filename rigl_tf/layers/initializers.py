@@ -150,7 +150,7 @@ def initialize(
     initializer: str | Initializer,
     seed: int = 0,
 ) -> None:
-    """Initialize the weights of masked kernels anew.
+    """Draw new initial weights for masked kernels.
 
     Args:
         kernels: list of `kernel_masks.MaskedKernel`.

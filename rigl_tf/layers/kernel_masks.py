@@ -102,8 +102,8 @@ def require_dense(kernels: Iterable[MaskedKernel], method: str) -> None:
     if sparse and all(sparse):
         raise ValueError(
             f"{method} chooses masks from dense weights: call `sparsify` with "
-            '`first_mask="dense"`. Received: masks that are as sparse as their '
-            "targets already; `updaters.Static()` trains on with these"
+            '`first_mask="dense"`. Received: masks that are already as sparse '
+            "as their targets; `updaters.Static()` continues with these"
         )
 
 

@@ -137,7 +137,7 @@ def with_masks(
     unknown = masks_by_path.keys() - kernels.keys()
     if unknown or not masks_by_path:
         raise ValueError(
-            "Masks must be those of kernels of the model. Received: "
+            "Masks must belong to kernels of the model. Received: "
             f"{min(unknown, default='none at all')!r}; the kernels are: "
             f"{', '.join(kernels)}"
         )

@@ -69,7 +69,7 @@ def require_built(model: Any, kind: type) -> None:
     require_kind(model, kind)
     if not model.built:
         raise ValueError(
-            "`model` must be built: call it once, or begin it with "
+            "`model` must be built: call it once, or start it with "
             f"`keras.Input`. Received: {model.name!r}, which is not"
         )
 

@@ -48,7 +48,10 @@ def from_table(table: str | os.PathLike) -> budgets.Distribution:
                 f"that it is for). Received: kernel {min(missing)!r}"
             )
         if count_custom:
-            raise ValueError("A table has no budget: leave `count_custom` out")
+            raise ValueError(
+                "`count_custom` must be False for a table, which has no "
+                f"budget. Received: count_custom={count_custom}"
+            )
         fixed, free, _ = budgets.split(shapes, sparsity, custom, False)
         return budgets.in_order(
             shapes, fixed, {name: table[name] for name in free}

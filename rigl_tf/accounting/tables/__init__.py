@@ -1,4 +1,6 @@
-"""The paper's tables, as far as they can be counted without training."""
+"""The paper's tables of counted numbers, which need no training."""
+
+from collections.abc import Callable
 
 from rigl_tf.accounting.tables import cells
 from rigl_tf.accounting.tables import cifar
@@ -10,7 +12,7 @@ from rigl_tf.accounting.tables import mobilenet
 from rigl_tf.accounting.tables import resnet50
 from rigl_tf.accounting.tables import widths
 
-BY_NAME = {
+BY_NAME: dict[str, Callable[[], cells.Table]] = {
     "resnet50": resnet50.resnet50,
     "mobilenet_v1": mobilenet.mobilenet_v1,
     "mobilenet_v2": mobilenet.mobilenet_v2,
@@ -24,8 +26,8 @@ BY_NAME = {
 }
 
 
-def markdown(name):
-    """Return a table as Markdown: ours, and published numbers beside.
+def markdown(name: str) -> str:
+    """Return a table as Markdown: our numbers beside the published ones.
 
     Args:
         name: one of `BY_NAME`.

@@ -1,4 +1,4 @@
-"""Tables of counted numbers beside the published ones."""
+"""Tables of counted numbers, and the published numbers beside them."""
 
 import csv
 import dataclasses
@@ -17,9 +17,9 @@ class Cell:
         table: name of the table.
         row: label of the row.
         column: name of the column.
-        source: where it was published, in a word.
+        source: short name of the publication.
         published: the number as printed.
-        reason: why ours differs, or "".
+        reason: reason why ours differs, or "".
     """
 
     table: str
@@ -35,28 +35,28 @@ class Table:
     """A table of our numbers.
 
     Attributes:
-        name: of the table, as in published_counts.csv.
-        about: what is counted, and how, in a sentence.
+        name: name of the table, as in published_counts.csv.
+        about: a sentence on what is counted, and how.
         columns: dictionary from column to its format, e.g. ".3f".
         rows: dictionary from label to a dictionary from column to number.
     """
 
     name: str
     about: str
-    columns: dict
-    rows: dict
+    columns: dict[str, str]
+    rows: dict[str, dict[str, float]]
 
 
-def published(name):
-    """List the `Cell`s of a table."""
+def published(name: str) -> list[Cell]:
+    """List the published cells of a table."""
     path = _PUBLISHED / "published_counts.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(x for x in lines if not x.startswith("#"))
     return [Cell(**row) for row in rows if row["table"] == name]
 
 
-def markdown(table):
-    """Format a table, each published cell beside ours, reasons below."""
+def markdown(table: Table) -> str:
+    """Format a table: published cells beside ours, reasons below."""
     cells = {(c.row, c.column, c.source): c for c in published(table.name)}
     sources = {
         column: list(
@@ -69,7 +69,8 @@ def markdown(table):
     header = [table.name]
     for column in table.columns:
         header += [column, *sources[column]]
-    lines, reasons = [], []
+    lines: list[list[str]] = []
+    reasons: list[str] = []
     for label, values in table.rows.items():
         line = [label]
         for column, form in table.columns.items():

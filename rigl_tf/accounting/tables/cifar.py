@@ -1,4 +1,4 @@
-"""Table of the CIFAR networks."""
+"""Table of the CIFAR networks of the reproducibility report."""
 
 from rigl_tf import accounting
 from rigl_tf import models
@@ -7,7 +7,7 @@ from rigl_tf.accounting.tables import networks
 from rigl_tf.layers import masking
 
 
-def cifar():
+def cifar() -> cells.Table:
     """Count the CIFAR networks as the reproducibility report does."""
     rows = {}
     for name, model in (
@@ -43,9 +43,9 @@ def cifar():
     return cells.Table(
         "cifar",
         "WRN-22-2 on CIFAR-10 and ResNet-50 on CIFAR-100, per example: two "
-        "FLOPs per active weight and position, first convolution dense. Left "
-        "out: what only training can tell (global pruning, lottery tickets, "
-        "redistribution).",
+        "FLOPs per active weight and position, first convolution dense. "
+        "Methods whose costs depend on training are omitted (global pruning, "
+        "lottery tickets, redistribution).",
         {
             "train": ".4f",
             "inference": ".4f",

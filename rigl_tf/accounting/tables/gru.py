@@ -7,8 +7,8 @@ from rigl_tf.accounting.tables import networks
 from rigl_tf.layers import masking
 
 
-def gru():
-    """Count the character language model; no counts of it were published."""
+def gru() -> cells.Table:
+    """Count the character language model, for which no counts are published."""
     model = models.char_gru((512,))
     dense = accounting.count(model)
     rows = {"Dense": _per_character("Dense", dense, dense)}

@@ -3,7 +3,7 @@
 from rigl_tf.accounting import encodings
 from rigl_tf.accounting.tables import cells
 
-# Method: units that are left of 784-300-100, and sparsity of what is left.
+# Method: remaining units of 784-300-100, and sparsity of their weights.
 _LENET = {
     "SBP": ((245, 160, 55), 0.0),
     "L0": ((266, 88, 33), 0.0),
@@ -13,7 +13,7 @@ _LENET = {
 }
 
 
-def lenet():
+def lenet() -> cells.Table:
     """Count the compressed LeNet-300-100 networks of the paper's table 2."""
     rows = {"Dense": _lenet_row((784, 300, 100), 0.0)}
     for method, (units, sparsity) in _LENET.items():
@@ -23,7 +23,7 @@ def lenet():
         "lenet",
         "LeNet-300-100 on MNIST without dead units: two FLOPs per active "
         "weight; bit mask, active weights and biases. (The costs of training "
-        "in that table do not follow from what the paper tells.)",
+        "in that table cannot be derived from the paper.)",
         {"KFLOPs": ".2f", "bytes": ",.0f"},
         rows,
     )

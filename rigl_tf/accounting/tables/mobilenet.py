@@ -4,8 +4,8 @@ from rigl_tf.accounting.tables import cells
 from rigl_tf.accounting.tables import networks
 
 
-def mobilenet_v1():
-    """Count the rows of notebook, paper and README for MobileNet-v1."""
+def mobilenet_v1() -> cells.Table:
+    """Count the rows for MobileNet-v1 in notebook, paper and README."""
     net = networks.mobilenet_v1()
     dense, n_bytes = net.totals()
     rows = {
@@ -49,8 +49,8 @@ def mobilenet_v1():
         "mobilenet_v1",
         "MobileNet-v1 on ImageNet by the published rule, as multiples of the "
         "dense network. The first convolution is dense in uniform and "
-        "Big-Sparse networks, depthwise ones unless said otherwise; those of "
-        "Big-Sparse networks are sparse.",
+        "Big-Sparse networks. Depthwise convolutions are dense unless stated "
+        "otherwise, but sparse in Big-Sparse networks.",
         {
             "MFLOPs": ".3f",
             "MB": ".3f",
@@ -66,8 +66,8 @@ def mobilenet_v1():
     )
 
 
-def mobilenet_v2():
-    """Count MobileNet-v2; its results were published as a picture alone."""
+def mobilenet_v2() -> cells.Table:
+    """Count MobileNet-v2, whose results were only published as a figure."""
     net = networks.mobilenet_v2()
     dense, n_bytes = net.totals()
     rows = {
@@ -86,7 +86,7 @@ def mobilenet_v2():
     return cells.Table(
         "mobilenet_v2",
         "MobileNet-v2 on ImageNet by the published rule; first and depthwise "
-        "convolutions dense. Nothing was published but a picture.",
+        "convolutions dense. The results were only published as a figure.",
         {
             "train": ".4f",
             "inference": ".4f",

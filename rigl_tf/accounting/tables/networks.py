@@ -1,7 +1,10 @@
-"""Networks by the published counting rule, as the tables count them."""
+"""The networks of the tables, as the published rule counts them."""
 
+from collections.abc import Callable
+from collections.abc import Mapping
 import dataclasses
 import functools
+from typing import Any
 
 import keras
 
@@ -12,13 +15,13 @@ from rigl_tf.masks import distributions
 
 IMAGE = (224, 224, 3)
 DELTA_T = 100
-# Distributions of the tables -> ours.
+# Names of distributions in the tables -> our names.
 NAMES = {
     "uniform": "uniform",
     "ERK": "erdos_renyi_kernel",
     "DSR": "dsr_resnet50",
 }
-# Published widths of networks by sparsity.
+# Published widths of networks, by sparsity.
 SMALL_DENSE = {0.8: 0.465, 0.9: 0.34, 0.95: 0.26, 0.965: 0.231}
 BIG_SPARSE = {0.8: 2.1, 0.9: 2.8}
 SMALL_MOBILENET = {0.75: 0.47, 0.85: 0.353, 0.9: 0.285, 0.95: 0.204}
@@ -31,37 +34,57 @@ class Network:
     """A network as a list of layers.
 
     Attributes:
-        shapes: list of `micronet.LayerShape`.
+        shapes: its layers.
         first: path of its first kernel.
         last: path of its last kernel.
     """
 
-    shapes: tuple
+    shapes: tuple[micronet.LayerShape, ...]
     first: str
     last: str
 
-    def totals(self, sparsities=None, width=1.0):
+    def totals(
+        self, sparsities: Mapping[str, float] | None = None, width: float = 1.0
+    ) -> tuple[float, float]:
         """Return `(flops, bytes)` at a width.
 
-        Sparsities are those of width 1, as in the original code.
+        Args:
+            sparsities: optional dictionary from kernel path to sparsity, those
+                at width 1, as in the original code.
+            width: width multiplier.
         """
         wide = micronet.widened(self.shapes, width, self.first, self.last)
         return micronet.totals(wide, sparsities)
 
-    def sparsities(self, distribution, sparsity, custom=None):
+    def sparsities(
+        self,
+        distribution: str,
+        sparsity: float,
+        custom: Mapping[str, float] | None = None,
+    ) -> dict[str, float]:
         """Return the sparsity of each kernel.
 
-        Published sizes were made when zeros were rounded up.
+        Zeros are rounded up, as they were for the published sizes.
+
+        Args:
+            distribution: name of the distribution.
+            sparsity: overall fraction of zeros.
+            custom: optional fixed sparsities, see `distributions.uniform`.
         """
         shapes = {shape.path: shape.kernel for shape in self.shapes}
-        options = {}
+        options: dict[str, Any] = {}
         if distribution.startswith("erdos"):
             options["rounding"] = "ceil"
         function = distributions.get(distribution)
         return function(shapes, sparsity, custom=custom, **options)
 
-    def achieved(self, sparsities, width=1.0):
-        """Return the overall sparsity at a width, all kernels counted."""
+    def achieved(
+        self, sparsities: Mapping[str, float], width: float = 1.0
+    ) -> float:
+        """Return the overall sparsity at a width, with all kernels counted.
+
+        See `totals` for the arguments.
+        """
         zeros = total = 0
         wide = micronet.widened(self.shapes, width, self.first, self.last)
         for shape in wide:
@@ -71,7 +94,7 @@ class Network:
 
 
 @functools.cache
-def resnet50():
+def resnet50() -> Network:
     """Return ResNet-50 as published: blocks with "same" padding."""
     model = models.resnet(IMAGE, 1000, symmetric_padding=False)
     shapes = micronet.layer_shapes(model)
@@ -79,11 +102,11 @@ def resnet50():
 
 
 @functools.cache
-def mobilenet_v1():
+def mobilenet_v1() -> Network:
     """Return MobileNet-v1 as published.
 
     The notebook counted Keras' MobileNet of 2019: depthwise convolutions as
-    convolutions with one output channel, the first one at 113x113.
+    convolutions with one output channel, and the first one at 113x113.
     """
     shapes = micronet.layer_shapes(keras.applications.MobileNet(weights=None))
     first = dataclasses.replace(shapes[0], input_size=225)
@@ -94,17 +117,23 @@ def mobilenet_v1():
 
 
 @functools.cache
-def mobilenet_v2():
+def mobilenet_v2() -> Network:
     """Return MobileNet-v2 of this package."""
     shapes = micronet.layer_shapes(models.mobilenet_v2(IMAGE, 1000))
     return Network(tuple(shapes), "conv1/kernel", "fc/kernel")
 
 
-def training_ratio(method, sparse, dense):
-    """Return the training FLOPs of a method over those of dense training."""
+def training_ratio(method: str, sparse: float, dense: float) -> float:
+    """Return the training FLOPs of a method divided by those of dense training.
+
+    Args:
+        method: name of the method in the tables.
+        sparse: FLOPs of the sparse network's forward pass.
+        dense: FLOPs of the dense network's forward pass.
+    """
     updater = {
         "Dense": None,
-        # Small-Dense networks are networks of their own.
+        # As Static: three forward passes of the small network.
         "Small-Dense": updaters.Static(),
         "Static": updaters.Static(),
         "DSR": updaters.Static(),
@@ -118,21 +147,35 @@ def training_ratio(method, sparse, dense):
     return updater.training_flops(sparse, dense) / (3 * dense)
 
 
-def big_sparse_ratio(net, width, sparse, dense):
-    """Return the training FLOPs of RigL on a wide network, over `dense`."""
+def big_sparse_ratio(
+    net: Network, width: float, sparse: float, dense: float
+) -> float:
+    """Return the training FLOPs of RigL on a wide network, divided by `dense`.
+
+    Args:
+        net: the network.
+        width: width multiplier.
+        sparse: FLOPs of the sparse wide network's forward pass.
+        dense: FLOPs of the dense network's forward pass at width 1.
+    """
     wide, _ = net.totals(width=width)
     return training_ratio("RigL", sparse, wide) * wide / dense
 
 
-def pruning_ratio(flops, sparsity, dense):
-    """Return the mean FLOPs of pruning from step 10k to 25k of 32k, over dense.
+def pruning_ratio(
+    flops: Callable[[float], float], sparsity: float, dense: float
+) -> float:
+    """Return the relative training FLOPs of pruning.
+
+    The mean over a run of 32,000 steps that prunes from step 10,000 to 25,000,
+    divided by `dense`.
 
     Args:
         flops: function from an overall sparsity to FLOPs.
         sparsity: final sparsity.
         dense: FLOPs of the dense network.
     """
-    total = 0
+    total: float = 0
     steps = range(0, 32_001, 1000)
     for step in steps:
         progress = min(max((step - 10_000) / 15_000, 0.0), 1.0)
@@ -140,8 +183,17 @@ def pruning_ratio(flops, sparsity, dense):
     return total / len(steps) / dense
 
 
-def row(train, flops, n_bytes, dense):
-    """Return a row of a table: costs, and multiples of dense ones."""
+def row(
+    train: float, flops: float, n_bytes: float, dense: float
+) -> dict[str, float]:
+    """Return a row of a table: costs, and their ratios to the dense network.
+
+    Args:
+        train: training FLOPs divided by those of dense training.
+        flops: FLOPs of the forward pass.
+        n_bytes: size of the network in bytes.
+        dense: FLOPs of the dense network's forward pass.
+    """
     return {
         "train": train,
         "inference": flops / dense,

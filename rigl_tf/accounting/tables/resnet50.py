@@ -14,9 +14,9 @@ class _Setting:
         method: name of the method, as published.
         distribution: "uniform", "ERK", "DSR", or None for dense networks.
         sparsity: overall sparsity S.
-        multiplier: length of training over 32,000 steps.
+        multiplier: length of training in units of 32,000 steps.
         is_first_dense: whether the first convolution has no mask.
-        start: what the run began with, if not with a fresh mask.
+        start: initial mask, if not a fresh one.
     """
 
     method: str
@@ -38,8 +38,8 @@ class _Setting:
         )
 
 
-def resnet50():
-    """Count every row of the ResNet-50 tables of paper and README."""
+def resnet50() -> cells.Table:
+    """Count every row of the ResNet-50 tables in paper and README."""
     net = networks.resnet50()
     dense, n_bytes = net.totals()
     rows = {"Dense": networks.row(1.0, dense, n_bytes, dense)}

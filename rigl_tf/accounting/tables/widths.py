@@ -5,7 +5,7 @@ from rigl_tf.accounting.tables import cells
 from rigl_tf.accounting.tables import networks
 
 
-def find_widths():
+def find_widths() -> cells.Table:
     """Find the widths of Small-Dense and Big-Sparse networks."""
     rows = {}
     for name, net, small, big in (
@@ -54,7 +54,7 @@ def find_widths():
     )
 
 
-# The authors rounded some widths more coarsely than others.
+# Steps to which the authors rounded widths, if coarser than 0.001.
 _STEPS = {
     "ResNet-50, Small-Dense, 0.8": 0.005,
     "ResNet-50, Big-Sparse, 0.8": 0.1,
