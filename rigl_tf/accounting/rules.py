@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
-from typing import Literal
 
 import keras
 
@@ -22,7 +21,7 @@ RULES: dict[str, Callable[..., costs.ModelCount]] = {
 def count(
     model: keras.Layer,
     *,
-    rule: Literal["exact", "published"] = "exact",
+    rule: str = "exact",
     sparsities: Mapping[str, float] | None = None,
     input_shapes: Any = None,
 ) -> costs.ModelCount:

@@ -71,7 +71,7 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 
 
 def rival_width(
-    rule: Rule,
+    rule: str,
     build: Callable[[float], keras.Model],
     count_zeros: Callable[[keras.Model], int],
 ) -> float:
