@@ -61,7 +61,7 @@ def test_a_request_to_stop_saves_and_the_same_words_go_on(number, tmp_path):
     run.send_signal(number)
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
-    (step,) = re.findall(r"stopped after step (\d+); the same", errors)
+    (step,) = re.findall(r"stopped after step (\d+); run the same", errors)
     assert errors.count("\n") == 1
     saved = sorted((tmp_path / "w" / "checkpoints").iterdir())[-1]
     assert int(saved.stem) == int(step)

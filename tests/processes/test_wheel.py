@@ -30,7 +30,7 @@ def test_the_wheel_trains_from_another_directory(tmp_path):
     (wheel,) = tmp_path.glob("rigl_tf-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "rigl_tf/configs/base.gin" in names
-    assert "rigl_tf/data/published_counts.csv" in names
+    assert "rigl_tf/accounting/tables/data/published_counts.csv" in names
     shipped = {n for n in names if n.startswith("rigl_tf/configs/")}
     assert len(shipped) == len(list((ROOT / "configs").rglob("*.*")))
     assert not any(name.startswith(("tests", "configs")) for name in names)
