@@ -2,41 +2,16 @@
 
 import keras
 from keras import layers as kl
+from masked_models import assert_same
+from masked_models import assert_sparse
+from masked_models import compiled
+from masked_models import paths
 import numpy as np
 import pytest
 import tiny
 import zoo
 
 import rigl_tf
-from rigl_tf import updaters
-
-
-def rigl():
-    return updaters.RigL(
-        update_interval=4, update_end_step=8, drop_fraction=0.5
-    )
-
-
-def paths(model):
-    return [item.path for item in rigl_tf.masked_kernels(model)]
-
-
-def assert_sparse(model, sparsity):
-    for item in rigl_tf.masked_kernels(model):
-        active = item.mask.numpy().sum()
-        assert active == item.size - int(sparsity * item.size)
-        assert not tiny.off_mask(item, item.kernel).any()
-
-
-def compiled(model):
-    sparse = rigl_tf.SparseModel(model, rigl())
-    sparse.compile(tiny.sgd(), tiny.LOSS)
-    return sparse
-
-
-def assert_same(a, b):
-    for p, q in zip(a, b, strict=True):
-        np.testing.assert_array_equal(p, q)
 
 
 def test_subclassed_models_fit_and_come_back(tmp_path):

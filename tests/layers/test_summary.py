@@ -1,34 +1,10 @@
 """What a summary says of each weight."""
 
-import keras
-from keras import layers as kl
+from masked_models import pictures
 import tiny
 import zoo
 
 import rigl_tf
-
-
-def pictures():
-    return keras.Sequential(
-        [
-            keras.Input((6, 6, 3)),
-            kl.Conv2D(4, 3, name="stem"),
-            kl.BatchNormalization(name="norm"),
-            kl.DepthwiseConv2D(2, name="depth"),
-            kl.SeparableConv2D(4, 2, name="sep"),
-            kl.Flatten(),
-            kl.Dense(8, name="hidden"),
-            kl.Dense(3, name="out"),
-        ]
-    )
-
-
-def words():
-    inputs = keras.Input((5,), dtype="int32", name="words")
-    x = kl.Embedding(10, 8, name="embed")(inputs)
-    x = kl.MultiHeadAttention(2, 4, name="mha")(x, x)
-    x = kl.Bidirectional(kl.GRU(4, name="gru"), name="both")(x)
-    return keras.Model(inputs, kl.Dense(3, name="out")(x))
 
 
 def test_summary_says_what_is_masked_and_why(capsys):

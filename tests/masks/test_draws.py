@@ -10,8 +10,6 @@ import tensorflow as tf
 from rigl_tf.masks import draws
 from rigl_tf.masks import patterns
 
-_MODES = ("eager", "graph", "xla")
-
 
 def in_mode(function, mode):
     """Return a function, compiled unless the mode is eager."""

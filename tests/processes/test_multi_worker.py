@@ -1,7 +1,6 @@
 """Two real processes on this machine."""
 
 import json
-import pathlib
 import signal
 import subprocess
 import sys
@@ -17,7 +16,6 @@ import tensorflow as tf
 import tiny
 import two_workers
 
-ROOT = pathlib.Path(__file__).parents[2]
 WORDS = [
     "tasks/digits_mlp",
     "methods/rigl",
