@@ -69,10 +69,9 @@ setuptools.setup(
         "test": [
             *_PLOTS,
             "hypothesis>=6.100",
-            "ipykernel>=7.4",
             "keras-hub>=0.20",
             "mypy>=1.11",
-            "nbclient>=0.11",
+            "nbformat>=5.10",
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-xdist>=3.5",

@@ -27,10 +27,18 @@ _MOST_SECONDS = 10
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items):
-    """Mark all tests in the folder `processes`."""
+    """Mark all tests in the folder `processes`; report the tier of each."""
     for item in items:
         if item.path.is_relative_to(_PROCESSES):
             item.add_marker("process")
+        item.user_properties.append(("tier", _tier(item)))
+
+
+def _tier(item):
+    for name in ("process", "slow"):
+        if item.get_closest_marker(name):
+            return name
+    return "default"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -39,8 +47,8 @@ def pytest_runtest_call(item):
     began = time.process_time()
     result = yield
     seconds = time.process_time() - began
-    limited = not any(map(item.get_closest_marker, ("slow", "process")))
-    if os.environ.get("CI") == "true" and limited and seconds > _MOST_SECONDS:
+    limited = os.environ.get("CI") == "true" and _tier(item) == "default"
+    if limited and seconds > _MOST_SECONDS:
         pytest.fail(
             f"A test of the default tier must take at most {_MOST_SECONDS} s "
             f"of the processor. Received: {seconds:.0f} s. Mark it slow "

@@ -27,7 +27,7 @@ def in_sample(value):
 
 EACH_SHAPE = pytest.mark.parametrize(
     "method, pattern",
-    method_rows.EACH_SHAPE,
+    params.cover(method_rows.EACH_SHAPE, quick=method_rows.SOME_SHAPE),
     ids=lambda value: getattr(value, "name", value),
 )
 SOME_SHAPE = pytest.mark.parametrize(
