@@ -1,0 +1,138 @@
+"""The largest scores of a kernel, found tile by tile.
+
+A kernel [n_in, n_out] of scores is never stored: its tiles are computed, and of
+each only the scores that may be among the largest are kept. What is found is
+what a ranking of all scores finds, ties included; memory is proportional to the
+number wanted and to one tile.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from rigl_tf.sparse import backends
+
+# A tile of 2048 x 2048 is large enough for fast products.
+_SIDE = 2048
+_TILE = _SIDE * _SIDE
+_SMALLEST_BUFFER = 65536
+
+# Function of the first row and column of a tile, the last (exclusive).
+Tiles = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def of_products(x: tf.Tensor, dy: tf.Tensor) -> Tiles:
+    """Return the tiles of `|x^T dy|`: magnitudes of a dense gradient.
+
+    Args:
+        x: inputs [batch, n_in].
+        dy: gradients of the outputs [batch, n_out].
+    """
+
+    def tile(row, column, last_row, last_column):
+        left, right = x[:, row:last_row], dy[:, column:last_column]
+        return tf.abs(tf.matmul(left, right, transpose_a=True))
+
+    return tile
+
+
+def of_draws(n_out: int, seed: tf.Tensor) -> Tiles:
+    """Return the tiles of `masks.draws.uniform_scores`, the same numbers.
+
+    Args:
+        n_out: width of the kernel; tiles must be as wide.
+        seed: `[2]` integer seed.
+    """
+    key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+
+    def tile(row, column, last_row, last_column):
+        del column, last_column
+        # Philox makes four numbers for each value of the counter.
+        first = tf.cast(row * n_out // 4, tf.uint64)
+        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=tf.stack([last_row - row, n_out]),
+            key=key,
+            counter=counter + tf.stack([first, tf.zeros_like(first)]),
+            alg=1,
+            dtype=tf.uint32,
+        )
+        return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
+
+    return tile
+
+
+def tile_shape(
+    shape: tuple[int, int], full_width: bool = False
+) -> tuple[int, int]:
+    """Return rows and columns of a tile.
+
+    Args:
+        shape: numbers of inputs and outputs.
+        full_width: whether tiles must be as wide as the kernel; then their
+            rows are a multiple of four.
+    """
+    n_in, n_out = shape
+    if full_width:
+        return max(4, _TILE // n_out // 4 * 4), n_out
+    columns = min(n_out, _SIDE)
+    return max(1, min(n_in, _TILE // columns)), columns
+
+
+def largest(
+    tiles: Tiles,
+    shape: tuple[int, int],
+    kept: tf.Tensor,
+    k: tf.Tensor,
+    tile: tuple[int, int] | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the positions of the `k` largest scores outside of a kept set.
+
+    Args:
+        tiles: scores, see `of_products`.
+        shape: numbers of inputs and outputs.
+        kept: ascending flat positions that do not take part, int64.
+        k: how many, scalar int64 tensor; at most as many as are not kept.
+        tile: rows and columns of a tile, see `tile_shape`.
+
+    Returns:
+        `(positions, scores)` [k], in ascending positions. Of equal scores, the
+        one with the lower position counts as larger. If a score is NaN, one of
+        those returned is.
+    """
+    n_in, n_out = shape
+    n_rows, n_columns = tile or tile_shape(shape)
+    collect = backends.available().kernels.collect
+    k = tf.cast(k, tf.int64)
+    ends = tf.range(n_in + 1, dtype=tf.int64) * n_out
+    starts = tf.searchsorted(kept, ends, out_type=tf.int64)
+    indices = tf.cast(kept % n_out, tf.int32)
+    across = -(-n_out // n_columns)
+    n_tiles = -(-n_in // n_rows) * across
+    constants = tf.constant(n_out, tf.int64), starts, indices, k
+
+    def add(index, *state):
+        row = index // across * n_rows
+        column = index % across * n_columns
+        last_row = tf.minimum(row + n_rows, n_in)
+        last_column = tf.minimum(column + n_columns, n_out)
+        scores = tiles(row, column, last_row, last_column)
+        last = tf.equal(index, n_tiles - 1)
+        return index + 1, *collect(
+            *(scores, row, column, *constants, last, *state)
+        )
+
+    capacity = tf.maximum(2 * k, k + _SMALLEST_BUFFER)
+    state = (
+        tf.zeros([], tf.int64),
+        tf.zeros([capacity], tf.float32),
+        tf.zeros([capacity], tf.int64),
+        tf.zeros([], tf.int64),
+        tf.zeros([], tf.float32),
+    )
+    _, scores, positions, *_ = tf.while_loop(
+        lambda index, *_: index < n_tiles,
+        add,
+        state,
+        parallel_iterations=1,  # a tile at a time is in memory
+    )
+    return positions[:k], scores[:k]

@@ -1,0 +1,1 @@
+"""Native kernels of truly sparse layers: C++ sources and how they are built."""

@@ -1,0 +1,63 @@
+"""The product of a batch with sparse weights, and its gradients."""
+
+import typing
+
+import tensorflow as tf
+
+from rigl_tf.sparse import backends
+from rigl_tf.sparse import collecting
+from rigl_tf.sparse import structures
+
+
+def matmul(
+    x: tf.Tensor,
+    values: tf.Tensor,
+    structure: structures.Structure,
+    layer: object = None,
+) -> tf.Tensor:
+    """Return `x W` for a sparse kernel W.
+
+    Its gradients cost what the connections do: `dx = dy W^T`, and of the dense
+    gradient `x^T dy` the entries at connections alone.
+
+    Args:
+        x: float32 tensor [batch, n_in].
+        values: float32 tensor [nnz], weights of the connections.
+        structure: where they are.
+        layer: what `collecting` knows the product by.
+
+    Returns:
+        float32 tensor [batch, n_out].
+    """
+    kernels = backends.available().kernels
+    n_in = structure.shape[0]
+
+    @tf.custom_gradient
+    def product(
+        x: tf.Tensor, values: tf.Tensor
+    ) -> tuple[tf.Tensor, typing.Callable]:
+        batch, held = tf.shape(x, tf.int64)[0], kernels.hold(x)
+
+        def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            held_dy = kernels.hold(dy)
+            dx = kernels.multiply(
+                *(held_dy, batch, values),
+                *(structure.row_starts, structure.columns, None),
+            )
+            dx = tf.ensure_shape(dx, [x.shape[0], n_in])
+            pairs = collecting.current()
+            if pairs is not None:
+                pairs.add(layer, x, dy)
+                return dx, tf.zeros_like(values)
+            return dx, kernels.sample(
+                *(held, held_dy, batch),
+                *(structure.row_starts, structure.columns),
+            )
+
+        y = kernels.multiply(
+            *(held, batch, values),
+            *(structure.column_starts, structure.rows, structure.order),
+        )
+        return tf.ensure_shape(y, [x.shape[0], structure.shape[1]]), gradient
+
+    return product(x, values)
