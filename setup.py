@@ -46,7 +46,10 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["rigl_tf", "rigl_tf.*"]),
-    package_data={"": ["data/*.csv", "*.pyi", "py.typed"]},
+    package_data={
+        "": ["data/*.csv", "*.pyi", "py.typed"],
+        "rigl_tf.sparse.native": ["*.cc", "*.h"],
+    },
     cmdclass={"build_py": BuildWithConfigs},
     entry_points={"console_scripts": ["rigl_tf=rigl_tf.cli:main"]},
     install_requires=[
@@ -60,6 +63,7 @@ setuptools.setup(
         "gin-config>=0.5",
         "numpy>=1.26",
         "scikit-learn>=1.4",
+        "scipy>=1.11",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20"],

@@ -51,12 +51,14 @@ _MODULES = {
     "patterns": "masks.patterns",
     "plots": "analysis.plots",
     "schedules": "updaters.schedules",
+    "sparse": "sparse",
     "updaters": "updaters",
 }
 # Modules of the classes that saved models name. What they import must be usable
 # while it is being imported: importing a module of ours may import Keras.
 _SERIALIZABLE = (
     "layers.masked",
+    "sparse.layers",
     "training.losses",
     "training.learning_rates",
 )

@@ -6,6 +6,7 @@ from rigl_tf import export as export
 from rigl_tf import layers as layers
 from rigl_tf import masks as masks
 from rigl_tf import models as models
+from rigl_tf import sparse as sparse
 from rigl_tf import training as training
 from rigl_tf import updaters as updaters
 from rigl_tf.accounting import count as count

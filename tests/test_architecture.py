@@ -15,6 +15,7 @@ PACKAGE = ROOT / "rigl_tf"
 FLOORS = [
     {"archives", "checks", "files", "run_files", "text_tables"},
     {"masks", "models", "datasets"},
+    {"sparse"},
     {"layers"},
     {"updaters"},
     {"training", "accounting"},
@@ -47,6 +48,7 @@ HEAVY = {"keras", "tensorflow", "matplotlib", "sklearn"}
 TYPED = (
     *FLOORS[0],
     "masks",
+    "sparse",
     "layers",
     "models",
     "datasets",

@@ -2,16 +2,15 @@
 
 import bisect
 from collections.abc import Callable
-import contextlib
 import fractions
 import math
 from typing import Literal
 from typing import get_args
 
 import keras
-from keras.src.backend.common import global_state
 
 from rigl_tf import checks
+from rigl_tf.layers import building
 
 
 def find_width(
@@ -96,7 +95,7 @@ def rival_width(
     """
 
     def network(width):
-        with _without_values():
+        with building.without_values():
             return build(width)
 
     def dense_size(width):
@@ -110,34 +109,6 @@ def rival_width(
         budget = sparse_size(1.0)
         return find_width(dense_size, budget, at_most=False)
     return find_width(sparse_size, dense_size(1.0), widest=_WIDEST)
-
-
-@contextlib.contextmanager
-def _without_values():
-    """Build networks without values, and make Keras forget their variables.
-
-    Keras (3.15) puts each variable that is created in a stateless scope into a
-    global list, and initializes it when the next such scope ends, e.g. that of
-    a symbolic call of a Lambda layer. If they stayed in the list, all networks
-    of a search would remain in memory and be allocated then: test_sizing,
-    `test_finding_a_width_leaves_no_variables_behind`.
-    """
-    found = _uninitialized()
-    others = list(found)
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        # Change the list in place, because Keras holds it. If an inner scope
-        # has replaced it, all variables in the old list are initialized.
-        left = _uninitialized()
-        left[:] = [v for v in left if any(v is other for other in others)]
-
-
-def _uninitialized():
-    return global_state.get_global_attribute(
-        "uninitialized_variables", [], set_to_default=True
-    )
 
 
 def _parameters(net):

@@ -4,12 +4,15 @@ Keras has no public way to do either. The private names below were seen in Keras
 3.12 to 3.15.
 """
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import inspect
 from typing import Any
 import warnings
 
 import keras
+from keras.src.backend.common import global_state
 
 
 def build_inside(layer: keras.Layer, config: Mapping[str, Any] | None) -> None:
@@ -73,3 +76,31 @@ def call_alike(wrapper: keras.Layer, layer: keras.Layer) -> None:
     wrapper._call_has_training_arg = layer._call_has_training_arg
     wrapper._call_has_mask_arg = layer._call_has_mask_arg
     wrapper.supports_masking = layer.supports_masking
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Build networks without values, and make Keras forget their variables.
+
+    Keras (3.15) puts each variable that is created in a stateless scope into a
+    global list, and initializes it when the next such scope ends, e.g. that of
+    a symbolic call of a Lambda layer. If they stayed in the list, all networks
+    of a search would remain in memory and be allocated then: test_sizing,
+    `test_finding_a_width_leaves_no_variables_behind`.
+    """
+    found = _uninitialized()
+    others = list(found)
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # Change the list in place, because Keras holds it. If an inner scope
+        # has replaced it, all variables in the old list are initialized.
+        left = _uninitialized()
+        left[:] = [v for v in left if any(v is other for other in others)]
+
+
+def _uninitialized():
+    return global_state.get_global_attribute(
+        "uninitialized_variables", [], set_to_default=True
+    )

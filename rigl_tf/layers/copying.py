@@ -7,6 +7,7 @@ import keras
 from rigl_tf.layers import building
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
+from rigl_tf.sparse import layers as sparse_layers
 
 
 def clone(
@@ -93,6 +94,9 @@ def _copy_lora(source, target):
 def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     """Copy variables and `trainable` flags; masks in only one are ignored.
 
+    Kernels that are truly sparse in only one are not copied: whoever converts
+    the layer converts them.
+
     Args:
         source: layer or model to copy from.
         target: layer or model to copy to, with the same structural paths.
@@ -104,8 +108,9 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     for path, part in _parts(source):
         if path in parts and parts[path].trainable != part.trainable:
             parts[path].trainable = part.trainable
-    originals = _without_masks(source)
-    copies = _without_masks(target)
+    converted = _sparse_kernels(source) ^ _sparse_kernels(target)
+    originals = _plain_variables(source, converted)
+    copies = _plain_variables(target, converted)
     for path in originals.keys() ^ copies.keys():
         lacks = "lacks" if path in originals else "also has"
         raise ValueError(
@@ -135,18 +140,32 @@ def _parts(layer):
     ]
 
 
-def _without_masks(model):
-    """Map paths to the variables of a model, without masks."""
-    masks = {
-        id(variable)
-        for _, layer in model_paths.walk(model)
-        if isinstance(layer, masked.Masked)
-        for variable in model_paths.own_variables(layer)
+def _sparse_kernels(model):
+    """Return the paths of kernels whose layers are truly sparse."""
+    return {
+        f"{path}/kernel".lstrip("/")
+        for path, layer in model_paths.walk(model)
+        if isinstance(layer, sparse_layers.SparseDense)
     }
+
+
+def _plain_variables(model, converted):
+    """Map paths to the variables of a model, without masks.
+
+    Kernels at the paths `converted`, truly sparse or dense, are left out.
+    """
+    ignored = set()
+    for path, layer in model_paths.walk(model):
+        own = model_paths.own_variables(layer)
+        if isinstance(layer, masked.Masked):
+            ignored |= {id(variable) for variable in own}
+        elif isinstance(layer, sparse_layers.SparseDense):
+            if f"{path}/kernel".lstrip("/") in converted:
+                ignored |= {id(v) for v in own if v is not layer.bias}
     return {
         path: variable
         for path, variable in model_paths.variables_by_path(model).items()
-        if id(variable) not in masks
+        if id(variable) not in ignored and path not in converted
     }
 
 

@@ -54,11 +54,14 @@ class MaskedKernel:
         return self.pattern.top(scores, n_units)
 
 
-def masked_kernels(model: keras.Layer) -> list[MaskedKernel]:
+def masked_kernels(
+    model: keras.Layer, optional: bool = False
+) -> list[MaskedKernel]:
     """List the masked kernels of a model, in the order of its layers.
 
     Args:
         model: result of `sparsify`, or such a model loaded from a file.
+        optional: whether a model without masked kernels is accepted.
 
     Raises:
         TypeError: if `model` is not a Keras model or layer.
@@ -77,7 +80,7 @@ def masked_kernels(model: keras.Layer) -> list[MaskedKernel]:
         if isinstance(layer, masked.Masked)
         for inner, kernel, mask in layer.masked()
     ]
-    if not found:
+    if not found and not optional:
         raise ValueError(
             "`model` has no masked kernels: call `rigl_tf.sparsify` first. "
             f"Received: {model.name!r}"

@@ -13,7 +13,7 @@ def report(
     decided: Sequence[updaters.MaskChange],
     gradients: Sequence[tf.Tensor | None] | None,
     finite: tf.Tensor,
-) -> tf.Tensor:
+) -> list[list[tf.Tensor]]:
     """Return the number of grown connections and the norm of their gradients.
 
     Args:
@@ -22,7 +22,7 @@ def report(
         finite: scalar boolean tensor: whether the changes are carried out.
 
     Returns:
-        float32 tensor, one row per kernel.
+        two float32 scalars per kernel.
     """
     rows = []
     for change, gradient in zip(decided, gradients or [None] * len(decided)):
@@ -31,7 +31,7 @@ def report(
         if gradient is not None:
             norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
         rows.append([tf.reduce_sum(grown), norm])
-    return tf.convert_to_tensor(rows)
+    return rows
 
 
 def apply(

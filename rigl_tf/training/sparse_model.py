@@ -10,6 +10,7 @@ import tensorflow as tf
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import model_paths
+from rigl_tf.layers import sparse_kernels
 from rigl_tf.training import fit_function
 from rigl_tf.training import steps
 from rigl_tf.training import trained_variables
@@ -73,7 +74,8 @@ class SparseModel(keras.Model):
         if self.updater is None:
             trained_variables.require_plain(model)
         else:
-            kernel_masks.masked_kernels(model)
+            truly_sparse = sparse_kernels.sparse_kernels(model)
+            kernel_masks.masked_kernels(model, optional=bool(truly_sparse))
         self.built = True
         self._steps: typing.Any = None  # until `compile`
 

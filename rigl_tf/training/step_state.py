@@ -6,6 +6,7 @@ import tensorflow as tf
 from rigl_tf import checks
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import sparse_kernels
 from rigl_tf.training import dense_weights
 from rigl_tf.training import optimizer_slots
 from rigl_tf.training import suspension
@@ -32,7 +33,10 @@ class StepState:
         self.strategy = strategy or tf.distribute.get_strategy()
         self.l2 = l2
         self.kernels: list[kernel_masks.MaskedKernel] = []
+        self.sparse_kernels: list[sparse_kernels.SparseKernel] = []
         self._slots: list[list[optimizer_slots.Slot]] = []
+        self._sparse_slots: list[list[optimizer_slots.Slot]] = []
+        self._pairs: list[updaters.Pair] | None = None
         with self.strategy.scope():
             self._plan = update_plan.Plan(updater and updater.for_model(model))
             self._build_state()
@@ -53,7 +57,11 @@ class StepState:
         if self.updater is None:
             trained_variables.require_plain(self.model)
         else:
-            self.kernels = trained_variables.kernels_of(self.model)
+            self.kernels, self.sparse_kernels = trained_variables.kernels_of(
+                self.model
+            )
+            if self.sparse_kernels:
+                self.updater.check_sparse()
             if self.updater.needs.dense_start:
                 name = type(self.updater).__name__
                 kernel_masks.require_dense(self.kernels, name)
@@ -91,6 +99,9 @@ class StepState:
             self._slots = [[] for _ in kernels]
         else:
             self._slots = optimizer_slots.slots_of(self.optimizer, kernels)
+        self._sparse_slots = optimizer_slots.slots_of(
+            self.optimizer, [item.kernel for item in self.sparse_kernels]
+        )
 
     def _suspension(self):
         """Return the context in which constraints and all-reduce are off."""

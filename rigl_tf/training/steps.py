@@ -6,13 +6,17 @@ hold their initial values, and an update zeroes what it drops.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
 import typing
 
 import tensorflow as tf
 
 from rigl_tf import updaters
+from rigl_tf.sparse import collecting
 from rigl_tf.training import gradients as gradients_of_batch
 from rigl_tf.training import mask_changes
+from rigl_tf.training import sparse_changes
 from rigl_tf.training import step_state
 from rigl_tf.training import trained_variables
 from rigl_tf.training import update_clock
@@ -110,9 +114,22 @@ class SparseSteps(step_state.StepState):
             return self.update_masks()
         temperature = self._plan.updater.needs.temperature
         options = {} if temperature == 1 else {"temperature": temperature}
-        return self.update_masks(
-            self.update_gradients(lambda: gradients(batch, **options)[1])
-        )
+        with self.collecting():
+            taken = self.update_gradients(
+                lambda: gradients(batch, **options)[1]
+            )
+        return self.update_masks(taken)
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Let truly sparse layers collect what their update needs.
+
+        Take the gradients for `update_masks` in this context; models without
+        such layers need none. (`update_on` does it.)
+        """
+        with collecting.collecting() as pairs:
+            yield
+        self._pairs = [pairs.of(kernel.layer) for kernel in self.sparse_kernels]
 
     def update_masks(
         self, gradients: gradients_of_batch.Gradients | None = None
@@ -130,27 +147,27 @@ class SparseSteps(step_state.StepState):
                 `updater.needs.batch`; else None.
 
         Returns:
-            float32 tensor, one row per kernel: the number of connections that
-            were grown, and the norm of their dense gradient (0 without).
+            float32 tensor, one row per kernel, masked ones before truly sparse
+            ones: the number of connections that were grown, and the norm of
+            their dense gradient (0 without).
         """
+        pairs: list[updaters.Pair] = [None] * len(self.sparse_kernels)
         if self._plan.updater.needs.batch:
+            pairs = self._collected_pairs()
             given = list(gradients or [])
             trained_variables.require_aligned(given, self._variables)
             gradients = self._kernel_gradients(
                 gradients_of_batch.reduce(given, self.strategy)
             )
             self._statistics.average()
-        weights = [kernel.kernel.value for kernel in self.kernels]
-        finite = updaters.all_finite(weights + list(gradients or []))
-        decided = self._plan.updater.changes(
-            self.kernels, gradients, self.step_variable.value
-        )
-        for kernel, kernel_slots, change in zip(
-            self.kernels, self._slots, decided
-        ):
-            mask_changes.apply(kernel, kernel_slots, change, finite)
-        self._dense.mask()
-        report = mask_changes.report(decided, gradients, finite)
+        tested = [kernel.kernel.value for kernel in self.kernels]
+        tested += [kernel.kernel.value for kernel in self.sparse_kernels]
+        tested += [
+            *(gradients or []),
+            *(t for pair in pairs for t in pair or ()),
+        ]
+        finite = updaters.all_finite(tested)
+        report = self._move(gradients, pairs, finite)
         self.skipped_updates.assign(
             self.skipped_updates.value + tf.cast(~finite, tf.int64)
         )
@@ -160,6 +177,47 @@ class SparseSteps(step_state.StepState):
         if self._plan.updater.needs.update_is_step:
             self.step_variable.assign_add(1)
         return report
+
+    def _move(self, gradients, pairs, finite):
+        """Decide and carry out all changes; return the report."""
+        updater, step = self._plan.updater, self.step_variable.value
+        decided, sparse = [], []
+        if self.kernels:
+            decided = updater.changes(self.kernels, gradients, step)
+        if self.sparse_kernels:
+            sparse = updater.sparse_changes(self.sparse_kernels, pairs, step)
+            # A product of finite numbers may be too large.
+            scores = [change.scores for change in sparse]
+            finite &= updaters.all_finite(scores)
+        rows = [
+            *mask_changes.report(decided, gradients, finite),
+            *sparse_changes.report(sparse, self.sparse_kernels, pairs, finite),
+        ]
+        for kernel, slots, change in zip(self.kernels, self._slots, decided):
+            mask_changes.apply(kernel, slots, change, finite)
+        for kernel, slots, change in zip(
+            self.sparse_kernels, self._sparse_slots, sparse
+        ):
+            sparse_changes.apply(kernel, slots, change, finite)
+        self._dense.mask()
+        return tf.convert_to_tensor(rows)
+
+    def _collected_pairs(self):
+        """Return what `collecting` collected, of all replicas, once."""
+        if not self.sparse_kernels:
+            return []
+        if self._pairs is None:
+            raise ValueError(
+                "The gradients for `update_masks` of a model with truly sparse "
+                "layers must be taken inside of `with steps.collecting():`. "
+                "Received: gradients that were not"
+            )
+        pairs, self._pairs = self._pairs, None
+        scale = gradients_of_batch.loss_scale(self.optimizer)
+        return [
+            sparse_changes.gathered(pair, self.strategy, scale)
+            for pair in pairs
+        ]
 
     def repair(self) -> None:
         """Zero inactive weights and reset their slots.

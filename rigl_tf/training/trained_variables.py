@@ -11,6 +11,7 @@ from rigl_tf.layers import candidates
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
+from rigl_tf.layers import sparse_kernels
 
 if typing.TYPE_CHECKING:
     from rigl_tf.training import dense_weights
@@ -33,22 +34,29 @@ class Trained:
     l2: float
 
 
-def kernels_of(model: keras.Model) -> list[kernel_masks.MaskedKernel]:
-    """List the masked kernels that training moves: those not frozen.
+def kernels_of(
+    model: keras.Model,
+) -> tuple[list[kernel_masks.MaskedKernel], list[sparse_kernels.SparseKernel]]:
+    """List the kernels that training moves: masked, and truly sparse ones.
+
+    Kernels of frozen layers are left out.
 
     Raises:
         ValueError: there are none.
     """
     trainable = {id(variable) for variable in model.trainable_variables}
-    found = kernel_masks.masked_kernels(model)
-    trained = [item for item in found if id(item.kernel) in trainable]
-    if not trained:
+    sparse = sparse_kernels.sparse_kernels(model)
+    masks = kernel_masks.masked_kernels(model, optional=bool(sparse))
+    trained_masked = [k for k in masks if id(k.kernel) in trainable]
+    trained_sparse = [k for k in sparse if id(k.kernel) in trainable]
+    if not trained_masked and not trained_sparse:
         raise ValueError(
-            "At least one masked kernel must be trainable. Received: a model "
-            f"of which all {len(found)} are frozen; set `trainable = True` on "
-            "a layer, or train with `updater=None` after `rigl_tf.strip`"
+            "At least one sparse kernel must be trainable. Received: a model "
+            f"of which all {len(masks) + len(sparse)} are frozen; set "
+            "`trainable = True` on a layer, or train with `updater=None` after "
+            "`rigl_tf.strip`"
         )
-    return trained
+    return trained_masked, trained_sparse
 
 
 def require_plain(model: keras.Model) -> None:
@@ -79,13 +87,17 @@ def list_all(
         list of `Trained`.
     """
     by_id = {id(item.kernel): item for item in kernels}
+    # Vectors of active weights, which decay as the kernel would.
+    sparse = {id(k.kernel) for k in sparse_kernels.sparse_kernels(model)}
     dense_by_id = dense.by_kernel()
     return [
         Trained(
             variable,
             dense_by_id.get(id(variable), variable),
             by_id.get(id(variable)),
-            l2 if candidates.decays(variable) else 0.0,
+            l2
+            if candidates.decays(variable) or id(variable) in sparse
+            else 0.0,
         )
         for variable in model.trainable_variables
     ]

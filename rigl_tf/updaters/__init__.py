@@ -21,6 +21,8 @@ from rigl_tf.updaters.mest import MEST
 from rigl_tf.updaters.one_shot import OneShot
 from rigl_tf.updaters.protocol import MaskChange
 from rigl_tf.updaters.protocol import Needs
+from rigl_tf.updaters.protocol import Pair
+from rigl_tf.updaters.protocol import SparseChange
 from rigl_tf.updaters.pruning import Pruning
 from rigl_tf.updaters.rigl import RigL
 from rigl_tf.updaters.rigl import RigLInverted
@@ -46,6 +48,7 @@ __all__ = [
     "MaskUpdater",
     "Needs",
     "OneShot",
+    "Pair",
     "Pruning",
     "RigL",
     "RigLInverted",
@@ -53,6 +56,7 @@ __all__ = [
     "SNFS",
     "SNIP",
     "SRigL",
+    "SparseChange",
     "Static",
     "StaticReinit",
     "StraightThrough",

@@ -167,6 +167,15 @@ class MaskUpdater:
         """Raise ValueError if the method cannot work with a pattern."""
         del pattern
 
+    def check_sparse(self) -> None:
+        """Raise ValueError unless the method can train truly sparse layers."""
+        raise ValueError(
+            "Truly sparse layers (`sparse.SparseDense`) are trained by methods "
+            "without scores or state of inactive weights: RigL, SET and "
+            f"Static. Received: {type(self).__name__}; use it with masks "
+            '(`compute="masked"`)'
+        )
+
     def check_loss(self, loss: typing.Any) -> None:
         """Raise ValueError if the method cannot work with the loss.
 

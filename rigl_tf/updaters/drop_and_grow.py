@@ -14,6 +14,7 @@ from rigl_tf.updaters import base
 from rigl_tf.updaters import protocol
 from rigl_tf.updaters import redistribution
 from rigl_tf.updaters import schedules
+from rigl_tf.updaters import sparse_growth
 from rigl_tf.updaters import state
 from rigl_tf.updaters import update_times
 
@@ -200,6 +201,66 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
                 kernels, kept, gradients, n_lost
             )
         ]
+
+    def check_sparse(self) -> None:
+        """Require a method that grows truly sparse layers, and its options."""
+        sparse_growth.check(self)
+
+    def sparse_changes(
+        self,
+        kernels: collections.abc.Sequence[protocol.SparseKernel],
+        pairs: collections.abc.Sequence[protocol.Pair],
+        step: tf.Tensor,
+    ) -> list[protocol.SparseChange]:
+        """Decide the new connections of truly sparse layers.
+
+        Drops the smallest weights, and grows by `grow_sparse`.
+
+        Args:
+            kernels: list of `sparse_kernels.SparseKernel`.
+            pairs: one `protocol.Pair` per kernel, of the batch of the update,
+                of all replicas; None for a gradient of zeros, and without
+                `needs.batch`.
+            step: optimizer steps completed, scalar int64 tensor.
+
+        Returns:
+            list of `SparseChange`, one per kernel.
+        """
+        fraction = self._drop_fraction(step)
+        changes = []
+        for kernel, pair in zip(kernels, pairs):
+            kept = kernel.drop(tf.abs(kernel.kernel.value), fraction)
+            positions = kernel.layer.structure.positions()
+            rest = tf.boolean_mask(positions, kept)
+            n_lost = tf.size(kept, tf.int64) - tf.size(rest, tf.int64)
+            grown, scores = self.grow_sparse(kernel, rest, n_lost, pair, step)
+            changes.append(protocol.SparseChange(kept, grown, scores))
+        return changes
+
+    def grow_sparse(
+        self,
+        kernel: protocol.SparseKernel,
+        kept: tf.Tensor,
+        n: tf.Tensor,
+        pair: protocol.Pair,
+        step: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Choose the connections to grow in a truly sparse kernel.
+
+        Must choose what `grow_scores` ranks highest, without scores of all
+        positions.
+
+        Args:
+            kernel: `sparse_kernels.SparseKernel`.
+            kept: ascending positions of the connections that stay.
+            n: number of connections to grow.
+            pair: see `sparse_changes`.
+            step: optimizer steps completed, scalar int64 tensor.
+
+        Returns:
+            `(positions, scores)` of the grown connections, ascending.
+        """
+        raise TypeError(f"{type(self).__name__} needs scores of all positions")
 
     def drop_scores(
         self,

@@ -6,8 +6,13 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import sparse_kernels
 
+SparseKernel = sparse_kernels.SparseKernel
 Kernel = kernel_masks.MaskedKernel
+# Inputs X and output gradients G of a layer; its dense gradient is X^T G. None
+# stands for zeros.
+Pair = tuple[tf.Tensor, tf.Tensor] | None
 Kernels = Sequence[Kernel]
 # Dense gradients, one per kernel.
 Gradients = Sequence[tf.Tensor]
@@ -30,6 +35,22 @@ class MaskChange:
     grown: tf.Tensor
     grow_values: tf.Tensor | None = None
     slot_values: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SparseChange:
+    """What an update decides for one truly sparse kernel.
+
+    Attributes:
+        kept: boolean tensor [nnz] of the connections that stay.
+        grown: ascending positions of those that come, int64; as many as go.
+            One that went may come back: it keeps its weight.
+        scores: scores by which these were chosen, float32.
+    """
+
+    kept: tf.Tensor
+    grown: tf.Tensor
+    scores: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from rigl_tf import checks
 from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import gradient_averages
 from rigl_tf.updaters import protocol
+from rigl_tf.updaters import sparse_growth
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -134,6 +135,18 @@ class RigL(drop_and_grow.DropAndGrow):
         """Return the magnitude of the dense gradient."""
         del kernel, step
         return tf.abs(gradient)
+
+    def grow_sparse(
+        self,
+        kernel: protocol.SparseKernel,
+        kept: tf.Tensor,
+        n: tf.Tensor,
+        pair: protocol.Pair,
+        step: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Search the dense gradient `X^T G` tile by tile."""
+        del step
+        return sparse_growth.by_gradients(kernel, kept, n, pair)
 
     def _grow(self, kernel, kept, gradient, n_units, step):
         change = super()._grow(kernel, kept, gradient, n_units, step)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from rigl_tf.masks import draws
 from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import protocol
+from rigl_tf.updaters import sparse_growth
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,3 +34,16 @@ class SET(drop_and_grow.DropAndGrow):
         del gradient
         seed = draws.stateless_seed(self.seed, kernel.path, "grow", step)
         return draws.uniform_scores(kernel.kernel.shape, seed)
+
+    def grow_sparse(
+        self,
+        kernel: protocol.SparseKernel,
+        kept: tf.Tensor,
+        n: tf.Tensor,
+        pair: protocol.Pair,
+        step: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draw the scores of `grow_scores` tile by tile."""
+        del pair
+        seed = draws.stateless_seed(self.seed, kernel.path, "grow", step)
+        return sparse_growth.by_draws(kernel, kept, n, seed)

@@ -24,6 +24,9 @@ class Static(base.MaskUpdater):
     Reference: Evci et al. 2020, section 4, "Static".
     """
 
+    def check_sparse(self) -> None:
+        """Accept truly sparse layers: their connections stay."""
+
 
 @dataclasses.dataclass(kw_only=True)
 class StaticReinit(drop_and_grow.DropAndGrow):
