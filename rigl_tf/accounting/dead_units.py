@@ -11,6 +11,7 @@ import numpy as np
 from rigl_tf.accounting import encodings
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
+from rigl_tf.sparse import layers as sparse_layers
 
 
 def remove_dead_units(matrices: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -102,11 +103,16 @@ def _perceptron(trainer):
     """List the masks of a chain of dense layers; None for other networks."""
     if not isinstance(trainer.model, keras.Sequential):
         return None
+    if not all(item.fits_densely for item in trainer.sparse_kernels):
+        return None
     found = {id(item.kernel): item.mask.numpy() for item in trainer.kernels}
+    found |= {id(k.kernel): k.dense_mask() for k in trainer.sparse_kernels}
     matrices = []
     for layer in trainer.model.layers:
         layer = layer.layer if isinstance(layer, masked.Masked) else layer
-        if type(layer) is keras.layers.Dense:
+        if isinstance(layer, sparse_layers.SparseDense):
+            matrices.append(found[id(layer.values)])
+        elif type(layer) is keras.layers.Dense:
             ones = np.ones(layer.kernel.shape)
             matrices.append(found.get(id(layer.kernel), ones))
         elif not isinstance(layer, _BETWEEN_DENSE):

@@ -17,7 +17,9 @@ from rigl_tf.layers import candidates
 from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
+from rigl_tf.layers import sparse_kernels
 from rigl_tf.masks import counts
+from rigl_tf.sparse import layers as sparse_layers
 
 
 def count(
@@ -41,8 +43,11 @@ def count(
     products: collections.Counter[int] = collections.Counter()
     for use in uses:
         cost = _cost(use, model)
-        if cost.is_product and use.variable is not None:
-            products[id(use.variable)] += use.repeats * cost.multiplications
+        variable = use.variable
+        if isinstance(use.layer, sparse_layers.SparseDense):
+            variable = use.layer.values
+        if cost.is_product and variable is not None:
+            products[id(variable)] += use.repeats * cost.multiplications
         else:
             others[id(use.layer)] += cost.times(use.repeats)
     active = active_weights(model, sparsities or {}, products)
@@ -82,17 +87,22 @@ def _cost(use, model):
 def _layer(path, layer, other, products, active, names):
     """Count a layer, and remove its variables from `names`: all count once."""
     kernels, parameters, n_bytes = [], 0, 0
+    sparse = isinstance(layer, sparse_layers.SparseDense)
+    indices = {id(v) for v in layer.structure_variables} if sparse else set()
     for variable in model_paths.own_variables(layer):
         name = names.pop(id(variable), None)
-        if name is None:
+        if name is None or id(variable) in indices:
             continue
-        size = math.prod(variable.shape)
+        shape = tuple(variable.shape)
+        if sparse and variable is layer.values:
+            name, shape = f"{path}/kernel".lstrip("/"), layer.kernel_shape
+        size = math.prod(shape)
         itemsize = tf.as_dtype(variable.dtype).size
         if id(variable) in products or id(variable) in active:
             kernels.append(
                 costs.KernelCount(
                     name,
-                    tuple(variable.shape),
+                    shape,
                     active.get(id(variable), size),
                     products[id(variable)] / max(size, 1),
                     itemsize,
@@ -139,10 +149,15 @@ def active_weights(
     }
     if sparsities:
         return active
-    if any(isinstance(la, masked.Masked) for _, la in model_paths.walk(model)):
-        return {
+    truly = {
+        id(k.kernel): k.layer.n_active
+        for k in sparse_kernels.sparse_kernels(model)
+    }
+    masks = kernel_masks.masked_kernels(model, optional=True)
+    if masks or truly:
+        return truly | {
             id(item.kernel): int(np.count_nonzero(item.mask.numpy()))
-            for item in kernel_masks.masked_kernels(model)
+            for item in masks
         }
     maskable = {id(v) for v in candidates.maskable_kernels(model).values()}
     return {

@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from rigl_tf.layers import graphs
+from rigl_tf.sparse import products
 
 # Operations between a variable and the operation that multiplies with it.
 _PASSED = frozenset(
@@ -55,7 +56,8 @@ def trace(
     """
     specs = _input_specs(model, input_shapes)
     batch = keras.tree.flatten(specs)[0].shape[0]
-    recorded = graphs.record(model, specs)
+    with products.counting():
+        recorded = graphs.record(model, specs)
     uses = _uses(recorded, recorded.graph, model, 1 / batch, recorded.variables)
     return list(uses), recorded.calls
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import dataclasses
 import functools
 from typing import Any
+from typing import get_args
 
 from rigl_tf import checks
 from rigl_tf import updaters
 from rigl_tf.accounting import widths
 from rigl_tf.experiments import published_accuracies
 from rigl_tf.experiments import starts
+from rigl_tf.layers import conversion
 from rigl_tf.masks import patterns
 from rigl_tf.training import metrics
 from rigl_tf.training.callbacks import profile
@@ -64,6 +66,7 @@ class Experiment:
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
         pattern: pattern of the masks, see `masking.sparsify`.
+        compute: "masked", "sparse" or "auto", see `masking.sparsify`.
         width: width multiplier of the network, above 0 and at most 64; `model`
             must take the argument `width` unless it is 1. "small_dense" for a
             dense network with as many parameters as the sparse network,
@@ -110,6 +113,7 @@ class Experiment:
     masked_layers: Sequence[Any] | None = None
     dense_layers: Sequence[Any] = ()
     pattern: str | patterns.Pattern = "unstructured"
+    compute: conversion.Compute = "masked"
     width: float | str = 1.0
     start: starts.Start = starts.Start()
     l2: float = 0.0
@@ -163,6 +167,8 @@ class Experiment:
 
     def _check_functions_and_objects(self) -> None:
         patterns.get(self.pattern)
+        choices = get_args(conversion.Compute)
+        checks.one_of("compute", self.compute, choices)
         for name in ("model", "dataset", "optimizer"):
             checks.function(name, getattr(self, name))
         for name, kind in (
@@ -215,7 +221,19 @@ class Experiment:
             )
         self.start.check(updater, self.sparsity)
         updater.check_pattern(patterns.get(self.pattern))
+        if self.compute != "masked":
+            updater.check_sparse()
+            self._check_sparse_start()
         _check_update_steps(updater, self.total_steps)
+
+    def _check_sparse_start(self) -> None:
+        start = self.start
+        if start.masks is not None or start.sparse_init is not None:
+            raise ValueError(
+                "Truly sparse layers draw their own connections and weights: "
+                f"COMPUTE={self.compute!r} goes without INITIAL_MASKS and "
+                f"SPARSE_INIT. Received: {start}"
+            )
 
     @property
     def total_steps(self) -> int:

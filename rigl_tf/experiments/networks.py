@@ -95,6 +95,7 @@ class Networks:
                 net,
                 **self._sparsity_arguments(),
                 pattern=self._pattern,
+                compute=experiment.compute,
                 first_mask=(
                     "dense"
                     if experiment.updater.needs.dense_start

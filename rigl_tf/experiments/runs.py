@@ -109,7 +109,9 @@ class Run:
         directory = files.path(workdir)
         trainer, n_steps = self.trainer, self._experiment.total_steps
         tests = self._test_batches()
-        statistics = mask_statistics.MaskStatistics(trainer.kernels)
+        statistics = mask_statistics.MaskStatistics(
+            trainer.kernels, trainer.sparse_kernels
+        )
         callbacks, saver = run_callbacks.create(
             self._experiment, directory, statistics, tests
         )

@@ -11,6 +11,7 @@ from rigl_tf import run_files
 from rigl_tf.export import packed
 from rigl_tf.layers import masking
 from rigl_tf.masks import storage
+from rigl_tf.sparse import csr_files
 
 if TYPE_CHECKING:
     from rigl_tf.training import sparse_trainer
@@ -42,6 +43,10 @@ def export(
 ) -> dict[str, int]:
     """Write model.keras in plain Keras; masks.npz and packed.npz if sparse.
 
+    Truly sparse kernels are also written as sparse/PATH.npz for SciPy. If one
+    is too large to be dense, model.keras keeps the sparse layers (and needs
+    rigl_tf), and there is no packed.npz.
+
     Args:
         trainer: trainer of the model.
         workdir: directory for the files.
@@ -52,16 +57,23 @@ def export(
     """
     path = workdir / run_files.MODEL
     model = trainer.model
-    if trainer.kernels:
-        model = masking.strip(model)
+    truly = trainer.sparse_kernels
+    fits = all(kernel.fits_densely for kernel in truly)
+    if trainer.kernels or truly:
+        model = masking.strip(model, keep_sparse=not fits)
     with files.replacing(path) as temporary:
         model.save(temporary)
-    if not trainer.kernels:
-        return {"file_bytes": files.size(path)}
-    arrays = {item.path: item.mask.numpy() for item in trainer.kernels}
-    storage.save(workdir / run_files.MASKS, arrays)
-    packed.save(workdir / run_files.PACKED, model)
-    return {
-        "file_bytes": files.size(path),
-        "packed_bytes": files.size(workdir / run_files.PACKED),
-    }
+    sizes = {"file_bytes": files.size(path)}
+    masks = trainer.dense_masks()
+    if masks:
+        storage.save(workdir / run_files.MASKS, masks)
+    if truly:
+        (workdir / run_files.SPARSE_DIRECTORY).mkdir(exist_ok=True)
+    for kernel in truly:
+        name = kernel.path.replace("/", ".") + ".npz"
+        place = workdir / run_files.SPARSE_DIRECTORY / name
+        csr_files.save_csr(place, kernel.layer)
+    if (trainer.kernels or truly) and fits:
+        packed.save(workdir / run_files.PACKED, model)
+        sizes["packed_bytes"] = files.size(workdir / run_files.PACKED)
+    return sizes

@@ -24,8 +24,6 @@ _AUTO_DENSITY = 0.15
 _AUTO_SIZE = 2**18
 # Parts of the configuration of a Dense layer that `choose` has found empty.
 _NOT_SPARSE = ("kernel_constraint", "lora_rank", "quantization_config")
-# The largest kernel that is made dense again.
-_LARGEST_DENSE = 2**28
 # Above, one score for each position takes too long to draw.
 _MOST_DRAWS = 2**31
 
@@ -166,7 +164,7 @@ def to_dense(layer: layers.SparseDense) -> keras.layers.Dense:
         ValueError: the kernel is too large to be stored densely.
     """
     size = math.prod(layer.kernel_shape)
-    if size > _LARGEST_DENSE:
+    if size > layers.LARGEST_DENSE:
         raise ValueError(
             "A kernel is made dense up to 2^28 weights: keep the layer with "
             "`strip(model, keep_sparse=True)`, or write its matrix with "

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf.layers import model_paths
@@ -47,6 +48,20 @@ class SparseKernel:
     def pattern(self) -> patterns.Pattern:
         """Pattern of the connections: none."""
         return patterns.UNSTRUCTURED
+
+    def dense_mask(self) -> np.ndarray:
+        """Return the connections as a boolean array of the kernel's shape.
+
+        It takes a byte for each position: for kernels that fit densely.
+        """
+        mask = np.zeros(self.size, bool)
+        mask[self.layer.positions()] = True
+        return mask.reshape(self.shape)
+
+    @property
+    def fits_densely(self) -> bool:
+        """Whether a dense kernel of this size is still made, up to 2^28."""
+        return self.size <= layers.LARGEST_DENSE
 
     def drop(self, scores: tf.Tensor, fraction: tf.Tensor) -> tf.Tensor:
         """Return which connections are left when the smallest are dropped.

@@ -19,6 +19,8 @@ from rigl_tf.sparse import structures
 BREAK_EVEN = 0.25
 # Above, an update might find too few free positions to grow.
 LARGEST_DENSITY = 0.5
+# The largest kernel that is made dense again.
+LARGEST_DENSE = 2**28
 _LARGEST_COUNT = 2**31 - 1
 # What a configuration holds beside the numbers of units and connections.
 _OBJECTS = {

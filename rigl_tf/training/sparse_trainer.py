@@ -81,6 +81,7 @@ class SparseTrainer(steps.SparseSteps):
             self._test_states = recurrent_states.CarriedStates(
                 model, n_test_rows
             )
+        self.require_no_xla(jit_compile)
         self._jit_compile = jit_compile
         self._compile()
 

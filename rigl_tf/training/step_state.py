@@ -1,6 +1,7 @@
 """State of the training steps: counters, slots, dense weights, plan."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
@@ -117,6 +118,31 @@ class StepState:
     def trained_variables(self) -> list[keras.Variable]:
         """The model's variables that gradients are taken of, in their order."""
         return [entry.variable for entry in self._variables]
+
+    def require_no_xla(self, jit_compile: bool) -> None:
+        """Raise ValueError if truly sparse layers were to be compiled by XLA.
+
+        Args:
+            jit_compile: whether steps are compiled.
+        """
+        found = sparse_kernels.sparse_kernels(self.model)
+        if jit_compile and found:
+            raise ValueError(
+                "Truly sparse layers cannot be compiled by XLA: leave "
+                "`jit_compile` False (JIT_COMPILE=False). Received: "
+                f"jit_compile=True and {found[0].path!r}"
+            )
+
+    def dense_masks(self) -> dict[str, np.ndarray]:
+        """Map paths of kernels to their masks, arrays of their shapes.
+
+        Truly sparse kernels that would not fit densely are left out.
+        """
+        masks = {item.path: item.mask.numpy() for item in self.kernels}
+        for item in self.sparse_kernels:
+            if item.fits_densely:
+                masks[item.path] = item.dense_mask()
+        return masks
 
     @property
     def updater(self) -> updaters.MaskUpdater | None:

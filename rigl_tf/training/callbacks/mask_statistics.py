@@ -6,7 +6,9 @@ import typing
 import numpy as np
 
 from rigl_tf.layers import kernel_masks
+from rigl_tf.layers import sparse_kernels
 from rigl_tf.training.callbacks import base
+from rigl_tf.training.callbacks import mask_history
 
 if typing.TYPE_CHECKING:
     from rigl_tf.training import sparse_trainer
@@ -23,15 +25,23 @@ class MaskStatistics(base.Callback):
 
     Args:
         kernels: list of `kernel_masks.MaskedKernel`, with their first masks.
+        sparse_kernels: list of `sparse_kernels.SparseKernel`, the same.
     """
 
-    def __init__(self, kernels: Sequence[kernel_masks.MaskedKernel]):
+    def __init__(
+        self,
+        kernels: Sequence[kernel_masks.MaskedKernel],
+        sparse_kernels: Sequence[sparse_kernels.SparseKernel] = (),
+    ):
         super().__init__(interval=2**31)  # asked by others, never fires
-        self._kernels = kernels
-        self._first = [_bits(kernel) for kernel in kernels]
-        self._ever = [mask.copy() for mask in self._first]
-        self._moved: np.ndarray = np.zeros(len(kernels))
-        self._norms: np.ndarray = np.zeros(len(kernels))
+        self._size = sum(k.size for k in [*kernels, *sparse_kernels])
+        # In the order of the update's report.
+        self._histories: list[typing.Any] = [
+            *map(mask_history.Masked, kernels),
+            *map(mask_history.Sparse, sparse_kernels),
+        ]
+        self._moved: np.ndarray = np.zeros(len(self._histories))
+        self._norms: np.ndarray = np.zeros(len(self._histories))
 
     def on_update(
         self, trainer: "sparse_trainer.SparseTrainer", step: int
@@ -40,14 +50,15 @@ class MaskStatistics(base.Callback):
         report: typing.Any = trainer.last_update_report
         self._moved += report[:, 0]
         self._norms = report[:, 1].astype("float64")
-        for ever, kernel in zip(self._ever, self._kernels):
-            ever |= _bits(kernel)
+        for history in self._histories:
+            history.note()
 
     def line(self) -> dict[str, typing.Any]:
         """Return the fields of a line of metrics, and reset the counts."""
-        moved, self._moved = self._moved, np.zeros(len(self._kernels))
-        norms, self._norms = self._norms, np.zeros(len(self._kernels))
-        if not self._kernels:
+        n = len(self._histories)
+        moved, self._moved = self._moved, np.zeros(n)
+        norms, self._norms = self._norms, np.zeros(n)
+        if not n:
             return {}
         layers = self.layers()
         for layer, n_moved, norm in zip(layers, moved, norms):
@@ -56,50 +67,26 @@ class MaskStatistics(base.Callback):
         return {"itop_rate": self.itop_rate(), "layers": layers}
 
     def layers(self) -> list[dict[str, typing.Any]]:
-        """Describe the current mask of each kernel."""
-        described = []
-        for kernel, first in zip(self._kernels, self._first):
-            mask = _bits(kernel)
-            rows = mask.reshape(-1, mask.shape[-1])
-            inputs = mask.any(axis=-1)
-            n_active = int(mask.sum())
-            described.append(
-                {
-                    "name": kernel.path,
-                    "shape": list(mask.shape),
-                    "target": kernel.sparsity,
-                    "sparsity": 1 - n_active / mask.size,
-                    "n_active": n_active,
-                    "dead_rows": int(inputs.size - inputs.sum()),
-                    "dead_columns": int((~rows.any(axis=0)).sum()),
-                    "first_mask_overlap": float((mask & first).sum())
-                    / max(n_active, 1),
-                }
-            )
-        return described
+        """Describe the current connections of each kernel."""
+        return [history.describe() for history in self._histories]
 
     def itop_rate(self) -> float:
         """Return the fraction of all weights that were ever active."""
-        sizes = sum(ever.size for ever in self._ever)
-        return float(sum(ever.sum() for ever in self._ever) / max(sizes, 1))
+        n_ever = sum(history.n_ever for history in self._histories)
+        return float(n_ever / max(self._size, 1))
 
     def state(self) -> dict[str, np.ndarray]:
-        """Return masks as bits, and the counts."""
-        masks = zip(self._first, self._ever)
+        """Return the histories and the counts."""
         state = {"moved": self._moved, "norms": self._norms}
-        for index, (first, ever) in enumerate(masks):
-            state[f"first/{index}"] = np.packbits(first)
-            state[f"ever/{index}"] = np.packbits(ever)
+        for index, history in enumerate(self._histories):
+            for name, array in history.state().items():
+                state[f"{name}/{index}"] = array
         return state
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
-        """Restore masks and counts."""
+        """Restore histories and counts."""
         self._moved, self._norms = state["moved"], state["norms"]
-        for name, masks in (("first", self._first), ("ever", self._ever)):
-            for index, mask in enumerate(masks):
-                bits = np.unpackbits(state[f"{name}/{index}"], count=mask.size)
-                masks[index] = bits.reshape(mask.shape).astype(bool)
-
-
-def _bits(kernel):
-    return kernel.mask.numpy().astype(bool)
+        for index, history in enumerate(self._histories):
+            history.restore(
+                {name: state[f"{name}/{index}"] for name in history.state()}
+            )

@@ -33,6 +33,6 @@ class RecordMasks(base.Callback):
         means: dict[str, float],
     ) -> None:
         """Save the masks."""
-        masks = {item.path: item.mask.numpy() for item in trainer.kernels}
+        masks = trainer.dense_masks()
         self._directory.mkdir(parents=True, exist_ok=True)
         storage.save(run_files.numbered(self._directory, step), masks)
