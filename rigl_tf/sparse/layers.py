@@ -170,8 +170,9 @@ class SparseDense(keras.layers.Layer):
     @property
     def structure(self) -> structures.Structure:
         """Where the connections are, as tensors."""
+        # Gradients inside of a loop can take tensors, but no variables.
         return structures.Structure(
-            *(v.value for v in self.structure_variables)
+            *(tf.convert_to_tensor(v.value) for v in self.structure_variables)
         )
 
     def call(self, inputs: typing.Any) -> tf.Tensor:

@@ -242,6 +242,10 @@ def resume(
         ).items()
         if callbacks is not None or not name.startswith("loop/")
     }
+    for index, callback in enumerate(callbacks or []):
+        for name in callback.growing_state():
+            name = f"callback/{index}/{name}"
+            expected[name] = ((None,), expected[name][1])
 
     def read():
         if step is not None:

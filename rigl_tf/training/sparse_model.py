@@ -100,7 +100,6 @@ class SparseModel(keras.Model):
         self._steps = steps.SparseSteps(
             self.model, self.updater, self.optimizer, self.distribute_strategy
         )
-        self._steps.require_no_xla(self.jit_compile)
 
     def compile_from_config(self, config: dict[str, typing.Any]) -> None:
         """Compile with what `get_compile_config` returned."""

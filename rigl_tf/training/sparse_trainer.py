@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import updaters
+from rigl_tf.layers import sparse_kernels
 from rigl_tf.training import compiled_loops
 from rigl_tf.training import measures
 from rigl_tf.training import recurrent_states
@@ -81,13 +82,23 @@ class SparseTrainer(steps.SparseSteps):
             self._test_states = recurrent_states.CarriedStates(
                 model, n_test_rows
             )
-        self.require_no_xla(jit_compile)
+        if jit_compile:
+            self._require_no_sparse_layer()
         self._jit_compile = jit_compile
         self._compile()
 
     def state(self) -> dict[str, keras.Variable]:
         """Map names to the variables beside model and optimizer."""
         return {**super().state(), **self._states.variables()}
+
+    def _require_no_sparse_layer(self):
+        found = sparse_kernels.sparse_kernels(self.model)
+        if found:
+            raise ValueError(
+                "Truly sparse layers cannot be compiled by XLA: leave "
+                "`jit_compile` False (JIT_COMPILE=False). Received: "
+                f"jit_compile=True and {found[0].path!r}"
+            )
 
     def _compile(self):
         """Trace anew at the next call: steps, updates and evaluation."""

@@ -119,20 +119,6 @@ class StepState:
         """The model's variables that gradients are taken of, in their order."""
         return [entry.variable for entry in self._variables]
 
-    def require_no_xla(self, jit_compile: bool) -> None:
-        """Raise ValueError if truly sparse layers were to be compiled by XLA.
-
-        Args:
-            jit_compile: whether steps are compiled.
-        """
-        found = sparse_kernels.sparse_kernels(self.model)
-        if jit_compile and found:
-            raise ValueError(
-                "Truly sparse layers cannot be compiled by XLA: leave "
-                "`jit_compile` False (JIT_COMPILE=False). Received: "
-                f"jit_compile=True and {found[0].path!r}"
-            )
-
     def dense_masks(self) -> dict[str, np.ndarray]:
         """Map paths of kernels to their masks, arrays of their shapes.
 

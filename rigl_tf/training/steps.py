@@ -167,7 +167,7 @@ class SparseSteps(step_state.StepState):
             *(t for pair in pairs for t in pair or ()),
         ]
         finite = updaters.all_finite(tested)
-        report = self._move(gradients, pairs, finite)
+        report, finite = self._move(gradients, pairs, finite)
         self.skipped_updates.assign(
             self.skipped_updates.value + tf.cast(~finite, tf.int64)
         )
@@ -179,7 +179,11 @@ class SparseSteps(step_state.StepState):
         return report
 
     def _move(self, gradients, pairs, finite):
-        """Decide and carry out all changes; return the report."""
+        """Decide and carry out all changes if all is finite.
+
+        Returns:
+            `(report, finite)`.
+        """
         updater, step = self._plan.updater, self.step_variable.value
         decided, sparse = [], []
         if self.kernels:
@@ -188,7 +192,7 @@ class SparseSteps(step_state.StepState):
             sparse = updater.sparse_changes(self.sparse_kernels, pairs, step)
             # A product of finite numbers may be too large.
             scores = [change.scores for change in sparse]
-            finite &= updaters.all_finite(scores)
+            finite = finite & updaters.all_finite(scores)
         rows = [
             *mask_changes.report(decided, gradients, finite),
             *sparse_changes.report(sparse, self.sparse_kernels, pairs, finite),
@@ -200,7 +204,7 @@ class SparseSteps(step_state.StepState):
         ):
             sparse_changes.apply(kernel, slots, change, finite)
         self._dense.mask()
-        return tf.convert_to_tensor(rows)
+        return tf.convert_to_tensor(rows), finite
 
     def _collected_pairs(self):
         """Return what `collecting` collected, of all replicas, once."""

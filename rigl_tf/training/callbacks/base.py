@@ -85,6 +85,10 @@ class Callback:
         """Return arrays by name to be kept in checkpoints; override it."""
         return {}
 
+    def growing_state(self) -> list[str]:
+        """Return the names in `state` of vectors of any length; override it."""
+        return []
+
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Restore the arrays that `state` returned; override it."""
 

@@ -83,6 +83,14 @@ class MaskStatistics(base.Callback):
                 state[f"{name}/{index}"] = array
         return state
 
+    def growing_state(self) -> list[str]:
+        """Return the names of lists of positions that were ever active."""
+        return [
+            f"ever/{index}"
+            for index, history in enumerate(self._histories)
+            if isinstance(history, mask_history.Sparse)
+        ]
+
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Restore histories and counts."""
         self._moved, self._norms = state["moved"], state["norms"]
