@@ -268,6 +268,13 @@ def _add_connectivity(subparsers: _Subparsers) -> None:
     connectivity.set_defaults(run=report_commands.connectivity)
 
 
+def _add_doctor(subparsers: _Subparsers) -> None:
+    doctor = subparsers.add_parser(
+        "doctor", help="show how truly sparse layers are computed here"
+    )
+    doctor.set_defaults(run=count_commands.doctor)
+
+
 # In the order in which `--help` lists them.
 _COMMANDS = (
     _add_train,
@@ -281,6 +288,7 @@ _COMMANDS = (
     _add_methods,
     _add_summary,
     _add_connectivity,
+    _add_doctor,
 )
 
 

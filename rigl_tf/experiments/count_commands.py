@@ -1,4 +1,4 @@
-"""The commands `count`, `table` and `methods`."""
+"""The commands `count`, `table`, `methods` and `doctor`."""
 
 import argparse
 import json
@@ -11,6 +11,21 @@ from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import method_cards
 from rigl_tf.experiments import session
 from rigl_tf.experiments import terminal
+
+
+def doctor(arguments: argparse.Namespace) -> int:
+    """Say what this machine has for truly sparse layers, and time it."""
+    del arguments
+    with exit_codes.mistakes():
+        with session.quiet_start():
+            import tensorflow as tf
+
+            from rigl_tf.sparse import doctor as sparse_doctor
+
+            tf.constant(0)  # start-up lines
+        lines = sparse_doctor.examine()
+    print("\n".join(lines))
+    return 0
 
 
 def methods(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import functools
 import os
+import sys
 import typing
 
 import tensorflow as tf
@@ -50,8 +51,8 @@ def available() -> Backend:
     Compiles the native operations if that has not been done.
 
     Raises:
-        ValueError: `RIGL_TF_SPARSE` is none of "auto", "op", "numpy".
-        RuntimeError: it is "op", and the operations cannot be had.
+        ValueError: `RIGL_TF_SPARSE` is none of "auto", "op", "numpy"; or it is
+            "op", and the operations cannot be had.
     """
     wanted = os.environ.get(VARIABLE, "auto")
     checks.one_of(VARIABLE, wanted, ("auto", "op", "numpy"))
@@ -66,9 +67,13 @@ def _choose(wanted):
         return _native()
     except (build.BuildError, tf.errors.OpError) as error:
         if wanted == "op":
-            raise RuntimeError(
+            raise ValueError(
                 f"{VARIABLE}=op needs the native operations. Received: {error}"
             ) from error
+        sys.stderr.write(
+            "rigl_tf: sparse layers are computed by SciPy, several times "
+            f"slower than by native operations: {error}\n"
+        )
         return _numpy(str(error))
 
 

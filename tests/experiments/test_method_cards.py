@@ -1,5 +1,8 @@
 """Cards of methods: complete, and shown by the command."""
 
+import inspect
+
+import method_rows
 import pytest
 
 from rigl_tf import cli
@@ -23,9 +26,19 @@ def test_cards_are_complete(card):
 
 
 def test_every_method_class_has_a_file():
-    bases = {"MaskUpdater", "DropAndGrow", "MaskChange", "Needs"}
-    classes = {name for name in updaters.__all__ if name[0].isupper()} - bases
+    classes = {
+        name
+        for name, cls in vars(updaters).items()
+        if inspect.isclass(cls)
+        and issubclass(cls, updaters.MaskUpdater)
+        and name not in ("MaskUpdater", "DropAndGrow")
+    }
     assert {card.updater for card in CARDS} - {None} == classes
+
+
+def test_every_method_is_tested_by_the_batteries():
+    tested = {type(m.build()).__name__ for m in method_rows.METHODS}
+    assert {card.updater for card in CARDS} - {None} <= tested
 
 
 def test_the_command_shows_a_card(capsys):

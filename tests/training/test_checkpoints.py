@@ -22,8 +22,8 @@ _POINTS = (4, 5, 6)
 # every other method.
 POINTS = [(method_rows.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
 POINTS += [
-    (method, pattern, _POINTS[index % 3])
-    for index, (method, pattern) in enumerate(method_rows.SOME_SHAPE)
+    (method, pattern, _POINTS[method_rows.number_of(method) % 3])
+    for method, pattern in method_rows.SOME_SHAPE
 ]
 
 

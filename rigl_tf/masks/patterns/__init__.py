@@ -60,7 +60,6 @@ def get(pattern: str | Pattern) -> Pattern:
             if found is not None:
                 return found
     raise ValueError(
-        '`pattern` must be "unstructured", "constant_fan_in", "channel", '
-        '"channel_in", "2:4" (N:M), "block_4x1" or a `patterns.Pattern`. '
-        f"Received: pattern={pattern!r}"
+        f"`pattern` must be {', '.join(kind.names for kind in _KINDS)}, or a "
+        f"`patterns.Pattern`. Received: pattern={pattern!r}"
     )

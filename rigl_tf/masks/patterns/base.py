@@ -4,6 +4,7 @@ import abc
 from collections.abc import Mapping
 from collections.abc import Sequence
 import math
+from typing import ClassVar
 from typing import Self
 
 import numpy as np
@@ -25,7 +26,12 @@ class Pattern(abc.ABC):
     units, and the one before it that of the input units. (`sparsify` refuses
     layers with other kernels.) Models are saved with the name of a pattern, so
     a pattern of your own can be trained, but not restored from a file.
+
+    Attributes:
+        names: the names that `parse` knows, in quotes, for messages.
     """
+
+    names: ClassVar[str]
 
     @classmethod
     @abc.abstractmethod

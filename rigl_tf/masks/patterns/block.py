@@ -30,6 +30,8 @@ class Block(unstructured.Unstructured):
             "mean" or "max".
     """
 
+    names = '"block_4x1" (any size)'
+
     size: tuple[int, int] = (4, 4)
     pooling: Pooling = "sum"
 

@@ -25,6 +25,8 @@ class Channel(unstructured.Unstructured):
             of the kernel belongs to all groups.)
     """
 
+    names = '"channel", "channel_in"'
+
     pooling: block.Pooling = "sum"
     axis: int = -1
 

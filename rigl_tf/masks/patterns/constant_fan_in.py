@@ -18,6 +18,8 @@ class ConstantFanIn(base.Pattern):
     Sparsity", section 3.
     """
 
+    names = '"constant_fan_in"'
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the pattern with this name, or None for other names."""

@@ -29,6 +29,8 @@ class NOfM(base.Pattern):
     Neural Networks From Scratch".
     """
 
+    names = '"2:4" (N:M)'
+
     m: int = 4
     n: int | None = None
     axis: int = -2

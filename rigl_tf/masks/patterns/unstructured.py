@@ -14,6 +14,8 @@ from rigl_tf.masks.patterns import base
 class Unstructured(base.Pattern):
     """Single weights, ranked over the whole kernel."""
 
+    names = '"unstructured"'
+
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the pattern with this name, or None for other names."""
