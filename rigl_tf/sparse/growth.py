@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from rigl_tf.sparse import backends
 
-# A tile of 2048 x 2048 is large enough for fast products.
-_SIDE = 2048
+# A tile of 1024 x 1024 is large enough for fast products.
+_SIDE = 1024
 _TILE = _SIDE * _SIDE
 _SMALLEST_BUFFER = 65536
 

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import pathlib
 import re
 import shlex
@@ -212,3 +213,30 @@ def test_the_launcher_starts_all_again(
             (tmp_path / f"log{index}").read_text(encoding="utf-8").splitlines()
         )
         assert len(starts) == n_starts
+
+
+def test_the_needle_is_found_by_gradients_alone(tmp_path):
+    command = [sys.executable, str(SCRIPTS / "needle.py"), "--n=256"]
+    command += ["--interval=10", "--methods=rigl,set", f"--out={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "hidden among 65,536" in done.stdout
+    rigl, other = json.loads((tmp_path / "needle.json").read_text())
+    assert rigl["final_found"] > 0.9 and other["final_found"] < 0.3
+    assert (tmp_path / "needle.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_benchmark_of_sparse_layers_prints_its_tables(benchmarks):
+    bench = load(f"{benchmarks}/sparse")
+    row = bench.layer_row(64, 0.1, 1)
+    assert {"dense", "dense, XLA", "sparse", "SciPy"} <= row.keys()
+    rows = [{"side": 64, "density": 0.1, **row, "ratio": 2.0}]
+    found = {
+        "layers": rows,
+        "steps": {"dense": 2.0, "sparse": 1.0},
+        "growth": bench.growth_row(1024, 0.01),
+        "memory": {"sparse": 5.0},
+        "machine": bench.machine(),
+    }
+    text = bench.report(found)
+    assert "| 64² | 10 % |" in text and "| sparse | 1.0 | 1.0 | 5 |" in text

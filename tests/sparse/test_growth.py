@@ -98,7 +98,7 @@ def test_draws_of_tiles_are_those_of_the_whole(shape, backend):
 def test_tiles_are_small(shape, full_width):
     rows, columns = growth.tile_shape(shape, full_width)
     assert rows >= 1 and 1 <= columns <= shape[1]
-    assert rows * columns <= max(2048**2, 4 * columns)
+    assert rows * columns <= max(1024**2, 4 * columns)
     if full_width:
         assert columns == shape[1] and rows % 4 == 0
 

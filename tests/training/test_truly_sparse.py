@@ -368,7 +368,7 @@ def test_nothing_has_the_size_of_the_kernel():
             if t.shape.is_fully_defined()
         ]
         assert len(sizes) > 50
-        assert max(sizes) <= 2048**2  # one tile of scores
+        assert max(sizes) <= 1024**2  # one tile of scores
 
 
 class OwnDrop(updaters.RigL):
