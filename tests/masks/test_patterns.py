@@ -279,3 +279,12 @@ def test_kernels_with_other_axes_are_refused(kind):
     )
     (item,) = rigl_tf.masked_kernels(model)
     assert item.path == "out/kernel"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pruning_leaves_as_many_units_as_a_fresh_mask_has(dtype):
+    # 0.7 in float32 times 10 lies just below 7.
+    for n_zeros in range(10):
+        sparsity = tf.constant(n_zeros / 10, dtype)
+        left = patterns.Channel().left((3, 10), sparsity)
+        assert int(left) == 10 - n_zeros

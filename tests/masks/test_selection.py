@@ -155,6 +155,14 @@ def test_global_top_k_ranks_all_kernels_together(mode, data):
         np.testing.assert_array_equal(mask, part.reshape(shape))
 
 
+def test_global_top_k_marks_eligible_scores_alone():
+    scores = [tf.constant([3.0, 1.0]), tf.constant([[2.0], [4.0]])]
+    eligible = [tf.constant([False, True]), tf.constant([[True], [False]])]
+    for k, expected in ((1, [[0, 0], [[1], [0]]]), (4, [[0, 1], [[1], [0]]])):
+        masks = selection.global_top_k_masks(scores, k, eligible)
+        assert [mask.numpy().tolist() for mask in masks] == expected
+
+
 def test_the_lower_index_of_equals_is_marked():
     scores = tf.constant([[1.0, 3.0], [3.0, 3.0]])
     assert selection.largest(scores, 2).numpy().tolist() == [[0, 1], [1, 0]]
@@ -240,6 +248,13 @@ def test_fractions_above_one_move_every_connection_and_no_more():
     new, grown = drop_and_grow(mask, scores, scores, 1.5)
     assert new.numpy().tolist() == [0, 0, 0, 0, 1, 1]
     assert grown.numpy().tolist() == [False] * 4 + [True] * 2
+
+
+def test_fractions_below_zero_move_no_connection():
+    mask, scores = tf.constant([1.0, 1, 0, 0]), tf.range(4.0)
+    new, grown = drop_and_grow(mask, scores, scores, -0.5)
+    assert new.numpy().tolist() == [1, 1, 0, 0]
+    assert not grown.numpy().any()
 
 
 def test_a_graph_holds_the_selection_once_for_all_kernels():
