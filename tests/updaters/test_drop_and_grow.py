@@ -10,6 +10,7 @@ from rigl_tf import updaters
 from rigl_tf.experiments import config
 from rigl_tf.layers import kernel_masks
 from rigl_tf.training import mask_changes
+from rigl_tf.training import optimizer_slots
 from rigl_tf.updaters import schedules
 from rigl_tf.updaters import update_times
 
@@ -127,6 +128,37 @@ def test_first_weights_can_be_drawn_from_the_initial_ones():
     assert len(np.unique(grown)) > 0.5 * len(grown)
 
 
+def apply_to_slot(method, initial):
+    """Return kernel, gradient, change and the new values of a slot of ones."""
+    item = kernel()
+    slot = optimizer_slots.Slot(
+        "slot", keras.Variable(tf.ones_like(item.kernel.value)), initial
+    )
+    gradient = gradient_like(item)
+    (change,) = method.changes([item], [gradient], tf.constant(0))
+    mask_changes.apply(item, [slot], change, tf.constant(True))
+    return item, gradient.numpy(), change, slot.variable.numpy()
+
+
+def test_momentum_is_seeded_where_connections_are_grown():
+    method = updaters.RigL(
+        drop_fraction=schedules.Constant(0.5), initial_accumulator_scale=2.0
+    )
+    item, gradient, change, slot = apply_to_slot(method, 0.0)
+    kept = item.mask.numpy()  # which the slot has ones for
+    expected = np.where(change.grown, 2 * gradient, kept)
+    np.testing.assert_array_equal(slot, expected)
+
+
+def test_slots_that_begin_as_the_weight_hold_the_first_weight():
+    method = updaters.RigL(
+        drop_fraction=schedules.Constant(0.5), grow_init="grad_sign"
+    )
+    item, gradient, change, slot = apply_to_slot(method, None)
+    expected = np.where(change.grown, np.sign(gradient), item.mask.numpy())
+    np.testing.assert_array_equal(slot, expected)
+
+
 def test_gradients_are_averaged_over_the_batches_before_an_update():
     item = kernel()
     method = updaters.RigL(
@@ -181,6 +213,7 @@ def test_explicit_steps_must_increase_within_the_window(steps):
     "window",
     [
         update_times.UpdateWindow(5, 3, 20),
+        update_times.UpdateWindow(5, 3, 18),  # ends with an update
         update_times.UpdateWindow(4),
         update_times.UpdateSteps((2, 3, 11)),
     ],

@@ -154,6 +154,12 @@ def test_acdc_costs_what_its_phases_cost():
     )
 
 
+def test_the_last_phase_of_acdc_has_no_end():
+    updater = updaters.ACDC(update_interval=10, update_end_step=35)
+    found = [updater.sparsity_progress(step) for step in range(5, 75, 10)]
+    assert found == [1, 0, 1, 1, 1, 1, 1]
+
+
 def test_acdc_alternates_and_begins_anew_from_zero():
     trainer = tiny.trainer(
         updaters.ACDC(
