@@ -329,6 +329,26 @@ def hlo(function, *arguments):
     return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
 
 
+@pytest.mark.parametrize("after", ["step", "update"])
+def test_moving_statistics_are_those_of_all_replicas(after, mirrored):
+    def build(dtype):
+        norm = keras.layers.BatchNormalization(name="norm")
+        dense = keras.layers.Dense(4)
+        return keras.Sequential([keras.Input((6,)), norm, dense])
+
+    trainer = tiny.trainer(tiny.rigl(), strategy=mirrored, build=build)
+    data = iter(mirrored.experimental_distribute_dataset(tiny.batches()))
+    if after == "step":
+        trainer.run_steps(data, 1)
+    else:
+        trainer.update(data)
+    norm = trainer.model.get_layer("norm")
+    for variable in (norm.moving_mean, norm.moving_variance):
+        first, second = (np.asarray(v) for v in variable.value.values)
+        np.testing.assert_array_equal(first, second)
+        assert np.ptp(first) > 0
+
+
 @pytest.mark.slow
 def test_two_replicas_agree_with_batch_normalisation(mirrored):
     trainer = tiny.wide_resnet_trainer(mirrored, depth=10)

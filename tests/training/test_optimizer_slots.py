@@ -45,3 +45,17 @@ def test_factored_state_is_refused():
     optimizer.build(model.trainable_variables)
     with pytest.raises(ValueError, match="slots shaped like.*Adafactor"):
         optimizer_slots.slots_of(optimizer, [model.layers[0].kernel])
+
+
+def test_optimizers_of_no_variable_have_no_slots():
+    optimizer = keras.optimizers.MultiOptimizer(
+        keras.optimizers.OptimizerMap(
+            keras.optimizers.Adagrad(0.1), {".*": keras.optimizers.Adam(0.1)}
+        )
+    )
+    model = tiny.mlp()
+    optimizer.build(model.trainable_variables)
+    (part,) = optimizer_slots.elementary(optimizer)
+    assert isinstance(part, keras.optimizers.Adam)
+    (found,) = optimizer_slots.slots_of(optimizer, [model.layers[0].kernel])
+    assert len(found) == 2

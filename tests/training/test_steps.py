@@ -169,6 +169,7 @@ def test_non_finite_gradients_move_no_mask_and_are_counted(bad):
     gradients[0][0, 0] = bad
     trainer.update_masks([tf.constant(g) for g in gradients])
     assert int(trainer.skipped_updates.numpy()) == 1
+    assert not trainer.update_due()  # a step comes first
     for old, w, item in zip(before, weights, trainer.kernels):
         np.testing.assert_array_equal(old, item.mask.numpy())
         np.testing.assert_array_equal(w, item.kernel.numpy())
@@ -246,9 +247,14 @@ def test_counted_updates_are_steps():
     assert int(trainer.optimizer.iterations.numpy()) == 6
 
 
-def test_l2_is_not_in_the_dense_gradient_but_decays_active_weights():
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_l2_is_not_in_the_dense_gradient_but_decays_active_weights(scale):
     trainer = tiny.trainer(
-        updaters.Static(), lambda: keras.optimizers.SGD(1.0), l2=0.25
+        updaters.Static(),
+        lambda: keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(1.0), scale
+        ),
+        l2=0.25,
     )
     before = [item.kernel.numpy() for item in trainer.kernels]
     biases = [layer.bias.numpy() for layer in _denses(trainer.model)]
@@ -346,6 +352,21 @@ def test_the_scale_of_the_loss_is_not_in_the_dense_gradients():
         grown.append([i.kernel.numpy() for i in _kernels(sparse)])
     for a, b in zip(*grown):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_grasp_chooses_alike_at_any_scale_of_the_loss():
+    chosen = []
+    for scale in (1.0, 2.0**80):  # the square of which float32 does not hold
+        keras.utils.set_random_seed(0)
+        optimizer = keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.SGD(0.0), scale
+        )
+        sparse = tiny.sparse_model(updaters.GraSP(), optimizer)
+        sparse.fit(*tiny.arrays(), verbose=0)
+        assert int(sparse.steps.skipped_updates.numpy()) == 0
+        chosen.append([item.mask.numpy() for item in _kernels(sparse)])
+    for a, b in zip(*chosen):
+        np.testing.assert_array_equal(a, b)
 
 
 def _kernels(sparse):

@@ -112,6 +112,17 @@ def test_checkpoints_keep_the_window():
     assert second.last_update_step == 8
 
 
+def test_a_window_that_was_planned_before_the_first_step_is_kept():
+    first, second = (
+        tiny.trainer(updaters.SET(update_interval=2)) for _ in range(2)
+    )
+    first.plan(12)
+    for name, variable in second.state().items():
+        variable.assign(first.state()[name])
+    assert second.plan(None)
+    assert second.updater.update_end_step == 9
+
+
 def test_a_loop_of_ones_own_must_say_how_long_it_is():
     updater = updaters.RigL(update_interval=2)
     pair = steps.SparseSteps(tiny.masked_mlp(updater), updater, tiny.sgd())
@@ -161,6 +172,14 @@ def test_methods_without_updates_are_not_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny.trainer(updaters.Static()).train(tiny.batches(), 3)
+
+
+def test_an_update_after_the_last_step_is_one():
+    trainer = tiny.trainer(updaters.SET(update_interval=4, update_end_step=4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer.train(tiny.batches(), 4)
+    assert trainer.last_update_step == 4
 
 
 @pytest.mark.parametrize(
