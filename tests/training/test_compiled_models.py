@@ -227,6 +227,20 @@ def test_one_fit_equals_several():
         np.testing.assert_array_equal(a, b)
 
 
+def test_single_batches_go_on_from_loaded_weights(tmp_path):
+    x, y = tiny.arrays(8)
+    sparse = tiny.sparse_model(tiny.rigl(), tiny.sgd())
+    for n_steps in (3, 2):  # the second begins with an update
+        sparse.save_weights(tmp_path / "a.weights.h5")
+        for _ in range(n_steps):
+            sparse.train_on_batch(x, y)
+    assert (sparse.steps.step, sparse.steps.last_update_step) == (5, 3)
+    sparse.load_weights(tmp_path / "a.weights.h5")
+    assert (sparse.steps.step, sparse.steps.last_update_step) == (3, 0)
+    sparse.train_on_batch(x, y)
+    assert (sparse.steps.step, sparse.steps.last_update_step) == (4, 3)
+
+
 def test_callback_lists_are_taken():
     sparse = compiled(masked(), updaters.Static())
     history = keras.callbacks.History()
