@@ -13,6 +13,7 @@ import tensorflow as tf
 import tiny
 
 from rigl_tf import cli
+from rigl_tf import updaters
 from rigl_tf.training.hardware import cluster_config
 from rigl_tf.training.hardware import strategies
 from rigl_tf.training.hardware import workers
@@ -327,6 +328,23 @@ def test_steps_compile_without_host_calls_or_dynamic_shapes(method, pattern):
 def hlo(function, *arguments):
     compiled = tf.function(function, autograph=False, jit_compile=True)
     return compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
+
+
+def test_regularisers_count_once_for_all_replicas(mirrored):
+    def build(dtype):
+        penalty = keras.regularizers.L2(0.5)
+        dense = keras.layers.Dense(4, kernel_regularizer=penalty)
+        return keras.Sequential([keras.Input((6,)), dense])
+
+    kernels = []
+    for strategy in (None, mirrored):
+        keras.utils.set_random_seed(0)
+        trainer = tiny.trainer(
+            updaters.Static(), strategy=strategy, build=build
+        )
+        trainer.train(tiny.batches(), 4)
+        kernels.append(trainer.kernels[0].kernel.numpy())
+    np.testing.assert_allclose(*kernels, atol=1e-6)
 
 
 @pytest.mark.parametrize("after", ["step", "update"])

@@ -1,3 +1,7 @@
+import io
+import json
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +11,7 @@ import tiny
 import rigl_tf
 from rigl_tf import updaters
 from rigl_tf.training.callbacks import base
+from rigl_tf.training.callbacks import log_metrics
 from rigl_tf.updaters import schedules
 
 
@@ -108,6 +113,20 @@ def test_callbacks_see_means_over_their_interval():
     tiny.trainer(set_updater()).train(tiny.batches(), 6, [mean])
     each = [loss for _, _, loss in losses.seen]
     assert mean.seen[0][2] == pytest.approx(np.mean(each), rel=1e-5)
+
+
+def test_the_speed_is_that_since_the_last_line(tmp_path, monkeypatch):
+    now = [0.0]
+    clock = types.SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr(log_metrics, "time", clock)
+    path = tmp_path / "metrics.jsonl"
+    log = log_metrics.LogMetrics(path, 4, 12, 16, stream=io.StringIO())
+    trainer = tiny.trainer(updaters.Static())
+    for step, now[0] in ((4, 1.0), (8, 3.0), (12, 3.5)):
+        log.on_interval(trainer, step, {})
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rates = [json.loads(line).get("examples_per_second") for line in lines]
+    assert rates == [None, 32.0, 128.0]  # 4 steps of 16 examples
 
 
 def test_intervals_are_positive():
