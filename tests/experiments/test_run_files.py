@@ -248,6 +248,14 @@ def test_a_checkpoint_after_the_last_step_is_refused(unfinished, capsys):
     expect_line(words, message, unfinished, capsys)
 
 
+def test_a_run_that_lacks_only_its_result_is_completed(unfinished):
+    words = ["train", *RIGL, f"--workdir={unfinished}"]
+    assert cli.main(words) == 0
+    (unfinished / "result.json").unlink()
+    assert cli.main(words) == 0
+    assert run_files.is_finished(unfinished)
+
+
 def test_a_lock_that_is_a_link_is_not_emptied(unfinished, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     (unfinished / ".lock").unlink()
