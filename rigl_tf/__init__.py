@@ -58,6 +58,7 @@ _MODULES = {
 # while it is being imported: importing a module of ours may import Keras.
 _SERIALIZABLE = (
     "layers.masked",
+    "sparse.blocks",
     "sparse.layers",
     "training.losses",
     "training.learning_rates",

@@ -150,8 +150,7 @@ def active_weights(
     if sparsities:
         return active
     truly = {
-        id(k.kernel): k.layer.n_active
-        for k in sparse_kernels.sparse_kernels(model)
+        id(k.kernel): k.n_active for k in sparse_kernels.sparse_kernels(model)
     }
     masks = kernel_masks.masked_kernels(model, optional=True)
     if masks or truly:

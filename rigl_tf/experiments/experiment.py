@@ -66,7 +66,7 @@ class Experiment:
         masked_layers: kernels with masks, see `masking.sparsify`.
         dense_layers: kernels without masks, see `masking.sparsify`.
         pattern: pattern of the masks, see `masking.sparsify`.
-        compute: "masked", "sparse" or "auto", see `masking.sparsify`.
+        compute: "masked", "sparse", "block" or "auto", see `masking.sparsify`.
         width: width multiplier of the network, above 0 and at most 64; `model`
             must take the argument `width` unless it is 1. "small_dense" for a
             dense network with as many parameters as the sparse network,

@@ -13,12 +13,13 @@ from rigl_tf.layers import model_paths
 from rigl_tf.masks import counts
 from rigl_tf.masks import draws
 from rigl_tf.masks import patterns
+from rigl_tf.sparse import blocks
 from rigl_tf.sparse import first_values
 from rigl_tf.sparse import growth
 from rigl_tf.sparse import layers
 from rigl_tf.sparse import random_positions
 
-Compute = typing.Literal["masked", "sparse", "auto"]
+Compute = typing.Literal["masked", "sparse", "block", "auto"]
 # Where "auto" takes sparse layers: below, products gain too little.
 _AUTO_DENSITY = 0.15
 _AUTO_SIZE = 2**18
@@ -40,45 +41,67 @@ def choose(
     Args:
         model: dense model.
         sparsities: dictionary from path to sparsity of the kernels with masks.
-        compute: "masked": none; "sparse": all that can; "auto": those that
-            gain, of at least 2^18 weights and with a density up to 0.15.
+        compute: "masked": none; "sparse" and "block": all that can; "auto":
+            those that gain, of at least 2^18 weights and with a density up to
+            0.15.
         pattern: pattern of the masks.
         first_mask: see `masking.sparsify`.
 
     Returns:
-        A dictionary from path to number of connections.
+        A dictionary from path to number of connections: weights or blocks.
 
     Raises:
-        ValueError: `compute="sparse"`, and no kernel can be truly sparse.
+        ValueError: `compute` is "sparse" or "block", and no kernel can be so.
     """
     checks.one_of("compute", compute, typing.get_args(Compute))
     if compute == "masked":
         return {}
+    block = block_of(pattern)
+    if compute == "block" and block is None:
+        raise ValueError(
+            '`compute="block"` needs a pattern of square blocks, scored by '
+            'their sums, such as pattern="block_32x32". Received: '
+            f"pattern={str(pattern)!r}"
+        )
+    unstructured = compute != "block" and pattern != patterns.UNSTRUCTURED
     variables = model_paths.variables_by_path(model)
     owners = dict(model_paths.walk(model))
     chosen, reasons = {}, {}
     for path, sparsity in sparsities.items():
-        size = math.prod(variables[path].shape)
+        shape = tuple(variables[path].shape)
+        size = pattern.n_members(shape)
         n_active = counts.n_ones(size, sparsity)
         owner = owners.get(path.rpartition("/")[0])
         reason = _why_not(owner, n_active / size)
-        if reason is None and pattern != patterns.UNSTRUCTURED:
+        if reason is None and unstructured:
             reason = f"the pattern {pattern}"
+        if reason is None and compute == "block":
+            if any(length % block for length in shape):
+                reason = f"{shape[0]} x {shape[1]}, no multiples of {block}"
         if reason is None and first_mask == "dense":
             reason = "a dense start"
         if reason is not None:
             reasons[path] = reason
-        elif compute == "sparse" or (
+        elif compute != "auto" or (
             n_active <= _AUTO_DENSITY * size and size >= _AUTO_SIZE
         ):
             chosen[path] = n_active
-    if compute == "sparse" and not chosen:
+    if compute != "auto" and not chosen:
         found = ", ".join(f"{path} ({why})" for path, why in reasons.items())
         raise ValueError(
-            '`compute="sparse"` needs a Dense layer with an unstructured mask '
-            f"and a density up to {layers.LARGEST_DENSITY}. Received: {found}"
+            f"`compute={compute!r}` needs a Dense layer with an unstructured "
+            'mask, or with "block" one of whole blocks, and a density up to '
+            f"{layers.LARGEST_DENSITY}. Received: {found}"
         )
     return chosen
+
+
+def block_of(pattern: patterns.Pattern) -> int | None:
+    """Return the side of the square blocks of a pattern, or None."""
+    if not isinstance(pattern, patterns.Block) or pattern.pooling != "sum":
+        return None
+    tall, wide = pattern.size
+    return tall if tall == wide >= 2 else None
 
 
 def _why_not(layer, density):
@@ -104,6 +127,7 @@ def to_sparse(
     layer: keras.layers.Dense,
     path: str,
     n_active: int,
+    pattern: patterns.Pattern,
     first_mask: str,
     seed: int,
     has_values: bool,
@@ -114,6 +138,7 @@ def to_sparse(
         layer: built Dense layer.
         path: structural path of the kernel.
         n_active: number of connections.
+        pattern: unstructured, or of square blocks.
         first_mask: "random" or "magnitude".
         seed: seed of the masks.
         has_values: whether the layer has weights; otherwise new ones are drawn.
@@ -122,34 +147,46 @@ def to_sparse(
     config["n_active"] = n_active
     for name in _NOT_SPARSE:
         config.pop(name, None)
-    sparse = layers.SparseDense.from_config(config)
+    sparse: layers.SparseDense
+    block = block_of(pattern)
+    if block is None:
+        sparse = layers.SparseDense.from_config(config)
+    else:
+        sparse = blocks.BlockDense.from_config({**config, "block": block})
     shape = tuple(layer.kernel.shape)
     sparse.build((None, shape[0]))
-    if not has_values:
-        sparse.connect(_random(path, shape, n_active, seed))
-        return sparse
-    if first_mask == "magnitude":
-        scores = tf.abs(layer.kernel.value)
+    if has_values and first_mask == "magnitude":
+        scores = pattern.pool(tf.abs(layer.kernel.value))
         mask = patterns.UNSTRUCTURED.top(scores, n_active)
-        positions = np.flatnonzero(mask.numpy())
+        sparse.connect(np.flatnonzero(mask.numpy()))
     else:
-        positions = _random(path, shape, n_active, seed)
-    flat = tf.reshape(layer.kernel.value, [-1])
-    sparse.connect(positions, tf.gather(flat, positions))
+        sparse.connect(_random(path, sparse, seed))
+    if has_values:
+        sparse.values.assign(_taken(layer.kernel.value, sparse))
     return sparse
 
 
-def _random(path, shape, n_active, seed):
+def _taken(kernel, sparse):
+    """Return the weights of a dense kernel where a layer is connected."""
+    (n_rows, n_columns), unit = sparse.grid_shape, sparse.unit_shape
+    tall, wide = unit or (1, 1)
+    cut = tf.reshape(kernel, [n_rows, tall, n_columns, wide])
+    cut = tf.reshape(tf.transpose(cut, [0, 2, 1, 3]), [-1, *unit])
+    return tf.gather(cut, sparse.positions())
+
+
+def _random(path, sparse, seed):
     """Draw the positions of the mask that a masked kernel would have."""
-    size = math.prod(shape)
-    if size > _MOST_DRAWS:
-        draw = draws.stateless_seed(seed, path, "first_mask").numpy()
-        return random_positions.distinct(size, n_active, draw.tolist())
+    grid, n_active = sparse.grid_shape, sparse.n_active
     draw = draws.stateless_seed(seed, path, "first_mask")
-    tiles = growth.of_draws(shape[1], draw)
+    if math.prod(sparse.kernel_shape) > _MOST_DRAWS:
+        numbers = draw.numpy().tolist()
+        return random_positions.distinct(math.prod(grid), n_active, numbers)
+    block = sparse.unit_shape[0] if sparse.unit_shape else 1
+    tiles = growth.of_draws(sparse.kernel_shape[1], draw, block)
     positions, _ = growth.largest(
-        *(tiles, shape, tf.zeros([0], tf.int64), tf.constant(n_active)),
-        growth.tile_shape(shape, full_width=True),
+        *(tiles, grid, tf.zeros([0], tf.int64), tf.constant(n_active)),
+        growth.tile_shape(grid, True, block),
     )
     return positions.numpy()
 
@@ -172,7 +209,7 @@ def to_dense(layer: layers.SparseDense) -> keras.layers.Dense:
             f"{layer.kernel_shape[0]} x {layer.kernel_shape[1]}"
         )
     config = layer.get_config()
-    for name in ("n_active", "density", "seed"):
+    for name in ("n_active", "density", "seed", "block"):
         config.pop(name, None)
     dense = keras.layers.Dense.from_config(config)
     dense.build((None, layer.kernel_shape[0]))

@@ -50,7 +50,8 @@ def sparsify(
 
     With `compute="masked"` a step costs what a dense one does, on any device.
     With "sparse" the same connections are all that Dense layers have
-    (`sparse.SparseDense`): time and memory are theirs, on the CPU.
+    (`sparse.SparseDense`): time and memory are theirs, on the CPU. "block" is
+    the same for square blocks (`sparse.BlockDense`), on any device.
 
     Args:
         model: built Keras model: Sequential or functional, also nested or with
@@ -78,15 +79,17 @@ def sparsify(
             that choose their mask from dense weights (SNIP); or "magnitude",
             the largest weights of a trained model.
         compute: "masked"; "sparse", for all Dense kernels with an unstructured
-            mask and a density up to 0.5, others are masked; or "auto", for
-            those of at least 2^18 weights with a density up to 0.15.
+            mask and a density up to 0.5, others are masked; "auto", for those
+            of at least 2^18 weights with a density up to 0.15; or "block", for
+            kernels that a pattern such as "block_32x32" divides into blocks.
         seed: seed of the masks.
         verbose: whether to print which weights are masked and why
             (`rigl_tf.summary`).
 
     Returns:
         A Keras model of the same kind, in which `masked.Masked` wraps each
-        layer with masks and `sparse.SparseDense` stands for truly sparse ones;
+        layer with masks and `sparse.SparseDense` or `sparse.BlockDense` stands
+        for truly sparse ones;
         for a subclassed model, a `masked.MaskedModel` around it.
 
     Raises:
@@ -119,7 +122,7 @@ def sparsify(
     truly = conversion.choose(model, sparsities, compute, pattern, first_mask)
 
     def to_sparse(layer, path):
-        arguments = (truly[path], first_mask, seed, has_values)
+        arguments = (truly[path], pattern, first_mask, seed, has_values)
         return conversion.to_sparse(layer, path, *arguments)
 
     masked_model = _wrap(

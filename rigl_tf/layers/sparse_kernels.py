@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import patterns
+from rigl_tf.sparse import blocks
 from rigl_tf.sparse import layers
 
 
@@ -26,13 +27,28 @@ class SparseKernel:
 
     @property
     def kernel(self) -> keras.Variable:
-        """The active weights [nnz], in ascending positions."""
+        """The active weights [nnz], or blocks [n, b, b], in their order."""
         return self.layer.values
 
     @property
     def shape(self) -> tuple[int, int]:
         """Numbers of inputs and outputs."""
         return self.layer.kernel_shape
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of what is connected: weights, or blocks."""
+        return self.layer.grid_shape
+
+    @property
+    def block(self) -> int:
+        """Inputs and outputs of a block; 1 for single weights."""
+        return self.layer.unit_shape[0] if self.layer.unit_shape else 1
+
+    @property
+    def n_active(self) -> int:
+        """Number of active weights."""
+        return self.layer.n_active * self.block**2
 
     @property
     def size(self) -> int:
@@ -42,21 +58,14 @@ class SparseKernel:
     @property
     def sparsity(self) -> float:
         """Fraction of positions without a connection."""
-        return 1 - self.layer.n_active / self.size
-
-    @property
-    def pattern(self) -> patterns.Pattern:
-        """Pattern of the connections: none."""
-        return patterns.UNSTRUCTURED
+        return 1 - self.n_active / self.size
 
     def dense_mask(self) -> np.ndarray:
         """Return the connections as a boolean array of the kernel's shape.
 
         It takes a byte for each position: for kernels that fit densely.
         """
-        mask = np.zeros(self.size, bool)
-        mask[self.layer.positions()] = True
-        return mask.reshape(self.shape)
+        return blocks.dense_mask(self.layer)
 
     @property
     def fits_densely(self) -> bool:
@@ -64,20 +73,22 @@ class SparseKernel:
         return self.size <= layers.LARGEST_DENSE
 
     def drop(self, scores: tf.Tensor, fraction: tf.Tensor) -> tf.Tensor:
-        """Return which connections are left when the smallest are dropped.
+        """Return which connections are left when the weakest are dropped.
 
         Ties fall as in a masked kernel: of equal scores, the one with the lower
         position stays.
 
         Args:
-            scores: of the connections [nnz].
+            scores: of the active weights, shaped like them; blocks are
+                compared by their sums.
             fraction: share that is dropped, scalar float32 tensor.
 
         Returns:
-            boolean tensor [nnz].
+            boolean tensor [nnz], or one entry for each block.
         """
+        scores = tf.reduce_sum(scores, list(range(1, len(scores.shape))))
         ones = tf.ones_like(scores)
-        return self.pattern.drop(ones, scores, fraction) > 0
+        return patterns.UNSTRUCTURED.drop(ones, scores, fraction) > 0
 
 
 def sparse_kernels(model: keras.Layer) -> list[SparseKernel]:

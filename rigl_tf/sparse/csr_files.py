@@ -20,15 +20,15 @@ def save_csr(path: str | os.PathLike, layer: layers.SparseDense) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    starts, columns, *_ = (v.numpy() for v in layer.structure_variables)
+    matrix = layer.matrix()
     archives.write(
         files.path(path),
         {
             "format": np.array(b"csr"),
             "shape": np.asarray(layer.kernel_shape, np.int64),
-            "data": layer.values.numpy(),
-            "indices": columns,
-            "indptr": starts,
+            "data": matrix.data,
+            "indices": matrix.indices.astype(np.int32),
+            "indptr": matrix.indptr.astype(np.int64),
         },
     )
 
@@ -43,8 +43,14 @@ def load_csr(path: str | os.PathLike, layer: layers.SparseDense) -> None:
     Raises:
         files.DamagedFile: if the file is damaged, or holds another shape or
             number of connections. The layer is not changed.
+        ValueError: if the connections of the layer are blocks.
         FileNotFoundError: if the file does not exist.
     """
+    if layer.unit_shape:
+        raise ValueError(
+            "`load_csr` reads kernels of single weights. Received: a "
+            f"{type(layer).__name__}"
+        )
     path, n = files.path(path), layer.n_active
     n_in, n_out = layer.kernel_shape
     with archives.reading(path) as archive:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from rigl_tf.sparse import backends
+from rigl_tf.sparse import blocks
 
 # A tile of 1024 x 1024 is large enough for fast products.
 _SIDE = 1024
@@ -21,61 +22,68 @@ _SMALLEST_BUFFER = 65536
 Tiles = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def of_products(x: tf.Tensor, dy: tf.Tensor) -> Tiles:
+def of_products(x: tf.Tensor, dy: tf.Tensor, block: int = 1) -> Tiles:
     """Return the tiles of `|x^T dy|`: magnitudes of a dense gradient.
 
     Args:
         x: inputs [batch, n_in].
         dy: gradients of the outputs [batch, n_out].
+        block: tiles are those of the sums over blocks of this size.
     """
 
     def tile(row, column, last_row, last_column):
-        left, right = x[:, row:last_row], dy[:, column:last_column]
-        return tf.abs(tf.matmul(left, right, transpose_a=True))
+        left = x[:, row * block : last_row * block]
+        right = dy[:, column * block : last_column * block]
+        scores = tf.abs(tf.matmul(left, right, transpose_a=True))
+        return scores if block == 1 else blocks.pooled(scores, block)
 
     return tile
 
 
-def of_draws(n_out: int, seed: tf.Tensor) -> Tiles:
+def of_draws(n_out: int, seed: tf.Tensor, block: int = 1) -> Tiles:
     """Return the tiles of `masks.draws.uniform_scores`, the same numbers.
 
     Args:
         n_out: width of the kernel; tiles must be as wide.
         seed: `[2]` integer seed.
+        block: tiles are those of the sums over blocks of this size.
     """
     key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
 
     def tile(row, column, last_row, last_column):
         del column, last_column
         # Philox makes four numbers for each value of the counter.
-        first = tf.cast(row * n_out // 4, tf.uint64)
+        first = tf.cast(row * block * n_out // 4, tf.uint64)
         bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
-            shape=tf.stack([last_row - row, n_out]),
+            shape=tf.stack([(last_row - row) * block, n_out]),
             key=key,
             counter=counter + tf.stack([first, tf.zeros_like(first)]),
             alg=1,
             dtype=tf.uint32,
         )
-        return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
+        scores = tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
+        return scores if block == 1 else blocks.pooled(scores, block)
 
     return tile
 
 
 def tile_shape(
-    shape: tuple[int, int], full_width: bool = False
+    shape: tuple[int, int], full_width: bool = False, block: int = 1
 ) -> tuple[int, int]:
     """Return rows and columns of a tile.
 
     Args:
-        shape: numbers of inputs and outputs.
+        shape: numbers of inputs and outputs, or of rows and columns of blocks.
         full_width: whether tiles must be as wide as the kernel; then their
             rows are a multiple of four.
+        block: inputs and outputs of a block.
     """
     n_in, n_out = shape
+    n_scores = _TILE // block**2
     if full_width:
-        return max(4, _TILE // n_out // 4 * 4), n_out
-    columns = min(n_out, _SIDE)
-    return max(1, min(n_in, _TILE // columns)), columns
+        return max(4, n_scores // n_out // 4 * 4), n_out
+    columns = min(n_out, _SIDE // block)
+    return max(1, min(n_in, n_scores // columns)), columns
 
 
 def largest(

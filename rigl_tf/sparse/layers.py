@@ -15,8 +15,6 @@ from rigl_tf.sparse import products
 from rigl_tf.sparse import random_positions
 from rigl_tf.sparse import structures
 
-# Above, dense products are as fast; measured, see docs/sparse.md.
-BREAK_EVEN = 0.25
 # Above, an update might find too few free positions to grow.
 LARGEST_DENSITY = 0.5
 # The largest kernel that is made dense again.
@@ -66,6 +64,11 @@ class SparseDense(keras.layers.Layer):
         >>> layer(np.ones((1, 1000))).shape
         TensorShape([1, 100000])
     """
+
+    # Above this density, dense products are as fast; see docs/sparse.md.
+    break_even = 0.25
+    # Shape of what a position stands for: a single weight.
+    unit_shape: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -120,15 +123,16 @@ class SparseDense(keras.layers.Layer):
         """Create the variables and draw the first connections."""
         n_in = input_shape[-1]
         self.kernel_shape = (n_in, self.units)
-        size = math.prod(self.kernel_shape)
+        self.grid_shape = self._grid_shape()
+        size = math.prod(self.grid_shape)
         if self.n_active is None:
             self.n_active = max(1, round(self.density * size))
-        _require_count(self.n_active, self.kernel_shape, self.name)
+        _require_count(self, size)
         n, self.density = self.n_active, self.n_active / size
         # Not cast under mixed precision: products are float32.
         self.values = self.add_weight(
             name="values",
-            shape=(n,),
+            shape=(n, *self.unit_shape),
             initializer=first_values.of(
                 self.kernel_initializer, self.kernel_shape
             ),
@@ -146,9 +150,9 @@ class SparseDense(keras.layers.Layer):
                 autocast=False,
             )
         self.structure_variables = [
-            self._index("row_starts", n_in + 1, "int64"),
+            self._index("row_starts", self.grid_shape[0] + 1, "int64"),
             self._index("columns", n, "int32"),
-            self._index("column_starts", self.units + 1, "int64"),
+            self._index("column_starts", self.grid_shape[1] + 1, "int64"),
             self._index("rows", n, "int32"),
             self._index("order", n, "int32"),
         ]
@@ -179,12 +183,7 @@ class SparseDense(keras.layers.Layer):
         """Return `activation(x W + b)`, for inputs [..., n_in]."""
         x = tf.cast(inputs, tf.float32)
         shape, n_in = tf.shape(x), self.kernel_shape[0]
-        y = products.matmul(
-            tf.reshape(x, [-1, n_in]),
-            tf.convert_to_tensor(self.values.value),
-            self.structure,
-            self,
-        )
+        y = self._product(tf.reshape(x, [-1, n_in]))
         if self.bias is not None:
             y += self.bias.value
         if len(x.shape) > 2:
@@ -192,13 +191,24 @@ class SparseDense(keras.layers.Layer):
             y = tf.ensure_shape(y, [*x.shape[:-1], self.units])
         return self.activation(tf.cast(y, self.compute_dtype))
 
+    def _grid_shape(self):
+        """Return the numbers of rows and columns of what is connected."""
+        return self.kernel_shape
+
+    def _product(self, x):
+        values = tf.convert_to_tensor(self.values.value)
+        return products.matmul(x, values, self.structure, self)
+
     def compute_output_spec(self, inputs: typing.Any) -> keras.KerasTensor:
         """Return shape and type of the outputs, without computing them."""
         shape = (*inputs.shape[:-1], self.units)
         return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def positions(self) -> np.ndarray:
-        """Return the flat positions of the connections, ascending."""
+        """Return the flat positions of the connections, ascending.
+
+        Positions in a kernel [n_in, units], or in a grid of blocks.
+        """
         return self.structure.positions().numpy()
 
     def matrix(self) -> sparse.csr_matrix:
@@ -214,8 +224,8 @@ class SparseDense(keras.layers.Layer):
         """Assign other connections.
 
         Args:
-            positions: ascending flat positions `row * units + column`, as many
-                as the layer has.
+            positions: ascending flat positions, see `positions`; as many as
+                the layer has.
             values: their weights, or None to leave `values` as they are.
 
         Raises:
@@ -224,14 +234,14 @@ class SparseDense(keras.layers.Layer):
         """
         self._assign(
             structures.require_positions(
-                positions, self.kernel_shape, self.n_active
+                positions, self.grid_shape, self.n_active
             )
         )
         if values is not None:
             self.values.assign(values)
 
     def _assign(self, positions):
-        arrays = structures.arrays_of(positions, self.kernel_shape)
+        arrays = structures.arrays_of(positions, self.grid_shape)
         for variable, array in zip(self.structure_variables, arrays):
             variable.assign(array)
 
@@ -270,22 +280,22 @@ class SparseDense(keras.layers.Layer):
         }
 
 
-def _require_count(n_active, shape, name):
+def _require_count(layer, size):
     """Raise ValueError, or warn, if a layer cannot have so many connections."""
-    size = math.prod(shape)
+    n_active, (n_in, n_out) = layer.n_active, layer.grid_shape
     most = min(_LARGEST_COUNT, int(LARGEST_DENSITY * size))
     if not 1 <= n_active <= most:
         raise ValueError(
-            f"`SparseDense` of {shape[0]} x {shape[1]} takes 1 to {most:,} "
+            f"`{type(layer).__name__}` of {n_in} x {n_out} takes 1 to {most:,} "
             "connections, at most half of all and below 2^31; use a dense or "
-            f"masked layer for more. Received: {n_active:,} in {name!r}"
+            f"masked layer for more. Received: {n_active:,} in {layer.name!r}"
         )
-    density = n_active / size
-    if density > BREAK_EVEN:
+    density, highest = n_active / size, layer.break_even
+    if density > highest:
         warnings.warn(
-            f"{name!r} has a density of {density:.2f}: above about "
-            f"{BREAK_EVEN} a dense layer is faster (here about "
-            f"{density / BREAK_EVEN:.1f} times); use `keras.layers.Dense` or a "
+            f"{layer.name!r} has a density of {density:.2f}: above about "
+            f"{highest} a dense layer is faster (here about "
+            f"{density / highest:.1f} times); use `keras.layers.Dense` or a "
             "masked layer",
             stacklevel=3,
         )

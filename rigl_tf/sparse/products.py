@@ -14,6 +14,11 @@ from rigl_tf.sparse import structures
 _local = threading.local()
 
 
+def is_counting() -> bool:
+    """Return whether the graph is traced to be counted."""
+    return getattr(_local, "counting", False)
+
+
 @contextlib.contextmanager
 def counting() -> Iterator[None]:
     """Trace the dense products in place of sparse ones, to count them.
@@ -47,7 +52,7 @@ def matmul(
     Returns:
         float32 tensor [batch, n_out].
     """
-    if getattr(_local, "counting", False):
+    if is_counting():
         return tf.matmul(x, tf.fill(structure.shape, 0.0))
     kernels = backends.available().kernels
     n_in = structure.shape[0]

@@ -235,7 +235,7 @@ def resume(
         CheckpointError: there are checkpoints, and all are bad.
         FileNotFoundError: there is none of that step.
     """
-    expected = {
+    expected: dict[str, typing.Any] = {
         name: kind
         for name, kind in archives.kinds(
             arrays_of(trainer, callbacks or [])

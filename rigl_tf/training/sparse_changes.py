@@ -54,9 +54,24 @@ def report(
         fresh = tf.cast(fresh & finite, tf.float32)
         norm = tf.constant(0.0)
         if pair is not None:
-            norm = tf.norm(tf.math.multiply_no_nan(change.scores, fresh))
-        rows.append([tf.reduce_sum(fresh), norm])
+            norms = change.scores
+            if kernel.block > 1:
+                norms = _norms(kernel, pair, change.grown)
+            norm = tf.norm(tf.math.multiply_no_nan(norms, fresh))
+        rows.append([tf.reduce_sum(fresh) * kernel.block**2, norm])
     return rows
+
+
+def _norms(kernel, pair, positions):
+    """Return the norm of the dense gradient in each of some blocks."""
+    n_columns, block = kernel.grid[1], kernel.block
+    places = (positions // n_columns, positions % n_columns)
+    parts = []
+    for tensor, index in zip(pair, places):
+        cut = tf.reshape(tensor, [tf.shape(tensor)[0], -1, block])
+        parts.append(tf.gather(tf.transpose(cut, [1, 0, 2]), index))
+    gradients = tf.matmul(*parts, transpose_a=True)
+    return tf.norm(gradients, axis=[1, 2])
 
 
 def apply(
@@ -80,8 +95,9 @@ def apply(
     )
     after = tf.where(finite, tf.ensure_shape(after, before.shape), before)
     sources = _sources(before, after)
-    fresh, taken = sources < 0, tf.maximum(sources, 0)
-    weights = layer.values.value
+    taken, weights = tf.maximum(sources, 0), layer.values.value
+    # Of single weights [nnz], or of blocks [n, 1, 1].
+    fresh = tf.reshape(sources < 0, [-1] + [1] * (len(weights.shape) - 1))
     weights = tf.where(fresh, tf.zeros_like(weights), tf.gather(weights, taken))
     for slot in slots:
         value = slot.variable.value
@@ -95,7 +111,7 @@ def _reconnect(kernel, positions):
     """Assign positions of the right number and order."""
     variables = kernel.layer.structure_variables
     arrays = tf.numpy_function(
-        lambda flat: structures.arrays_of(flat, kernel.shape),
+        lambda flat: structures.arrays_of(flat, kernel.grid),
         [positions],
         [np.dtype(variable.dtype) for variable in variables],
         stateful=False,

@@ -92,7 +92,11 @@ class SparseTrainer(steps.SparseSteps):
         return {**super().state(), **self._states.variables()}
 
     def _require_no_sparse_layer(self):
-        found = sparse_kernels.sparse_kernels(self.model)
+        found = [
+            kernel
+            for kernel in sparse_kernels.sparse_kernels(self.model)
+            if not kernel.layer.supports_jit
+        ]
         if found:
             raise ValueError(
                 "Truly sparse layers cannot be compiled by XLA: leave "
@@ -104,9 +108,10 @@ class SparseTrainer(steps.SparseSteps):
         """Trace anew at the next call: steps, updates and evaluation."""
         step, update = self._replica_step, self._replica_update
         if self._jit_compile:
-            step, update = (
-                tf.function(function, autograph=False, jit_compile=True)
-                for function in (step, update)
+            step = tf.function(step, autograph=False, jit_compile=True)
+            # XLA does not know the search of truly sparse updates.
+            update = tf.function(
+                update, autograph=False, jit_compile=not self.sparse_kernels
             )
         # Without AutoGraph, so that coverage and debuggers see the lines.
         self._train_steps = tf.function(

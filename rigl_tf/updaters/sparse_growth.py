@@ -1,5 +1,6 @@
 """Grow connections of truly sparse layers, in memory of what is grown."""
 
+import math
 import typing
 
 import numpy as np
@@ -82,8 +83,9 @@ def by_gradients(
     """
     if pair is None:
         pair = (tf.zeros([1, kernel.shape[0]]), tf.zeros([1, kernel.shape[1]]))
-    tiles = growth.of_products(*pair)
-    return growth.largest(tiles, kernel.shape, kept, n)
+    tiles = growth.of_products(*pair, kernel.block)
+    tile = growth.tile_shape(kernel.grid, block=kernel.block)
+    return growth.largest(tiles, kernel.grid, kept, n, tile)
 
 
 def by_draws(
@@ -105,15 +107,15 @@ def by_draws(
     Returns:
         `(positions, scores)`, in ascending positions.
     """
-    shape = kernel.shape
     if kernel.size <= _MOST_DRAWS:
-        tiles = growth.of_draws(shape[1], seed)
-        tile = growth.tile_shape(shape, full_width=True)
-        return growth.largest(tiles, shape, kept, n, tile)
+        tiles = growth.of_draws(kernel.shape[1], seed, kernel.block)
+        tile = growth.tile_shape(kernel.grid, True, kernel.block)
+        return growth.largest(tiles, kernel.grid, kept, n, tile)
+    size = math.prod(kernel.grid)
 
     def reject(kept, n, seed):
         sequence = np.random.SeedSequence(seed.view(np.uint32).tolist())
-        return random_positions.outside(kept, kernel.size, int(n), sequence)
+        return random_positions.outside(kept, size, int(n), sequence)
 
     positions = tf.numpy_function(reject, [kept, n, seed], tf.int64)
     positions = tf.ensure_shape(positions, [None])

@@ -28,6 +28,7 @@ import tensorflow as tf
 import rigl_tf
 from rigl_tf import models
 from rigl_tf import text_tables
+from rigl_tf.sparse import blocks
 from rigl_tf.sparse import growth
 from rigl_tf.sparse import products
 from rigl_tf.sparse import structures
@@ -101,11 +102,28 @@ def layer_row(side, density, n_rounds):
         "sparse": product(
             lambda x, w: products.matmul(x, w, where), x, dy, values
         ),
+        **{
+            f"blocks of {block}": block_product(side, density, block, x, dy)
+            for block in (16, 32, 64)
+        },
         "SciPy": lambda: (turned @ xt, matrix @ dyt),
         "torch CSR": torch_csr(turned, x, dy),
     }
     candidates = {name: run for name, run in candidates.items() if run}
     return common.measure(candidates, n_rounds)
+
+
+def block_product(side, density, block, x, dy):
+    """Return a function of the products of a kernel of blocks, with XLA."""
+    grid = side // block
+    n = max(1, int(density * grid * grid))
+    flat = np.random.default_rng(0).choice(grid * grid, n, replace=False)
+    arrays = structures.arrays_of(np.sort(flat), (grid, grid))
+    where = structures.Structure(*map(tf.constant, arrays))
+    values = tf.random.stateless_normal([n, block, block], [0, 4])
+    return product(
+        lambda x, w: blocks.matmul(x, w, where), x, dy, values, jit=True
+    )
 
 
 def layers(n_rounds):

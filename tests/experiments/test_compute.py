@@ -51,6 +51,16 @@ def test_files_hold_the_same_kernels(tmp_path):
         )
 
 
+def test_blocks_are_trained_too(tmp_path):
+    words = ["COMPUTE=block", "PATTERN=block_4x4", "SPARSITY=0.8"]
+    words += ["DENSE_LAYERS=['fc3']"]
+    result = trained(tmp_path / "run", *words)
+    assert result["sparsity_achieved"] == pytest.approx(0.8, abs=0.01)
+    file = tmp_path / "run" / "sparse" / "fc1.kernel.npz"
+    matrix = scipy_sparse.load_npz(file)
+    assert matrix.nnz == result["layers"][0]["n_active"]
+
+
 def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path):
     """From the checkpoint of step 6 of 12."""
     workdir = tmp_path / "run"
@@ -71,7 +81,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["COMPUTE=fast"], "masked, sparse, auto"),
+        (["COMPUTE=fast"], "masked, sparse, block, auto"),
         (["COMPUTE=sparse", "methods/snfs"], "SNFS"),
         (["COMPUTE=auto", "methods/pruning"], "Pruning"),
         (["COMPUTE=sparse", "SPARSE_INIT=unit_scaled"], "SPARSE_INIT"),

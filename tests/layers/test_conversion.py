@@ -43,8 +43,33 @@ def test_connections_are_those_of_the_mask(first_mask):
     np.testing.assert_allclose(truly(x), masked(x), atol=1e-6)
 
 
-def test_costs_are_those_of_the_masked_network():
-    masked, truly = map(sparse_layers.network, ("masked", "sparse"))
+@pytest.mark.parametrize("first_mask", ["random", "magnitude"])
+def test_blocks_are_those_of_the_mask(first_mask):
+    pair = [
+        sparse_layers.network(
+            compute, 0.8, pattern="block_4x4", first_mask=first_mask
+        )
+        for compute in ("masked", "block")
+    ]
+    found = zip(rigl_tf.masked_kernels(pair[0]), kernels(pair[1]))
+    for theirs, ours in found:
+        np.testing.assert_array_equal(ours.dense_mask(), theirs.mask.numpy())
+        np.testing.assert_array_equal(
+            ours.layer.matrix().toarray(), theirs.kernel.numpy()
+        )
+    plain = rigl_tf.strip(pair[1])
+    x, _ = sparse_layers.arrays(8)
+    np.testing.assert_allclose(plain(x), pair[1](x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "compute, pattern", [("sparse", "unstructured"), ("block", "block_4x4")]
+)
+def test_costs_are_those_of_the_masked_network(compute, pattern):
+    masked, truly = (
+        sparse_layers.network(name, 0.9, pattern=pattern)
+        for name in ("masked", compute)
+    )
     ours, theirs = accounting.count(truly), accounting.count(masked)
     for name in ("flops", "parameters", "active", "bytes", "csr_bytes"):
         assert getattr(ours, name) == getattr(theirs, name), name
@@ -157,7 +182,10 @@ def test_functions_build_masked_models_too():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"compute": "fast"}, "masked, sparse, auto"),
+        ({"compute": "fast"}, "masked, sparse, block, auto"),
+        ({"compute": "block"}, 'pattern="block_32x32"'),
+        ({"compute": "block", "pattern": "block_4x2"}, "square blocks"),
+        ({"compute": "block", "pattern": "block_3x3"}, "no multiples of 3"),
         ({"compute": "sparse", "pattern": "2:4", "sparsity": 0.5}, "2:4"),
         ({"compute": "sparse", "first_mask": "dense"}, "a dense start"),
         ({"compute": "sparse", "sparsity": 0.3}, "density 0.70"),

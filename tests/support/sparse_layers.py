@@ -75,11 +75,16 @@ def mlp():
     )
 
 
-def network(compute="sparse", sparsity=0.9, build=mlp):
+def network(compute="sparse", sparsity=0.9, build=mlp, **kwargs):
     """Sparsify `mlp`; the weights are the same for every `compute`."""
     keras.utils.set_random_seed(0)
     return rigl_tf.sparsify(
-        build(), sparsity, dense_layers=["out"], compute=compute, seed=3
+        build(),
+        sparsity,
+        dense_layers=["out"],
+        compute=compute,
+        seed=3,
+        **kwargs,
     )
 
 

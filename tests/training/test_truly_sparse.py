@@ -110,6 +110,45 @@ def test_connections_and_weights_are_those_of_masked_training(run):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("method", ["rigl", "set"])
+@pytest.mark.parametrize("size", [2, 4])
+def test_blocks_move_as_in_masked_training(size, method):
+    both = []
+    for compute in ("masked", "block"):
+        net = sparse_layers.network(
+            compute, 0.8, pattern=f"block_{size}x{size}"
+        )
+        updater = updaters.get(method, **RIGL, seed=4)
+        both.append(Watched(net, updater, SGD(**MOMENTUM), tiny.LOSS, l2=1e-3))
+        both[-1].train(sparse_layers.batches(), 30)
+    masked, blocks = both
+    assert [k.block for k in blocks.sparse_kernels] == [size, size]
+    for theirs, ours in zip(masked.seen, blocks.seen):
+        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-3, atol=1e-6)
+    ours, theirs = (one.dense_masks() for one in (blocks, masked))
+    for path, mask in theirs.items():
+        np.testing.assert_array_equal(ours[path], mask)
+    for a, b in zip(matrices(masked), matrices(blocks)):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-5)
+
+
+def test_xla_compiles_the_steps_of_blocks():
+    found = []
+    for jit_compile in (False, True):
+        net = sparse_layers.network("block", 0.8, pattern="block_4x4")
+        one = Watched(
+            net,
+            updaters.RigL(**RIGL),
+            SGD(**MOMENTUM),
+            tiny.LOSS,
+            jit_compile=jit_compile,
+        )
+        one.train(sparse_layers.batches(), 12)
+        found.append(matrices(one))
+    for a, b in zip(*found):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 def test_connections_move():
     trained = trainer("sparse")
     before = trained.connections()

@@ -86,7 +86,7 @@ class Sparse:
     @property
     def n_ever(self) -> int:
         """Number of weights that were ever active."""
-        return len(self._ever)
+        return len(self._ever) * self._kernel.block**2
 
     def describe(self) -> dict[str, typing.Any]:
         """Return counts of the connections, as in metrics.jsonl."""
@@ -99,9 +99,9 @@ class Sparse:
             "shape": list(kernel.shape),
             "target": kernel.sparsity,
             "sparsity": kernel.sparsity,
-            "n_active": len(now),
-            "dead_rows": _n_empty(structure.row_starts),
-            "dead_columns": _n_empty(structure.column_starts),
+            "n_active": kernel.n_active,
+            "dead_rows": _n_empty(structure.row_starts) * kernel.block,
+            "dead_columns": _n_empty(structure.column_starts) * kernel.block,
             "first_mask_overlap": len(both) / len(now),
         }
 

@@ -34,7 +34,8 @@ class MaskStatistics(base.Callback):
         sparse_kernels: Sequence[sparse_kernels.SparseKernel] = (),
     ):
         super().__init__(interval=2**31)  # asked by others, never fires
-        self._size = sum(k.size for k in [*kernels, *sparse_kernels])
+        self._size = sum(kernel.size for kernel in kernels)
+        self._size += sum(kernel.size for kernel in sparse_kernels)
         # In the order of the update's report.
         self._histories: list[typing.Any] = [
             *map(mask_history.Masked, kernels),
