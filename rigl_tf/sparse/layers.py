@@ -48,10 +48,15 @@ class SparseDense(keras.layers.Layer):
         units: number of outputs.
         density: fraction of connections that are active, in (0, 0.5].
         n_active: their number, instead of `density`.
-        activation, use_bias, kernel_initializer, bias_initializer,
-            kernel_regularizer, bias_regularizer, activity_regularizer,
-            bias_constraint: as of `keras.layers.Dense`. Initializers that scale
-            by the fan take that of the dense kernel.
+        activation: as of `keras.layers.Dense`, like all that follow.
+        use_bias: whether there is a bias.
+        kernel_initializer: initializer of the active weights; one that scales
+            by the fan takes that of the dense kernel.
+        bias_initializer: initializer of the bias.
+        kernel_regularizer: regularizer of the active weights.
+        bias_regularizer: regularizer of the bias.
+        activity_regularizer: regularizer of the outputs.
+        bias_constraint: constraint on the bias.
         seed: seed of the first connections.
         **kwargs: as of `keras.layers.Layer`.
 
