@@ -69,7 +69,7 @@ def call_alike(wrapper: keras.Layer, layer: keras.Layer) -> None:
         layer: the layer inside.
     """
     # `Layer.__init__` derives these from `call`. Without the signature, Keras
-    # passes a wrapper no shapes and no `initial_state`: test_layers,
+    # passes a wrapper no shapes and no `initial_state`: test_masked,
     # `test_the_wrapper_computes_what_the_layer_does`. `Model.fit` reads
     # `_call_has_training_arg`; Keras 3.15 no longer reads `_call_has_mask_arg`.
     wrapper._call_signature = inspect.signature(layer.call)
@@ -85,7 +85,7 @@ def without_values() -> Iterator[None]:
     Keras (3.15) puts each variable that is created in a stateless scope into a
     global list, and initializes it when the next such scope ends, e.g. that of
     a symbolic call of a Lambda layer. If they stayed in the list, all networks
-    of a search would remain in memory and be allocated then: test_sizing,
+    of a search would remain in memory and be allocated then: test_widths,
     `test_finding_a_width_leaves_no_variables_behind`.
     """
     found = _uninitialized()

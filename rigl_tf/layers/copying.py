@@ -173,7 +173,7 @@ def _from_config(layer):
     if isinstance(layer, keras.layers.Lambda):
         # Keras refuses to deserialize Python lambdas: reuse the function. The
         # output shape has no public name in Keras 3.15; without it, the shape
-        # of a copy must be inferred. test_zoo_of_today copies Lambda layers.
+        # of a copy must be inferred. test_modern_models copies Lambda layers.
         config = keras.layers.Layer.get_config(layer)
         return type(layer)(
             layer.function,
