@@ -49,10 +49,10 @@ Row = collections.abc.Mapping[str, typing.Any]
 def layer_sparsities(
     model: keras.Model | collections.abc.Mapping[str, np.ndarray],
 ) -> Figure:
-    """Draw the sparsity of each masked kernel, and how many weights are active.
+    """Draw the sparsity of each sparse kernel, and how many weights are active.
 
     Args:
-        model: masked model, `SparseModel`, or a dictionary from the path of a
+        model: sparse model, `SparseModel`, or a dictionary from the path of a
             kernel to its mask, as `rigl_tf.masks.storage.load` returns it.
 
     Returns:
@@ -62,23 +62,16 @@ def layer_sparsities(
         ValueError: there are no masks.
         ImportError: matplotlib is not installed.
     """
-    masks = model
-    if not isinstance(model, collections.abc.Mapping):
-        # Other pictures do not need TensorFlow.
-        from rigl_tf.layers import kernel_masks
-
-        kernels = kernel_masks.masked_kernels(model)
-        masks = {kernel.path: kernel.mask.numpy() for kernel in kernels}
-    if not masks:
+    counts = _counts(model)
+    if not counts:
         raise ValueError("`model` must have masks. Received: none")
     figure = figures.new(
-        figsize=(7, 1.2 + 0.32 * len(masks)), layout="constrained"
+        figsize=(7, 1.2 + 0.32 * len(counts)), layout="constrained"
     )
     axes = figure.subplots()
-    n_active = [int(np.count_nonzero(mask)) for mask in masks.values()]
-    sizes = [int(np.size(mask)) for mask in masks.values()]
+    n_active, sizes = zip(*counts.values())
     sparsities = [1 - n / size for n, size in zip(n_active, sizes)]
-    bars = axes.barh(list(masks), sparsities, color=_ORANGE)
+    bars = axes.barh(list(counts), sparsities, color=_ORANGE)
     labels = [f"{n:,} of {size:,}" for n, size in zip(n_active, sizes)]
     background = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     axes.bar_label(
@@ -92,6 +85,23 @@ def layer_sparsities(
     axes.axvline(overall, color="black", linestyle=":", linewidth=1)
     axes.set_title(f"sparsity {overall:.4g} of {sum(sizes):,} weights")
     return figure
+
+
+def _counts(model):
+    """Map paths of kernels to `(active weights, all weights)`."""
+    if isinstance(model, collections.abc.Mapping):
+        return {
+            path: (int(np.count_nonzero(mask)), int(np.size(mask)))
+            for path, mask in model.items()
+        }
+    # Other pictures do not need TensorFlow.
+    from rigl_tf.layers import kernel_masks
+    from rigl_tf.layers import sparse_kernels
+
+    truly = sparse_kernels.sparse_kernels(model)
+    masks = kernel_masks.masked_kernels(model, optional=bool(truly))
+    counts = _counts({kernel.path: kernel.mask.numpy() for kernel in masks})
+    return counts | {k.path: (k.n_active, k.size) for k in truly}
 
 
 def training_curves(

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from rigl_tf.layers import graphs
 from rigl_tf.layers import model_paths
+from rigl_tf.sparse import layers as sparse_layers
 
 # Layers without kernels.
 _NO_KERNEL_LAYERS = (
@@ -153,6 +154,8 @@ def why_no_kernel(variable: keras.Variable, owner: keras.Layer) -> str | None:
     """
     if not variable.trainable:
         return "not trainable"
+    if isinstance(owner, sparse_layers.SparseDense):
+        return "truly sparse"
     if "lora_" in variable.name and getattr(owner, "lora_enabled", False):
         return "low-rank factor, merged into the kernel when saved"
     if (

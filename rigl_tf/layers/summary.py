@@ -10,6 +10,8 @@ from rigl_tf import text_tables
 from rigl_tf.layers import candidates
 from rigl_tf.layers import masked as layer_masked
 from rigl_tf.layers import model_paths
+from rigl_tf.layers import sparse_kernels
+from rigl_tf.sparse import layers as sparse_layers
 
 
 def summary(model: keras.Layer) -> list[dict[str, Any]]:
@@ -40,6 +42,9 @@ def summary(model: keras.Layer) -> list[dict[str, Any]]:
     for path, layer in model_paths.walk(model):
         if isinstance(layer, layer_masked.Masked):
             continue
+        if isinstance(layer, sparse_layers.SparseDense):
+            rows.append(_truly_sparse(path, layer))
+            seen |= {id(v) for v in (layer.values, *layer.structure_variables)}
         for variable in model_paths.own_variables(layer):
             if id(variable) in seen:
                 continue
@@ -63,6 +68,17 @@ def summary(model: keras.Layer) -> list[dict[str, Any]]:
     print(_table(rows))
     print(f"weights of rank 0 and 1, never masked: {n_others:,}")
     return rows
+
+
+def _truly_sparse(path, layer):
+    kernel = sparse_kernels.SparseKernel(f"{path}/kernel".lstrip("/"), layer)
+    return {
+        "path": kernel.path,
+        "type": type(layer).__name__,
+        "shape": kernel.shape,
+        "sparsity": kernel.sparsity,
+        "why": "truly sparse",
+    }
 
 
 def _why(variable, layer, mask, candidate):

@@ -6,6 +6,7 @@ import re
 import sys
 
 import pytest
+import tiny
 
 from rigl_tf import cli
 from rigl_tf.experiments import config
@@ -154,6 +155,33 @@ def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
     assert cli.main(["train", *RIGL, workdir]) == 0
     assert cli.main(["evaluate", workdir]) == 0
     assert '"step": 6' in capsys.readouterr().out
+
+
+def test_averages_of_weights_are_what_is_evaluated(tmp_path):
+    words = tiny.WORDS
+    average = ["keras.optimizers.SGD.use_ema=True"]
+    average += ["keras.optimizers.SGD.ema_momentum=0.9"]
+    found = []
+    for name, more in (("last", []), ("average", average)):
+        workdir = tmp_path / name
+        flags = [*words, *more, f"--workdir={workdir}"]
+        assert cli.main(["train", *flags]) == 0
+        text = (workdir / "result.json").read_text(encoding="utf-8")
+        found.append(json.loads(text)["loss"])
+    last, averaged = found
+    assert averaged != last  # though the steps are the same
+
+
+def test_a_resumed_run_keeps_its_first_masks(tmp_path):
+    words = [*tiny.WORDS, "RECORD_MASKS=True", f"--workdir={tmp_path}"]
+    assert cli.main(["train", *words]) == 0
+    first = (tmp_path / "masks" / "00000000.npz").read_bytes()
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "checkpoints" / "00000012.npz").unlink()
+    assert cli.main(["train", *words]) == 0
+    assert (tmp_path / "masks" / "00000000.npz").read_bytes() == first
+    last = (tmp_path / "masks" / "00000012.npz").read_bytes()
+    assert last != first
 
 
 def test_any_checkpoint_is_evaluated(tmp_path, capsys):

@@ -79,6 +79,41 @@ def test_costs_are_those_of_the_masked_network(compute, pattern):
     ]
 
 
+def test_the_summary_names_truly_sparse_kernels(capsys):
+    rows = rigl_tf.summary(sparse_layers.network())
+    shown = capsys.readouterr().out
+    described = {row["path"]: (row["shape"], row["why"]) for row in rows}
+    assert described["fc1/kernel"] == ((20, 64), "truly sparse")
+    assert "out/kernel" in described and "row_starts" not in shown
+
+
+def test_pictures_show_truly_sparse_kernels():
+    pair = [
+        rigl_tf.plots.layer_sparsities(sparse_layers.network(compute)).axes[0]
+        for compute in ("masked", "sparse")
+    ]
+    titles = {axes.get_title() for axes in pair}
+    assert len(titles) == 1
+    ours, theirs = ([p.get_width() for p in axes.patches] for axes in pair)
+    assert ours == theirs
+
+
+def test_kernels_that_are_truly_sparse_get_no_masks():
+    model = keras.Sequential(
+        [
+            keras.Input((20,)),
+            sparse.BlockDense(16, 0.2, block=4),
+            keras.layers.Dense(8, name="dense"),
+        ]
+    )
+    masked = rigl_tf.sparsify(model, 0.5)
+    assert [k.path for k in rigl_tf.masked_kernels(masked)] == ["dense/kernel"]
+    (kernel,), (before,) = kernels(masked), kernels(model)
+    np.testing.assert_array_equal(
+        kernel.layer.matrix().toarray(), before.layer.matrix().toarray()
+    )
+
+
 def test_stripped_models_are_plain_keras():
     truly = sparse_layers.network()
     x, _ = sparse_layers.arrays(8)
