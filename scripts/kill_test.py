@@ -7,6 +7,7 @@ rates exempt).
 
     python scripts/kill_test.py --kills 50
     python scripts/kill_test.py --workers 2 --kills 20
+    python scripts/kill_test.py --kills 20 COMPUTE=sparse
 
 With workers, scripts/launch_local.py starts and restarts them; by turns one of
 them is killed, all of them, and the chief while it writes a checkpoint.
@@ -248,13 +249,14 @@ def _seconds(workdir):
 def main():
     """Kill, compare, print the count."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("words", nargs="*", help="more words of the runs")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     kills, n_runs, found = run(
         arguments.kills,
-        WORDS,
+        [*WORDS, *arguments.words],
         arguments.seed,
         n_workers=arguments.workers,
     )
