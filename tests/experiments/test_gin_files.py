@@ -179,8 +179,10 @@ class Layer(keras.layers.Layer):
         "import hardware",
     ],
 )
-def test_other_modules_are_not_imported(statement, write, capsys):
+def test_other_modules_are_not_imported(statement, write, capsys, monkeypatch):
     """A file is refused before the first of its imports."""
+    # The code of the pages has a module of this name, too.
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
     write("mine.py", "open('evil', 'w').close()")
     write("a.gin", f"L2 = 0.1\n{DYNAMIC}{statement}\n")
     assert cli.main(["count", *WORDS, "a.gin"]) == 2

@@ -186,7 +186,8 @@ def test_training_refuses_what_stands_in_the_way(
 def test_training_refuses_a_file_in_place_of_a_directory(
     name, unfinished, capsys
 ):
-    shutil.rmtree(unfinished / name)
+    if (unfinished / name).exists():  # only truly sparse runs have all
+        shutil.rmtree(unfinished / name)
     (unfinished / name).write_text("precious")
     words = ["train", *RIGL, f"--workdir={unfinished}"]
     expect_line(words, f"{name}' must be a directory", unfinished, capsys)

@@ -32,6 +32,8 @@ SMALL = {
         "models.mobilenet_v2.width=0.25",
         "datasets.imagenet2012.size=64",
     ],
+    # Of a density at which the sparse layers gain.
+    "tasks/mnist_wide_sparse": ["DISTRIBUTION=uniform"],
     "tasks/wikitext103_gru": [
         "models.char_gru.units=16",
         "datasets.wikitext103.sequence=8",
