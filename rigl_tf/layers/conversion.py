@@ -17,7 +17,6 @@ from rigl_tf.sparse import blocks
 from rigl_tf.sparse import first_values
 from rigl_tf.sparse import growth
 from rigl_tf.sparse import layers
-from rigl_tf.sparse import random_positions
 
 Compute = typing.Literal["masked", "sparse", "block", "auto"]
 # Where "auto" takes sparse layers: below, products gain too little.
@@ -25,8 +24,6 @@ _AUTO_DENSITY = 0.15
 _AUTO_SIZE = 2**18
 # Parts of the configuration of a Dense layer that `choose` has found empty.
 _NOT_SPARSE = ("kernel_constraint", "lora_rank", "quantization_config")
-# Above, one score for each position takes too long to draw.
-_MOST_DRAWS = 2**31
 
 
 def choose(
@@ -168,25 +165,21 @@ def to_sparse(
 
 def _taken(kernel, sparse):
     """Return the weights of a dense kernel where a layer is connected."""
-    (n_rows, n_columns), unit = sparse.grid_shape, sparse.unit_shape
-    tall, wide = unit or (1, 1)
-    cut = tf.reshape(kernel, [n_rows, tall, n_columns, wide])
-    cut = tf.reshape(tf.transpose(cut, [0, 2, 1, 3]), [-1, *unit])
+    (n_rows, n_columns), block = sparse.grid_shape, sparse.block
+    cut = tf.reshape(kernel, [n_rows, block, n_columns, block])
+    cut = tf.transpose(cut, [0, 2, 1, 3])
+    cut = tf.reshape(cut, [-1, *sparse.unit_shape])
     return tf.gather(cut, sparse.positions())
 
 
 def _random(path, sparse, seed):
     """Draw the positions of the mask that a masked kernel would have."""
-    grid, n_active = sparse.grid_shape, sparse.n_active
-    draw = draws.stateless_seed(seed, path, "first_mask")
-    if math.prod(sparse.kernel_shape) > _MOST_DRAWS:
-        numbers = draw.numpy().tolist()
-        return random_positions.distinct(math.prod(grid), n_active, numbers)
-    block = sparse.unit_shape[0] if sparse.unit_shape else 1
-    tiles = growth.of_draws(sparse.kernel_shape[1], draw, block)
-    positions, _ = growth.largest(
-        *(tiles, grid, tf.zeros([0], tf.int64), tf.constant(n_active)),
-        growth.tile_shape(grid, True, block),
+    positions, _ = growth.at_random(
+        sparse.kernel_shape,
+        tf.zeros([0], tf.int64),
+        tf.constant(sparse.n_active, tf.int64),
+        draws.stateless_seed(seed, path, "first_mask"),
+        sparse.block,
     )
     return positions.numpy()
 

@@ -43,7 +43,7 @@ class SparseKernel:
     @property
     def block(self) -> int:
         """Inputs and outputs of a block; 1 for single weights."""
-        return self.layer.unit_shape[0] if self.layer.unit_shape else 1
+        return self.layer.block
 
     @property
     def n_active(self) -> int:

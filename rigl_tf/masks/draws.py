@@ -38,6 +38,11 @@ def uniform_scores(shape: Sequence[int], seed: tf.Tensor) -> tf.Tensor:
     bits = tf.random.stateless_uniform(
         shape, seed, None, None, tf.uint32, alg="philox"
     )
+    return fractions_of(bits)
+
+
+def fractions_of(bits: tf.Tensor) -> tf.Tensor:
+    """Return uint32 bits as multiples of 2**-24 in [0, 1), in float32."""
     return tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
 
 

@@ -47,7 +47,6 @@ class BlockDense(layers.SparseDense):
         checks.at_least("block", block, 2, integer=True)
         super().__init__(units, density, **kwargs)
         self.block = block
-        self.unit_shape = (block, block)
         self.supports_jit = True
 
     def _grid_shape(self):
@@ -146,6 +145,6 @@ def dense_mask(layer: layers.SparseDense) -> np.ndarray:
     """Return the connections of a layer as a boolean array [n_in, units]."""
     mask = np.zeros(layer.grid_shape, bool)
     mask.ravel()[layer.positions()] = True
-    for axis, length in enumerate(layer.unit_shape):
-        mask = mask.repeat(length, axis)
+    for axis in range(2):
+        mask = mask.repeat(layer.block, axis)
     return mask

@@ -46,7 +46,7 @@ def load_csr(path: str | os.PathLike, layer: layers.SparseDense) -> None:
         ValueError: if the connections of the layer are blocks.
         FileNotFoundError: if the file does not exist.
     """
-    if layer.unit_shape:
+    if layer.block > 1:
         raise ValueError(
             "`load_csr` reads kernels of single weights. Received: a "
             f"{type(layer).__name__}"

@@ -38,8 +38,7 @@ def _seconds(density):
     generator = np.random.default_rng(0)
     size = _SIDE * _SIDE
     flat = np.sort(generator.choice(size, int(density * size), replace=False))
-    arrays = structures.arrays_of(flat, (_SIDE, _SIDE))
-    where = structures.Structure(*map(tf.constant, arrays))
+    where = structures.structure_of(flat, (_SIDE, _SIDE))
     weights = {
         "dense": tf.random.stateless_normal([_SIDE, _SIDE], [0, 1]),
         "sparse": tf.random.stateless_normal([len(flat)], [0, 2]),

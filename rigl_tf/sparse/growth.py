@@ -7,16 +7,23 @@ number wanted and to one tile.
 """
 
 from collections.abc import Callable
+import math
 
+import numpy as np
 import tensorflow as tf
 
+from rigl_tf.masks import draws
 from rigl_tf.sparse import backends
 from rigl_tf.sparse import blocks
+from rigl_tf.sparse import random_positions
 
 # A tile of 1024 x 1024 is large enough for fast products.
 _SIDE = 1024
 _TILE = _SIDE * _SIDE
 _SMALLEST_BUFFER = 65536
+# Above, scores are no longer drawn for each position: no masked kernel is
+# as large, so there is nothing to agree with.
+_MOST_DRAWS = 2**31
 
 # Function of the first row and column of a tile, the last (exclusive).
 Tiles = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
@@ -61,7 +68,7 @@ def of_draws(n_out: int, seed: tf.Tensor, block: int = 1) -> Tiles:
             alg=1,
             dtype=tf.uint32,
         )
-        scores = tf.cast(tf.bitwise.right_shift(bits, 8), tf.float32) * 2.0**-24
+        scores = draws.fractions_of(bits)
         return scores if block == 1 else blocks.pooled(scores, block)
 
     return tile
@@ -144,3 +151,39 @@ def largest(
         parallel_iterations=1,  # a tile at a time is in memory
     )
     return positions[:k], scores[:k]
+
+
+def at_random(
+    shape: tuple[int, int],
+    kept: tf.Tensor,
+    k: tf.Tensor,
+    seed: tf.Tensor,
+    block: int = 1,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return `k` random positions: those that a masked kernel would draw.
+
+    Kernels of more than 2^31 weights are drawn by rejection.
+
+    Args:
+        shape: numbers of inputs and outputs of the kernel.
+        kept: ascending positions that do not take part, int64.
+        k: how many, scalar int64 tensor.
+        seed: `[2]` integer seed of the draw.
+        block: inputs and outputs of what a position stands for.
+
+    Returns:
+        `(positions, scores)`, in ascending positions.
+    """
+    grid = (shape[0] // block, shape[1] // block)
+    if math.prod(shape) <= _MOST_DRAWS:
+        tiles = of_draws(shape[1], seed, block)
+        return largest(tiles, grid, kept, k, tile_shape(grid, True, block))
+
+    def reject(kept, k, seed):
+        sequence = np.random.SeedSequence(seed.view(np.uint32).tolist())
+        size = math.prod(grid)
+        return random_positions.outside(kept, size, int(k), sequence)
+
+    positions = tf.numpy_function(reject, [kept, k, seed], tf.int64)
+    positions = tf.ensure_shape(positions, [None])
+    return positions, tf.zeros_like(positions, tf.float32)

@@ -72,8 +72,8 @@ class SparseDense(keras.layers.Layer):
 
     # Above this density, dense products are as fast; see docs/sparse.md.
     break_even = 0.25
-    # Shape of what a position stands for: a single weight.
-    unit_shape: tuple[int, ...] = ()
+    # Inputs and outputs of what a position stands for: a single weight.
+    block = 1
 
     def __init__(
         self,
@@ -164,6 +164,11 @@ class SparseDense(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: n_in})
         self.built = True
         self._assign(random_positions.distinct(size, n, self.seed))
+
+    @property
+    def unit_shape(self) -> tuple[int, ...]:
+        """Shape of what a position stands for: (), or that of a block."""
+        return () if self.block == 1 else (self.block, self.block)
 
     def _index(self, name, length, dtype):
         return self.add_weight(

@@ -41,6 +41,11 @@ class Structure:
         return tf.ensure_shape(flat, self.columns.shape)
 
 
+def structure_of(positions: np.ndarray, shape: tuple[int, int]) -> Structure:
+    """Return the structure of given positions. See `arrays_of`."""
+    return Structure(*map(tf.constant, arrays_of(positions, shape)))
+
+
 def arrays_of(
     positions: np.ndarray, shape: tuple[int, int]
 ) -> tuple[np.ndarray, ...]:

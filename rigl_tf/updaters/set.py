@@ -5,9 +5,9 @@ import dataclasses
 import tensorflow as tf
 
 from rigl_tf.masks import draws
+from rigl_tf.sparse import growth
 from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import protocol
-from rigl_tf.updaters import sparse_growth
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -46,4 +46,4 @@ class SET(drop_and_grow.DropAndGrow):
         """Draw the scores of `grow_scores` tile by tile."""
         del pair
         seed = draws.stateless_seed(self.seed, kernel.path, "grow", step)
-        return sparse_growth.by_draws(kernel, kept, n, seed)
+        return growth.at_random(kernel.shape, kept, n, seed, kernel.block)

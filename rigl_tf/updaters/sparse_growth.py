@@ -1,14 +1,11 @@
 """Grow connections of truly sparse layers, in memory of what is grown."""
 
-import math
 import typing
 
-import numpy as np
 import tensorflow as tf
 
 from rigl_tf.layers import sparse_kernels
 from rigl_tf.sparse import growth
-from rigl_tf.sparse import random_positions
 
 if typing.TYPE_CHECKING:
     from rigl_tf.updaters import drop_and_grow
@@ -24,9 +21,6 @@ _OPTIONS = {
 }
 # Methods whose override changes what is moved, and not in `grow_sparse`.
 _OVERRIDES = ("changes", "drop_scores", "_masks_to_move", "_grow")
-# Above, scores are no longer drawn for each position: no masked kernel is
-# as large, so there is nothing to agree with.
-_MOST_DRAWS = 2**31
 
 
 def check(updater: "drop_and_grow.DropAndGrow") -> None:
@@ -86,37 +80,3 @@ def by_gradients(
     tiles = growth.of_products(*pair, kernel.block)
     tile = growth.tile_shape(kernel.grid, block=kernel.block)
     return growth.largest(tiles, kernel.grid, kept, n, tile)
-
-
-def by_draws(
-    kernel: sparse_kernels.SparseKernel,
-    kept: tf.Tensor,
-    n: tf.Tensor,
-    seed: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return random positions: those that a masked kernel would grow.
-
-    Kernels of more than 2^31 positions are drawn by rejection.
-
-    Args:
-        kernel: the kernel.
-        kept: ascending positions that stay.
-        n: how many to grow.
-        seed: `[2]` integer seed of the draw.
-
-    Returns:
-        `(positions, scores)`, in ascending positions.
-    """
-    if kernel.size <= _MOST_DRAWS:
-        tiles = growth.of_draws(kernel.shape[1], seed, kernel.block)
-        tile = growth.tile_shape(kernel.grid, True, kernel.block)
-        return growth.largest(tiles, kernel.grid, kept, n, tile)
-    size = math.prod(kernel.grid)
-
-    def reject(kept, n, seed):
-        sequence = np.random.SeedSequence(seed.view(np.uint32).tolist())
-        return random_positions.outside(kept, size, int(n), sequence)
-
-    positions = tf.numpy_function(reject, [kept, n, seed], tf.int64)
-    positions = tf.ensure_shape(positions, [None])
-    return positions, tf.zeros_like(positions, tf.float32)

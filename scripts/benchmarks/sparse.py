@@ -86,13 +86,13 @@ def layer_row(side, density, n_rounds):
     generator = np.random.default_rng(0)
     size = side * side
     flat = np.sort(generator.choice(size, int(density * size), replace=False))
-    arrays = structures.arrays_of(flat, (side, side))
-    where = structures.Structure(*map(tf.constant, arrays))
+    where = structures.structure_of(flat, (side, side))
     x, dy = (tf.random.stateless_normal([BATCH, side], [0, i]) for i in (1, 2))
     kernel = tf.random.stateless_normal([side, side], [0, 3])
     values = tf.random.stateless_normal([len(flat)], [0, 4])
     matrix = scipy_sparse.csr_matrix(
-        (values.numpy(), arrays[1], arrays[0]), shape=(side, side)
+        (values.numpy(), where.columns.numpy(), where.row_starts.numpy()),
+        shape=(side, side),
     )
     turned = scipy_sparse.csr_matrix(matrix.T)
     xt, dyt = x.numpy().T.copy(), dy.numpy().T.copy()
@@ -118,8 +118,7 @@ def block_product(side, density, block, x, dy):
     grid = side // block
     n = max(1, int(density * grid * grid))
     flat = np.random.default_rng(0).choice(grid * grid, n, replace=False)
-    arrays = structures.arrays_of(np.sort(flat), (grid, grid))
-    where = structures.Structure(*map(tf.constant, arrays))
+    where = structures.structure_of(np.sort(flat), (grid, grid))
     values = tf.random.stateless_normal([n, block, block], [0, 4])
     return product(
         lambda x, w: blocks.matmul(x, w, where), x, dy, values, jit=True

@@ -22,11 +22,6 @@ EVERY_WAY = pytest.mark.parametrize(
 )
 
 
-def structure(flat, shape):
-    arrays = structures.arrays_of(flat, shape)
-    return structures.Structure(*map(tf.constant, arrays))
-
-
 def results(x, dy, values, where):
     """Return the product and its two gradients."""
     x, values = tf.constant(x), tf.constant(values)
@@ -55,7 +50,9 @@ def test_products_are_those_of_the_dense_kernel(
     x, dy, values, flat = drawn(batch, shape, density)
     kernel = sparse_layers.dense(shape, flat, values)
     with sparse_layers.way(backend, instructions):
-        y, dx, dvalues = results(x, dy, values, structure(flat, shape))
+        y, dx, dvalues = results(
+            x, dy, values, structures.structure_of(flat, shape)
+        )
     gradient = x.T.astype(np.float64) @ dy
     np.testing.assert_allclose(y, x @ kernel, atol=2e-4)
     np.testing.assert_allclose(dx, dy @ kernel.T, atol=2e-4)
@@ -67,14 +64,16 @@ def test_an_empty_batch_has_empty_products(backend, instructions):
     shape = (6, 5)
     x, dy, values, flat = drawn(0, shape, 0.3)
     with sparse_layers.way(backend, instructions):
-        y, dx, dvalues = results(x, dy, values, structure(flat, shape))
+        y, dx, dvalues = results(
+            x, dy, values, structures.structure_of(flat, shape)
+        )
     assert y.shape == (0, 5) and dx.shape == (0, 6)
     np.testing.assert_array_equal(dvalues, np.zeros(len(flat)))
 
 
 @pytest.mark.parametrize("backend", sparse_layers.BACKENDS)
 def test_shapes_are_known_in_graphs(backend):
-    where = structure(np.array([0, 7, 11]), (4, 3))
+    where = structures.structure_of(np.array([0, 7, 11]), (4, 3))
     values = tf.ones([3])
 
     @tf.function
@@ -90,7 +89,7 @@ def test_shapes_are_known_in_graphs(backend):
 
 
 def test_what_nobody_needs_is_not_computed():
-    where = structure(np.array([0, 7, 11]), (4, 3))
+    where = structures.structure_of(np.array([0, 7, 11]), (4, 3))
 
     @tf.function
     def gradient(x, values):
@@ -119,7 +118,7 @@ def test_positions_follow_from_rows_and_columns():
     generator = np.random.default_rng(1)
     shape = (9, 14)
     flat = sparse_layers.positions(generator, shape, 0.2)
-    where = structure(flat, shape)
+    where = structures.structure_of(flat, shape)
     assert where.shape == shape
     np.testing.assert_array_equal(where.positions(), flat)
     rows, columns = np.divmod(flat, 14)
