@@ -19,7 +19,6 @@ from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
 from rigl_tf.layers import sparse_kernels
 from rigl_tf.masks import counts
-from rigl_tf.sparse import layers as sparse_layers
 
 
 def count(
@@ -41,24 +40,28 @@ def count(
     others: dict[int, operations.Cost]
     others = collections.defaultdict(operations.Cost)
     products: collections.Counter[int] = collections.Counter()
+    truly = sparse_kernels.sparse_kernels(model)
+    traced_densely = {id(kernel.layer): kernel.kernel for kernel in truly}
     for use in uses:
         cost = _cost(use, model)
-        variable = use.variable
-        if isinstance(use.layer, sparse_layers.SparseDense):
-            variable = use.layer.values
+        variable = traced_densely.get(id(use.layer), use.variable)
         if cost.is_product and variable is not None:
             products[id(variable)] += use.repeats * cost.multiplications
         else:
             others[id(use.layer)] += cost.times(use.repeats)
     active = active_weights(model, sparsities or {}, products)
     seeds = model_paths.seed_states(model)
-    names = {
-        id(variable): path
+    named = {
+        id(variable): (path, tuple(variable.shape))
         for path, variable in model_paths.variables_by_path(model).items()
         if path not in seeds
     }
+    for kernel in truly:  # counted as what it stands for, without its indices
+        named[id(kernel.kernel)] = (kernel.path, kernel.shape)
+        for variable in kernel.layer.structure_variables:
+            named.pop(id(variable), None)
     counted = [
-        _layer(path, layer, others[id(layer)], products, active, names)
+        _layer(path, layer, others[id(layer)], products, active, named)
         for path, layer in model_paths.walk(model)
         if not isinstance(layer, masked.Masked)
     ]
@@ -84,18 +87,13 @@ def _cost(use, model):
     )
 
 
-def _layer(path, layer, other, products, active, names):
-    """Count a layer, and remove its variables from `names`: all count once."""
+def _layer(path, layer, other, products, active, named):
+    """Count a layer, and remove its variables from `named`: all count once."""
     kernels, parameters, n_bytes = [], 0, 0
-    sparse = isinstance(layer, sparse_layers.SparseDense)
-    indices = {id(v) for v in layer.structure_variables} if sparse else set()
     for variable in model_paths.own_variables(layer):
-        name = names.pop(id(variable), None)
-        if name is None or id(variable) in indices:
+        if id(variable) not in named:
             continue
-        shape = tuple(variable.shape)
-        if sparse and variable is layer.values:
-            name, shape = f"{path}/kernel".lstrip("/"), layer.kernel_shape
+        name, shape = named.pop(id(variable))
         size = math.prod(shape)
         itemsize = tf.as_dtype(variable.dtype).size
         if id(variable) in products or id(variable) in active:

@@ -95,13 +95,11 @@ def _counts(model):
             for path, mask in model.items()
         }
     # Other pictures do not need TensorFlow.
-    from rigl_tf.layers import kernel_masks
     from rigl_tf.layers import sparse_kernels
 
-    truly = sparse_kernels.sparse_kernels(model)
-    masks = kernel_masks.masked_kernels(model, optional=bool(truly))
-    counts = _counts({kernel.path: kernel.mask.numpy() for kernel in masks})
-    return counts | {k.path: (k.n_active, k.size) for k in truly}
+    masked, sparse = sparse_kernels.all_kernels(model)
+    counts = _counts({kernel.path: kernel.mask.numpy() for kernel in masked})
+    return counts | {k.path: (k.n_active, k.size) for k in sparse}
 
 
 def training_curves(

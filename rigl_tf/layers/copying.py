@@ -7,7 +7,7 @@ import keras
 from rigl_tf.layers import building
 from rigl_tf.layers import masked
 from rigl_tf.layers import model_paths
-from rigl_tf.sparse import layers as sparse_layers
+from rigl_tf.layers import sparse_kernels
 
 
 def clone(
@@ -108,7 +108,7 @@ def copy_state(source: keras.Layer, target: keras.Layer) -> None:
     for path, part in _parts(source):
         if path in parts and parts[path].trainable != part.trainable:
             parts[path].trainable = part.trainable
-    converted = _sparse_kernels(source) ^ _sparse_kernels(target)
+    converted = _sparse_paths(source) ^ _sparse_paths(target)
     originals = _plain_variables(source, converted)
     copies = _plain_variables(target, converted)
     for path in originals.keys() ^ copies.keys():
@@ -140,13 +140,8 @@ def _parts(layer):
     ]
 
 
-def _sparse_kernels(model):
-    """Return the paths of kernels whose layers are truly sparse."""
-    return {
-        f"{path}/kernel".lstrip("/")
-        for path, layer in model_paths.walk(model)
-        if isinstance(layer, sparse_layers.SparseDense)
-    }
+def _sparse_paths(model):
+    return {kernel.path for kernel in sparse_kernels.sparse_kernels(model)}
 
 
 def _plain_variables(model, converted):
@@ -154,14 +149,16 @@ def _plain_variables(model, converted):
 
     Kernels at the paths `converted`, truly sparse or dense, are left out.
     """
-    ignored = set()
-    for path, layer in model_paths.walk(model):
-        own = model_paths.own_variables(layer)
-        if isinstance(layer, masked.Masked):
-            ignored |= {id(variable) for variable in own}
-        elif isinstance(layer, sparse_layers.SparseDense):
-            if f"{path}/kernel".lstrip("/") in converted:
-                ignored |= {id(v) for v in own if v is not layer.bias}
+    ignored = {
+        id(variable)
+        for _, layer in model_paths.walk(model)
+        if isinstance(layer, masked.Masked)
+        for variable in model_paths.own_variables(layer)
+    }
+    for kernel in sparse_kernels.sparse_kernels(model):
+        if kernel.path in converted:
+            indices = kernel.layer.structure_variables
+            ignored |= {id(v) for v in (kernel.kernel, *indices)}
     return {
         path: variable
         for path, variable in model_paths.variables_by_path(model).items()

@@ -234,8 +234,8 @@ def strip(model: keras.Model, keep_sparse: bool = False) -> keras.Model:
             large to be dense (2^28 weights).
     """
     model = model_paths.inside_training(model)
-    truly = sparse_kernels.sparse_kernels(model)
-    for item in kernel_masks.masked_kernels(model, optional=bool(truly)):
+    masked, _ = sparse_kernels.all_kernels(model)
+    for item in masked:
         item.kernel.assign(item.kernel.value * item.mask.value)
 
     def plain_layer(layer):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import patterns
 from rigl_tf.sparse import blocks
@@ -103,3 +104,20 @@ def sparse_kernels(model: keras.Layer) -> list[SparseKernel]:
         for path, layer in model_paths.walk(model)
         if isinstance(layer, layers.SparseDense)
     ]
+
+
+def all_kernels(
+    model: keras.Layer,
+) -> tuple[list[kernel_masks.MaskedKernel], list[SparseKernel]]:
+    """List the masked and the truly sparse kernels of a model.
+
+    Args:
+        model: built Keras model or layer.
+
+    Raises:
+        TypeError: if `model` is not a Keras model or layer.
+        ValueError: if it has neither.
+    """
+    sparse = sparse_kernels(model)
+    masked = kernel_masks.masked_kernels(model, optional=bool(sparse))
+    return masked, sparse

@@ -11,7 +11,6 @@ from rigl_tf.layers import candidates
 from rigl_tf.layers import masked as layer_masked
 from rigl_tf.layers import model_paths
 from rigl_tf.layers import sparse_kernels
-from rigl_tf.sparse import layers as sparse_layers
 
 
 def summary(model: keras.Layer) -> list[dict[str, Any]]:
@@ -34,6 +33,7 @@ def summary(model: keras.Layer) -> list[dict[str, Any]]:
         if isinstance(layer, layer_masked.Masked)
         for _, kernel, mask in layer.masked()
     }
+    truly = {id(k.layer): k for k in sparse_kernels.sparse_kernels(model)}
     possible = {id(c.kernel): c for c in candidates.candidates(model)}
     # States of random generators are not weights.
     seen = {id(state) for state in model_paths.seed_states(model).values()}
@@ -42,8 +42,8 @@ def summary(model: keras.Layer) -> list[dict[str, Any]]:
     for path, layer in model_paths.walk(model):
         if isinstance(layer, layer_masked.Masked):
             continue
-        if isinstance(layer, sparse_layers.SparseDense):
-            rows.append(_truly_sparse(path, layer))
+        if id(layer) in truly:
+            rows.append(_truly_sparse(truly[id(layer)]))
             seen |= {id(v) for v in (layer.values, *layer.structure_variables)}
         for variable in model_paths.own_variables(layer):
             if id(variable) in seen:
@@ -70,11 +70,10 @@ def summary(model: keras.Layer) -> list[dict[str, Any]]:
     return rows
 
 
-def _truly_sparse(path, layer):
-    kernel = sparse_kernels.SparseKernel(f"{path}/kernel".lstrip("/"), layer)
+def _truly_sparse(kernel):
     return {
         "path": kernel.path,
-        "type": type(layer).__name__,
+        "type": type(kernel.layer).__name__,
         "shape": kernel.shape,
         "sparsity": kernel.sparsity,
         "why": "truly sparse",

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import updaters
-from rigl_tf.layers import kernel_masks
 from rigl_tf.layers import model_paths
 from rigl_tf.layers import sparse_kernels
 from rigl_tf.training import fit_function
@@ -74,8 +73,7 @@ class SparseModel(keras.Model):
         if self.updater is None:
             trained_variables.require_plain(model)
         else:
-            truly_sparse = sparse_kernels.sparse_kernels(model)
-            kernel_masks.masked_kernels(model, optional=bool(truly_sparse))
+            sparse_kernels.all_kernels(model)
         self.built = True
         self._steps: typing.Any = None  # until `compile`
 

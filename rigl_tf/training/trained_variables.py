@@ -45,8 +45,7 @@ def kernels_of(
         ValueError: there are none.
     """
     trainable = {id(variable) for variable in model.trainable_variables}
-    sparse = sparse_kernels.sparse_kernels(model)
-    masks = kernel_masks.masked_kernels(model, optional=bool(sparse))
+    masks, sparse = sparse_kernels.all_kernels(model)
     trained_masked = [k for k in masks if id(k.kernel) in trainable]
     trained_sparse = [k for k in sparse if id(k.kernel) in trainable]
     if not trained_masked and not trained_sparse:
