@@ -1,65 +1,28 @@
 """Recurrent states: carried from batch to batch; bits per character."""
 
+import characters
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import rigl_tf
-from rigl_tf import datasets
-from rigl_tf import models
 from rigl_tf.datasets import text_files
 from rigl_tf.models import text_sampling
-from rigl_tf.training import losses
 from rigl_tf.training import metrics
-
-LENGTH = 8
-
-
-def some_text(n=3000):
-    rng = np.random.default_rng(0)
-    return rng.choice(np.frombuffer(b"to be or not", np.uint8), n)
-
-
-def dataset(text, length=LENGTH):
-    return datasets.TextDataset("text", lambda: text, lambda: text, length)
-
-
-def model(length=LENGTH, **options):
-    sizes = {"embedding": 4, "units": 6, "readouts": (5, 4), **options}
-    return models.char_gru((length,), **sizes)
-
-
-def model_that_remembers(length=LENGTH):
-    net = model(length, units=24, embedding=16, readouts=(16,))
-    for variable in net.trainable_variables:
-        variable.assign(3 * variable)
-    return net
-
-
-def trainer(net, n_rows=4, **options):
-    return rigl_tf.SparseTrainer(
-        net,
-        options.pop("updater", None),
-        keras.optimizers.Adam(0.01),
-        losses.SmoothedCrossentropy(),
-        metrics={"bits": metrics.bits_per_character},
-        n_rows=n_rows,
-        **options,
-    )
 
 
 def bits(net, text, n_rows=4):
     length = net.inputs[0].shape[1]
-    return trainer(net, n_rows).evaluate(dataset(text, length).test(n_rows))[
-        "bits"
-    ]
+    return characters.trainer(net, n_rows).evaluate(
+        characters.dataset(text, length).test(n_rows)
+    )["bits"]
 
 
 def test_a_uniform_model_needs_eight_bits():
-    net = model()
+    net = characters.model()
     net.get_layer("logits").kernel.assign(tf.zeros((4, 256)))
-    assert bits(net, some_text()) == 8.0
+    assert bits(net, characters.some_text()) == 8.0
 
 
 def test_a_unigram_model_needs_the_entropy(text_dir):
@@ -67,7 +30,7 @@ def test_a_unigram_model_needs_the_entropy(text_dir):
     counts = np.bincount(text[1:], minlength=256)
     shares = counts[counts > 0] / counts.sum()
     entropy = -(shares * np.log2(shares)).sum()
-    net = model(length=128)
+    net = characters.model(length=128)
     logits = net.get_layer("logits")
     logits.kernel.assign(tf.zeros((4, 256)))
     logits.bias.assign(np.log(np.maximum(counts, 1e-9)))
@@ -78,7 +41,7 @@ def test_a_unigram_model_needs_the_entropy(text_dir):
 def test_chunks_give_the_bits_of_one_long_pass(n_rows, length, text_dir):
     text = text_files.wikitext("wikitext103", "valid", text_dir)[:6000]
     keras.utils.set_random_seed(1)
-    net = model_that_remembers(length)
+    net = characters.model_that_remembers(length)
     whole = text_sampling.of_any_length(net)
     x = text.astype(np.int32)[None]
     zeros = np.zeros((1, 24), np.float32)
@@ -86,13 +49,13 @@ def test_chunks_give_the_bits_of_one_long_pass(n_rows, length, text_dir):
     expected = tf.reduce_mean(metrics.bits_per_character(x[:, 1:], logits))
     found = bits(net, text, n_rows)
     assert found == pytest.approx(float(expected), rel=1e-6)
-    reset = model(length, units=24, embedding=16, readouts=(16,))
+    reset = characters.model(length, units=24, embedding=16, readouts=(16,))
     assert abs(bits(reset, text, n_rows) - found) > 0.1
 
 
 def test_states_are_carried_in_training_and_kept_by_evaluation():
-    net, data = model(), dataset(some_text())
-    loop = trainer(net)
+    net, data = characters.model(), characters.dataset(characters.some_text())
+    loop = characters.trainer(net)
     loop.train(data.train(4, 0), 3)
     x = np.concatenate([x for x, _ in data.train(4, 0).take(3)], axis=1)
     found = loop.state()["carried_0"].numpy()
@@ -101,7 +64,7 @@ def test_states_are_carried_in_training_and_kept_by_evaluation():
     first, again = (loop.evaluate(data.test(4)) for _ in range(2))
     assert first == again
     np.testing.assert_array_equal(loop.state()["carried_0"].numpy(), found)
-    still = trainer(model(), updater=None)
+    still = characters.trainer(characters.model(), updater=None)
     still.optimizer.learning_rate = 0.0
     still.train(data.train(4, 0), 3)
     whole = text_sampling.of_any_length(still.model)
@@ -113,24 +76,24 @@ def test_states_are_carried_in_training_and_kept_by_evaluation():
 
 @pytest.mark.slow
 def test_two_replicas_carry_the_states_of_one(mirrored):
-    text = some_text()
+    text = characters.some_text()
 
     def train(strategy):
         keras.utils.set_random_seed(0)
         with strategy.scope():
-            net = rigl_tf.sparsify(model(), 0.5)
+            net = rigl_tf.sparsify(characters.model(), 0.5)
             updater = rigl_tf.updaters.RigL(
                 update_interval=3, update_end_step=9, drop_fraction=0.3
             )
-            loop = trainer(net, updater=updater, strategy=strategy)
+            loop = characters.trainer(net, updater=updater, strategy=strategy)
 
         def batches(context):
-            return dataset(text).train(4, 0, 0, context)
+            return characters.dataset(text).train(4, 0, 0, context)
 
         loop.train(strategy.distribute_datasets_from_function(batches), 9)
 
         def tests(context):
-            return dataset(text).test(4, context)
+            return characters.dataset(text).test(4, context)
 
         tests = strategy.distribute_datasets_from_function(tests)
         return loop, loop.evaluate(tests)["bits"]
@@ -148,4 +111,6 @@ def test_two_replicas_carry_the_states_of_one(mirrored):
 
 def test_batches_of_another_size_are_refused():
     with pytest.raises(ValueError, match="4 rows, 4 per replica"):
-        trainer(model()).train(dataset(some_text()).train(3, 0), 1)
+        characters.trainer(characters.model()).train(
+            characters.dataset(characters.some_text()).train(3, 0), 1
+        )
