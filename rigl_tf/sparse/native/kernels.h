@@ -131,6 +131,16 @@ void MakeSlabs(const ParallelFor& parallel_for, const float* x, int64_t batch,
   });
 }
 
+// Calls function(begin, end) for blocks of kRowsAtATime rows, in parallel.
+template <class ParallelFor, class Function>
+void ForBlocksOfRows(const ParallelFor& parallel_for, const Matrix& matrix,
+                     int64_t batch, Function function) {
+  const int64_t n_blocks = (matrix.n_rows + kRowsAtATime - 1) / kRowsAtATime;
+  const int64_t n_entries = matrix.starts[matrix.n_rows];
+  const int64_t per_block = n_entries / std::max<int64_t>(1, n_blocks);
+  parallel_for(n_blocks, (per_block + kRowsAtATime) * batch / 8, function);
+}
+
 // result [batch, n_rows] = x times the transpose of the matrix, where x
 // [batch, n_features] is given as slabs.
 template <class ParallelFor>
@@ -140,10 +150,7 @@ void Multiply(const ParallelFor& parallel_for, const Matrix& matrix,
   const InstructionSet& set = *Current();
   const std::vector<Tile> tiles = TilesOf(batch, set.lanes);
   const int64_t n_rows = matrix.n_rows;
-  const int64_t n_blocks = (n_rows + kRowsAtATime - 1) / kRowsAtATime;
-  const int64_t per_block = matrix.starts[n_rows] / std::max<int64_t>(1, n_blocks);
-  parallel_for(n_blocks, (per_block + kRowsAtATime) * batch / 8,
-               [&](int64_t begin, int64_t end) {
+  ForBlocksOfRows(parallel_for, matrix, batch, [&](int64_t begin, int64_t end) {
     std::vector<float> sums(kRowsAtATime * tiles[0].width);
     for (const Tile& tile : tiles) {
       for (int64_t block = begin; block < end; block++) {
@@ -166,10 +173,7 @@ void SampleProduct(const ParallelFor& parallel_for, const Matrix& matrix,
   const InstructionSet& set = *Current();
   const std::vector<Tile> tiles = TilesOf(batch, set.lanes);
   const int64_t n_rows = matrix.n_rows;
-  const int64_t n_blocks = (n_rows + kRowsAtATime - 1) / kRowsAtATime;
-  const int64_t per_block = matrix.starts[n_rows] / std::max<int64_t>(1, n_blocks);
-  parallel_for(n_blocks, (per_block + kRowsAtATime) * batch / 8,
-               [&](int64_t begin, int64_t end) {
+  ForBlocksOfRows(parallel_for, matrix, batch, [&](int64_t begin, int64_t end) {
     for (const Tile& tile : tiles) {
       set.sample(matrix, begin * kRowsAtATime,
                  std::min(n_rows, end * kRowsAtATime), tile.width,
