@@ -12,6 +12,7 @@ import launch_local
 import method_rows
 import numpy as np
 import pytest
+import sparse_layers
 import tensorflow as tf
 import tiny
 import two_workers
@@ -56,9 +57,10 @@ def train_pair(*words):
 
 
 def test_two_processes_train_like_one(tmp_path):
-    """Every method: masks bit for bit, float64 weights to 1e-10.
+    """Each kind of method: masks bit for bit, float64 weights to 1e-10.
 
-    And a network with batch normalisation: the same bits in both processes.
+    Truly sparse layers: the same connections. And a network with batch
+    normalisation: the same bits in both processes.
     """
     pair = start_pair(
         lambda index, addresses: [
@@ -67,7 +69,10 @@ def test_two_processes_train_like_one(tmp_path):
         ]
     )
     # Meanwhile this process trains alone.
-    expected = {m.name: alone(m, p) for m, p in method_rows.SOME_SHAPE}
+    expected = {m.name: alone(m, p) for m, p in method_rows.SAMPLED}
+    alone_sparse = sparse_layers.trainer()
+    alone_sparse.train(sparse_layers.batches(), sparse_layers.N_STEPS)
+    sparse = two_workers.states(alone_sparse)
     for process in pair:
         _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors[-2000:]
@@ -82,14 +87,23 @@ def test_two_processes_train_like_one(tmp_path):
         return first
 
     assert load_equal("wide_resnet")
+    require_close(load_equal("truly_sparse"), sparse, 1e-5)
     for method in expected:
-        trained = load_equal(method)
-        assert trained.keys() == expected[method].keys()
-        for name, array in expected[method].items():
-            close = 0 if name.startswith("mask:") else 1e-10
-            np.testing.assert_allclose(
-                trained[name], array, rtol=0, atol=close, err_msg=method
-            )
+        require_close(load_equal(method), expected[method], 1e-10)
+
+
+def require_close(trained, expected, tolerance):
+    """Require equal masks and indices, and weights that are close."""
+    assert trained.keys() == expected.keys()
+    for name, array in expected.items():
+        is_weight = name.startswith("weight:") and array.dtype.kind == "f"
+        np.testing.assert_allclose(
+            trained[name],
+            array,
+            rtol=0,
+            atol=tolerance if is_weight else 0,
+            err_msg=name,
+        )
 
 
 def alone(method, pattern):

@@ -161,4 +161,5 @@ SAMPLE = (
     "pruning_global",
     "top_kast",
 )
+SAMPLED = [(m, pattern) for m, pattern in SOME_SHAPE if m.name in SAMPLE]
 EACH_SHAPE = [(m, shape) for m in METHODS for shape in m.shapes]

@@ -7,11 +7,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 import rigl_tf
+from rigl_tf import updaters
 from rigl_tf.sparse import backends
 
 BACKENDS = ("op", "numpy")
+N_STEPS = 12
 
 
 @contextlib.contextmanager
@@ -86,6 +89,15 @@ def network(compute="sparse", sparsity=0.9, build=mlp, **kwargs):
         seed=3,
         **kwargs,
     )
+
+
+def trainer(strategy=None):
+    """Build a trainer of `network` that moves connections with RigL."""
+    updater = updaters.RigL(update_interval=4, update_end_step=N_STEPS)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        return rigl_tf.SparseTrainer(
+            network(), updater, keras.optimizers.SGD(0.1), tiny.LOSS, strategy
+        )
 
 
 def arrays(n_examples=256):

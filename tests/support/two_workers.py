@@ -1,4 +1,4 @@
-"""One of two workers: train every method, save what came out.
+"""One of two workers: train each kind of method, save what came out.
 
     python tests/support/two_workers.py INDEX ADDRESSES DIRECTORY
 
@@ -11,7 +11,7 @@ import sys
 
 
 def main(index, addresses, directory):
-    """Train all methods under MultiWorkerMirroredStrategy."""
+    """Train a sample of methods under MultiWorkerMirroredStrategy."""
     from rigl_tf.training.hardware import cluster_config
 
     os.environ["TF_CONFIG"] = cluster_config.tf_config(
@@ -20,13 +20,14 @@ def main(index, addresses, directory):
     import keras
     import method_rows
     import numpy as np
+    import sparse_layers
     import tiny
 
     from rigl_tf.training.hardware import strategies
 
     strategy = strategies.multi_worker()
     directory = pathlib.Path(directory)
-    for method, pattern in method_rows.SOME_SHAPE:
+    for method, pattern in method_rows.SAMPLED:
         keras.utils.set_random_seed(0)
         trainer = tiny.trainer(
             method.build(),
@@ -40,6 +41,9 @@ def main(index, addresses, directory):
     trainer = tiny.wide_resnet_trainer(strategy)
     trainer.train(tiny.images(), 4)
     np.savez(directory / f"wide_resnet-{index}.npz", **states(trainer))
+    trainer = sparse_layers.trainer(strategy)
+    trainer.train(sparse_layers.batches(), sparse_layers.N_STEPS)
+    np.savez(directory / f"truly_sparse-{index}.npz", **states(trainer))
 
 
 def states(trainer):
