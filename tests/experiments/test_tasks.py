@@ -33,7 +33,10 @@ SMALL = {
         "datasets.imagenet2012.size=64",
     ],
     # Of a density at which the sparse layers gain.
-    "tasks/mnist_wide_sparse": ["DISTRIBUTION=uniform"],
+    "tasks/mnist_wide_sparse": [
+        "DISTRIBUTION=uniform",
+        "models.mlp.hidden=(64, 32)",
+    ],
     "tasks/wikitext103_gru": [
         "models.char_gru.units=16",
         "datasets.wikitext103.sequence=8",
