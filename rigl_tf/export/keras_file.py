@@ -8,7 +8,7 @@ import keras
 
 from rigl_tf import files
 from rigl_tf import run_files
-from rigl_tf.export import packed
+from rigl_tf.export import compact
 from rigl_tf.layers import masking
 from rigl_tf.masks import storage
 from rigl_tf.sparse import csr_files
@@ -41,11 +41,11 @@ def load(path: str | os.PathLike) -> keras.Model:
 def export(
     trainer: "sparse_trainer.SparseTrainer", workdir: pathlib.Path
 ) -> dict[str, int]:
-    """Write model.keras in plain Keras; masks.npz and packed.npz if sparse.
+    """Write model.keras; if sparse, also masks.npz and model.safetensors.
 
-    Truly sparse kernels are also written as sparse/PATH.npz for SciPy. If one
-    is too large to be dense, model.keras keeps the sparse layers (and needs
-    rigl_tf), and there is no packed.npz.
+    model.keras is plain Keras. Truly sparse kernels are also written as
+    sparse/PATH.npz for SciPy. If one is too large to be dense, model.keras
+    keeps the sparse layers, and needs rigl_tf.
 
     Args:
         trainer: trainer of the model.
@@ -53,14 +53,15 @@ def export(
 
     Returns:
         A dictionary with "file_bytes", the size of model.keras, and for a
-        sparse model "packed_bytes", the size of packed.npz.
+        sparse model "compact_bytes", the size of model.safetensors.
     """
     path = workdir / run_files.MODEL
-    model = trainer.model
-    truly = trainer.sparse_kernels
-    fits = all(kernel.fits_densely for kernel in truly)
+    model, truly = trainer.model, trainer.sparse_kernels
     if trainer.kernels or truly:
-        model = masking.strip(model, keep_sparse=not fits)
+        model = masking.strip(model, keep_sparse=True)
+        compact.save_compact(workdir / run_files.COMPACT, model)
+    if truly and all(kernel.fits_densely for kernel in truly):
+        model = masking.strip(model)
     with files.replacing(path) as temporary:
         model.save(temporary)
     sizes = {"file_bytes": files.size(path)}
@@ -73,7 +74,6 @@ def export(
         name = kernel.path.replace("/", ".") + ".npz"
         place = workdir / run_files.SPARSE_DIRECTORY / name
         csr_files.save_csr(place, kernel.layer)
-    if (trainer.kernels or truly) and fits:
-        packed.save(workdir / run_files.PACKED, model)
-        sizes["packed_bytes"] = files.size(workdir / run_files.PACKED)
+    if trainer.kernels or truly:
+        sizes["compact_bytes"] = files.size(workdir / run_files.COMPACT)
     return sizes

@@ -1,7 +1,7 @@
-"""Compact weight files: one mask bit per weight plus the active values.
+"""Read `packed.npz`, the compact weight files that earlier versions wrote.
 
 A sparse array is stored as one bit per weight and its active values, any other
-array unchanged. The file is an `.npz` archive with the entries `bits:<path>`,
+array unchanged. The file is an archive with the entries `bits:<path>`,
 `shape:<path>` and `values:<path>`, or `array:<path>`, for each variable.
 """
 
@@ -18,35 +18,11 @@ from rigl_tf.masks import storage
 _BITS, _SHAPE, _VALUES, _ARRAY = "bits:", "shape:", "values:", "array:"
 
 
-def save(path: str | os.PathLike, model: keras.Model) -> None:
-    """Write the weights of a model.
-
-    Args:
-        path: path of the `.npz` file.
-        model: built Keras model, as `rigl_tf.strip` returns it.
-
-    Raises:
-        OSError: if the file cannot be written.
-    """
-    entries = {}
-    for name, variable in model_paths.variables_by_path(model).items():
-        array = _as_numbers(variable.numpy())
-        flat = array.ravel()
-        values = flat[flat != 0]
-        if values.nbytes + flat.size / 8 < flat.nbytes:
-            entries[_BITS + name] = np.packbits(flat != 0)
-            entries[_SHAPE + name] = np.asarray(array.shape, np.int64)
-            entries[_VALUES + name] = values
-        else:
-            entries[_ARRAY + name] = array
-    archives.write(files.path(path), entries)
-
-
 def load(path: str | os.PathLike, model: keras.Model) -> None:
     """Read weights into a model of the same architecture.
 
     Args:
-        path: path of a file that `save` wrote.
+        path: path of the file.
         model: built Keras model; changed in place.
 
     Raises:

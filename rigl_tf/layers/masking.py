@@ -236,7 +236,10 @@ def strip(model: keras.Model, keep_sparse: bool = False) -> keras.Model:
     model = model_paths.inside_training(model)
     masked, _ = sparse_kernels.all_kernels(model)
     for item in masked:
-        item.kernel.assign(item.kernel.value * item.mask.value)
+        # A product would give -0.0 for inactive negative weights.
+        is_active = tf.cast(item.mask.value, tf.bool)
+        kernel = item.kernel.value
+        item.kernel.assign(tf.where(is_active, kernel, tf.zeros_like(kernel)))
 
     def plain_layer(layer):
         if isinstance(layer, sparse_layers.SparseDense) and not keep_sparse:

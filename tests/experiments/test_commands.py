@@ -40,7 +40,7 @@ def test_a_run_leaves_its_results(finished):
         "masks.npz",
         "metrics.jsonl",
         "model.keras",
-        "packed.npz",
+        "model.safetensors",
         "result.json",
     }
     result = read_result(finished)
@@ -50,7 +50,7 @@ def test_a_run_leaves_its_results(finished):
     assert result["sparsity_achieved"] == pytest.approx(0.98, abs=1e-4)
     assert 0 <= result["accuracy"] <= 1.0
     assert result["inference_flops_ratio"] < 0.03
-    assert result["packed_bytes"] < result["file_bytes"] / 4
+    assert result["compact_bytes"] < result["file_bytes"] / 4
     # 784 -> 64 inputs: 19,200 + 30,000 + 1,000 kernel weights.
     assert [layer["shape"] for layer in result["layers"]] == [
         [64, 300],

@@ -233,7 +233,7 @@ def test_training_goes_on_beside_what_is_not_its_own(unfinished, finished):
     assert cli.main(["train", *RIGL, f"--workdir={unfinished}"]) == 0
     assert all(path.exists() for path in strays)
     assert (unfinished / ".tmp-y").is_dir()
-    for name in ("masks.npz", "packed.npz"):
+    for name in ("masks.npz", "model.safetensors"):
         ours = (unfinished / name).read_bytes()
         assert ours == (finished / name).read_bytes()
 

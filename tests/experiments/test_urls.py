@@ -80,7 +80,7 @@ def test_a_run_in_a_bucket_is_that_on_a_disk(bucket, tmp_path, capsys):
             del result[name]
         del result["file_bytes"]  # a date is in the archive
     assert results[0] == results[1]
-    for name in ("masks.npz", "packed.npz"):
+    for name in ("masks.npz", "model.safetensors"):
         assert (local / name).read_bytes() == (remote / name).read_bytes()
     lines = (remote / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["step"] for line in lines] == [4, 8, 12]

@@ -69,7 +69,7 @@ _STEP = r"\d{8}\.npz"
 # What commands that succeed may write, below the directory of all runs.
 _OWN = {
     "train": r"run/(metrics\.jsonl|result\.json|model\.keras|masks|masks\.npz"
-    rf"|packed\.npz|(masks|checkpoints)/(\.tmp-)?{_STEP})",
+    rf"|model\.safetensors|(masks|checkpoints)/(\.tmp-)?{_STEP})",
     "connectivity": r"run/connectivity\.(json|png|gif)",
     **dict.fromkeys(_STARTS, "new(/.*)?"),
 }
@@ -300,7 +300,7 @@ class Runs:
         return [
             f"{name} is not that of the undamaged run"
             for name in changed(digests(self._finished), now)
-            if name in ("masks.npz", "packed.npz")
+            if name in ("masks.npz", "model.safetensors")
         ]
 
 
