@@ -12,6 +12,10 @@ _VERSION = re.search(
     (_ROOT / "rigl_tf/__init__.py").read_text(encoding="utf-8"),
 ).group(1)
 _PLOTS = ["matplotlib>=3.8", "pillow>=10"]
+_LITERT = ["ai-edge-litert>=2"]
+_ONNX = ["onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.17"]
+_OPENVINO = ["openvino>=2025.0"]
+_EXPORT = [*_LITERT, *_ONNX, *_OPENVINO, "zstandard>=0.22"]
 _DOCS = [
     *_PLOTS,
     "furo>=2025.12",
@@ -61,6 +65,7 @@ setuptools.setup(
         "importlib_resources",  # tensorflow-datasets forgets it
         "absl-py>=1.4",
         "gin-config>=0.5",
+        "ml_dtypes>=0.4",
         "numpy>=1.26",
         "scikit-learn>=1.4",
         "scipy>=1.11",
@@ -69,9 +74,15 @@ setuptools.setup(
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "plots": _PLOTS,
         "docs": _DOCS,
+        "litert": _LITERT,
+        "onnx": _ONNX,
+        "openvino": _OPENVINO,
+        "export": _EXPORT,
         "tensorboard": ["tensorboard"],
         "test": [
+            *_EXPORT,
             *_PLOTS,
+            "huggingface_hub>=0.30",
             "hypothesis>=6.100",
             "keras-hub>=0.20",
             "mypy>=1.11",
@@ -80,6 +91,7 @@ setuptools.setup(
             "pytest-cov>=5",
             "pytest-xdist>=3.5",
             "ruff>=0.6",
+            "safetensors>=0.5",
             "setuptools>=68",
             "tensorboard",
             "wheel",

@@ -10,9 +10,12 @@ from typing import NoReturn
 from typing import TypeAlias
 
 import rigl_tf
+from rigl_tf.experiments import command_words
 from rigl_tf.experiments import commands
 from rigl_tf.experiments import count_commands
 from rigl_tf.experiments import exit_codes
+from rigl_tf.experiments import export_commands
+from rigl_tf.experiments import export_words
 from rigl_tf.experiments import report_commands
 from rigl_tf.experiments import session
 from rigl_tf.experiments import standard_streams
@@ -50,7 +53,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 # These write files, so they finish even if the terminal is closed.
-_LONG = (commands.train, commands.sweep, commands.prepare)
+_LONG = (
+    commands.train,
+    commands.sweep,
+    commands.prepare,
+    export_commands.export,
+    export_commands.benchmark_inference,
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -88,7 +97,7 @@ def _parser() -> _Parser:
 
 def _add_train(subparsers: _Subparsers) -> None:
     train = subparsers.add_parser("train", help="train and evaluate one model")
-    _add_words(train)
+    command_words.add_words(train)
     train.add_argument(
         "--workdir",
         help="directory for the results; default runs/<files>-<hash of words>",
@@ -110,7 +119,7 @@ def _add_evaluate(subparsers: _Subparsers) -> None:
     evaluate.add_argument(
         "words", nargs="*", metavar="WORD", help="e.g. hardware/gpu"
     )
-    _add_run(evaluate)
+    command_words.add_run(evaluate)
     evaluate.add_argument(
         "--step", type=int, help="step of the checkpoint; default the newest"
     )
@@ -124,7 +133,7 @@ def _add_evaluate(subparsers: _Subparsers) -> None:
         action="store_true",
         help="normalize by the statistics of each batch",
     )
-    _add_import(evaluate)
+    command_words.add_import(evaluate)
     evaluate.set_defaults(run=commands.evaluate)
 
 
@@ -150,7 +159,7 @@ def _add_count(subparsers: _Subparsers) -> None:
         "count",
         help="count operations, parameters and bytes; trains nothing",
     )
-    _add_words(count)
+    command_words.add_words(count)
     count.add_argument("--model", help="count a .keras file instead of words")
     count.add_argument(
         "--input_shape",
@@ -179,7 +188,7 @@ def _add_sample(subparsers: _Subparsers) -> None:
     sample = subparsers.add_parser(
         "sample", help="generate text with the language model of a run"
     )
-    _add_run(sample)
+    command_words.add_run(sample)
     sample.add_argument(
         "--prompt", default="\n", help="text to continue; default a line end"
     )
@@ -225,7 +234,7 @@ def _add_sweep(subparsers: _Subparsers) -> None:
         default="0/1",
         help="train part I of N, every N-th run; I from 0 to N - 1",
     )
-    _add_import(sweep)
+    command_words.add_import(sweep)
     sweep.set_defaults(run=commands.sweep)
 
 
@@ -255,7 +264,7 @@ def _add_summary(subparsers: _Subparsers) -> None:
     summary = subparsers.add_parser(
         "summary", help="show the results or the progress of a run"
     )
-    _add_run(summary)
+    command_words.add_run(summary)
     summary.set_defaults(run=report_commands.summary)
 
 
@@ -264,7 +273,7 @@ def _add_connectivity(subparsers: _Subparsers) -> None:
         "connectivity",
         help="draw the input layer's connections per pixel over training",
     )
-    _add_run(connectivity)
+    command_words.add_run(connectivity)
     connectivity.set_defaults(run=report_commands.connectivity)
 
 
@@ -288,33 +297,8 @@ _COMMANDS = (
     _add_methods,
     _add_summary,
     _add_connectivity,
+    export_words.add_export,
+    export_words.add_inspect,
+    export_words.add_benchmark_inference,
     _add_doctor,
 )
-
-
-def _add_words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="WORD",
-        help="configuration files and settings, e.g. tasks/digits_mlp "
-        "methods/rigl SPARSITY=0.98",
-    )
-    _add_import(parser)
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--workdir", required=True, help="work directory of the run"
-    )
-
-
-def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--import",
-        dest="imports",
-        action="append",
-        default=[],
-        metavar="MODULE",
-        help="module with your own models, data sets or methods",
-    )

@@ -169,7 +169,9 @@ def find(directory: pathlib.Path, name: str) -> list[pathlib.Path]:
 
 
 def size(place: pathlib.Path) -> int:
-    """Return the size of a file in bytes."""
+    """Return the size of a file, or of all files in a directory, in bytes."""
+    if place.is_dir():
+        return sum(size(path) for path in place.iterdir())
     stat: Any = place.stat()  # `etils.epath` returns `length`
     return stat.st_size if hasattr(stat, "st_size") else stat.length
 

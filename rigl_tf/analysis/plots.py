@@ -20,6 +20,7 @@ from rigl_tf.analysis.input_connections import connectivity
 from rigl_tf.analysis.input_connections import connectivity_frames
 from rigl_tf.analysis.input_connections import edge_share
 from rigl_tf.analysis.input_connections import frame_width
+from rigl_tf.analysis.latency_bars import latencies
 
 if typing.TYPE_CHECKING:
     import keras
@@ -31,6 +32,7 @@ __all__ = [
     "connectivity_frames",
     "edge_share",
     "frame_width",
+    "latencies",
     "layer_sparsities",
     "training_curves",
 ]

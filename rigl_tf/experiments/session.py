@@ -91,6 +91,13 @@ def quiet_start() -> Iterator[None]:
     if "tensorflow" in sys.modules:
         yield
         return
+    with quiet():
+        yield
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hide all that is written to stderr, by C++ code too."""
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as hidden:

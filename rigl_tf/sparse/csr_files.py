@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+from scipy import sparse
 
 from rigl_tf import archives
 from rigl_tf import files
@@ -20,17 +21,22 @@ def save_csr(path: str | os.PathLike, layer: layers.SparseDense) -> None:
     Raises:
         OSError: if the file cannot be written.
     """
-    matrix = layer.matrix()
-    archives.write(
-        files.path(path),
-        {
-            "format": np.array(b"csr"),
-            "shape": np.asarray(layer.kernel_shape, np.int64),
-            "data": matrix.data,
-            "indices": matrix.indices.astype(np.int32),
-            "indptr": matrix.indptr.astype(np.int64),
-        },
-    )
+    archives.write(files.path(path), parts(layer.matrix()))
+
+
+def parts(matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """Return the arrays of a file for `scipy.sparse.load_npz`.
+
+    Args:
+        matrix: the matrix, by rows.
+    """
+    return {
+        "format": np.array(b"csr"),
+        "shape": np.asarray(matrix.shape, np.int64),
+        "data": matrix.data,
+        "indices": matrix.indices.astype(np.int32),
+        "indptr": matrix.indptr.astype(np.int64),
+    }
 
 
 def load_csr(path: str | os.PathLike, layer: layers.SparseDense) -> None:

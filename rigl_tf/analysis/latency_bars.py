@@ -1,0 +1,72 @@
+"""Draw how fast dense and sparse files are."""
+
+from __future__ import annotations
+
+import collections.abc
+import typing
+
+from rigl_tf.analysis import figures
+
+if typing.TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLORS = {"dense": "#9a9a9a", "sparse": "#f98e09"}
+_HEIGHT = 0.38
+
+
+def latencies(
+    rows: collections.abc.Sequence[collections.abc.Mapping[str, typing.Any]],
+) -> Figure:
+    """Draw the time per example of dense and sparse files.
+
+    Args:
+        rows: dictionaries with the fields of `rigl_tf.export.latency.Latency`.
+
+    Returns:
+        `matplotlib.figure.Figure`: bars of the medians, with lines up to the
+        95th percentiles.
+
+    Raises:
+        ValueError: there are no rows.
+        ImportError: matplotlib is not installed.
+    """
+    if not rows:
+        raise ValueError("`rows` must not be empty. Received: none")
+    groups = list(dict.fromkeys((r["format"], r["batch"]) for r in rows))
+    figure = figures.new(
+        figsize=(7, 1.4 + 0.75 * len(groups)), layout="constrained"
+    )
+    axes = figure.subplots()
+    for number, kind in enumerate(_COLORS):
+        found = [row for row in rows if row["weights"] == kind]
+        places = [
+            groups.index((row["format"], row["batch"])) + _HEIGHT * number
+            for row in found
+        ]
+        medians = [row["median_ms"] / row["batch"] for row in found]
+        tails = [
+            max(row["p95_ms"] - row["median_ms"], 0) / row["batch"]
+            for row in found
+        ]
+        bars = axes.barh(
+            places,
+            medians,
+            _HEIGHT,
+            color=_COLORS[kind],
+            label=kind,
+            xerr=[[0] * len(tails), tails],
+            ecolor="black",
+        )
+        texts = [f"{row['speedup']:.1f}x" for row in found]
+        if kind == "dense":
+            texts = [""] * len(found)
+        axes.bar_label(bars, texts, padding=6, fontsize="small")
+    axes.set_yticks(
+        [index + _HEIGHT / 2 for index in range(len(groups))],
+        [f"{name}, batch {batch}" for name, batch in groups],
+    )
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
+    axes.set_xlabel("milliseconds per example: median, up to 95th percentile")
+    axes.legend()
+    return figure

@@ -1,0 +1,1 @@
+"""Write LiteRT files (.tflite) with sparse weights, and judge them."""
