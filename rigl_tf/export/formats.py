@@ -71,7 +71,8 @@ class Format:
         packages: modules that it needs, and the names that pip has for them.
         precisions: what `precision` may be.
         fixed_batch: whether files are for one number of examples.
-        meaning: what the files are, for lists.
+        loading: lines of Python that load a file and call it, with the fields
+            {name} of the file and {inputs}.
     """
 
     suffix: str
@@ -82,7 +83,7 @@ class Format:
         Callable[[pathlib.Path, Sequence[str], int | None], runners.Runner]
         | None
     )
-    meaning: str
+    loading: str
     packages: tuple[tuple[str, str], ...] = ()
     precisions: tuple[str, ...] = ("f32",)
     fixed_batch: bool = False
@@ -225,19 +226,28 @@ FORMATS: dict[str, Format] = {
         ".keras",
         _write_keras,
         runners.keras_file,
-        "plain Keras, for more training",
+        """import keras
+
+model = keras.models.load_model("{name}")
+logits = model(inputs)""",
     ),
     "tf_saved_model": Format(
         "",
         _write_saved_model,
         runners.tf_saved_model,
-        "TensorFlow Serving and other languages",
+        """import tensorflow as tf
+
+loaded = tf.saved_model.load("{name}")
+outputs = loaded.signatures["serving_default"]({inputs})""",
     ),
     "litert": Format(
         ".tflite",
         _write_litert,
         runners.litert,
-        "phones and other small machines, with sparse weights",
+        """from ai_edge_litert.interpreter import Interpreter
+
+run = Interpreter("{name}").get_signature_runner()
+outputs = run({inputs})""",
         packages=(("ai_edge_litert", "ai-edge-litert"),),
         precisions=("f32", "f16", "int8"),
         fixed_batch=True,
@@ -246,7 +256,10 @@ FORMATS: dict[str, Format] = {
         ".onnx",
         _write_onnx,
         runners.onnx,
-        "ONNX Runtime",
+        """import onnxruntime
+
+session = onnxruntime.InferenceSession("{name}")
+outputs = session.run(None, {{"input": inputs}})""",
         packages=(
             ("tf2onnx", "tf2onnx"),
             ("onnx", "onnx"),
@@ -257,7 +270,10 @@ FORMATS: dict[str, Format] = {
         "",
         _write_openvino,
         runners.openvino,
-        "Intel's runtime",
+        """import openvino
+
+compiled = openvino.Core().compile_model("{name}/model.xml", "CPU")
+outputs = compiled(inputs)""",
         packages=(("openvino", "openvino"),),
         precisions=("f32", "f16"),
     ),
@@ -265,13 +281,17 @@ FORMATS: dict[str, Format] = {
         ".safetensors",
         _write_compact,
         None,
-        "weights alone, the smallest exact file",
+        """from rigl_tf import export
+
+export.load_compact("{name}", model)  # a Keras model of this architecture""",
         precisions=("f32", "f16"),
     ),
     "scipy": Format(
         "",
         _write_scipy,
         None,
-        "each kernel as a matrix for scipy.sparse.load_npz",
+        """import scipy.sparse
+
+kernel = scipy.sparse.load_npz("{name}/KERNEL.npz")  # one file per kernel""",
     ),
 }

@@ -13,36 +13,8 @@ from typing import Any
 from scipy import stats
 
 from rigl_tf import text_tables
+from rigl_tf.export import formats
 from rigl_tf.export import saving
-
-_LOADING = {
-    "keras": """import keras
-
-model = keras.models.load_model("{name}")
-logits = model(inputs)""",
-    "tf_saved_model": """import tensorflow as tf
-
-loaded = tf.saved_model.load("{name}")
-outputs = loaded.signatures["serving_default"]({inputs})""",
-    "litert": """from ai_edge_litert.interpreter import Interpreter
-
-run = Interpreter("{name}").get_signature_runner()
-outputs = run({inputs})""",
-    "onnx": """import onnxruntime
-
-session = onnxruntime.InferenceSession("{name}")
-outputs = session.run(None, {{"input": inputs}})""",
-    "openvino": """import openvino
-
-compiled = openvino.Core().compile_model("{name}/model.xml", "CPU")
-outputs = compiled(inputs)""",
-    "safetensors": """from rigl_tf import export
-
-export.load_compact("{name}", model)  # a Keras model of this architecture""",
-    "scipy": """import scipy.sparse
-
-kernel = scipy.sparse.load_npz("{name}/KERNEL.npz")  # one file per kernel""",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +133,8 @@ def _loading(report: saving.ExportReport) -> str:
     inputs = ", ".join(f"{name}={name}" for name in report.inputs)
     if len(report.inputs) == 1:
         inputs = f"{report.inputs[0]}=inputs"
-    code = _LOADING[report.format].format(name=name, inputs=inputs)
+    code = formats.FORMATS[report.format].loading
+    code = code.format(name=name, inputs=inputs)
     return f"```python\n{code}\n```"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from rigl_tf import cli
 from rigl_tf import datasets
+from rigl_tf.export import formats
 
 for package in ("ai_edge_litert", "tf2onnx", "onnxruntime", "openvino"):
     pytest.importorskip(package)
@@ -89,6 +90,10 @@ def run(tmp_path_factory):
     np.savez(directory / "tests.npz", x=x, labels=split.labels)
     result = json.loads((workdir / "result.json").read_text("utf-8"))
     return workdir, directory / "tests.npz", round(360 * result["accuracy"])
+
+
+def test_all_formats_are_read():
+    assert LOADING.keys() == formats.FORMATS.keys()
 
 
 @pytest.mark.parametrize("format", LOADING)
