@@ -20,7 +20,7 @@ from rigl_tf.analysis.input_connections import connectivity
 from rigl_tf.analysis.input_connections import connectivity_frames
 from rigl_tf.analysis.input_connections import edge_share
 from rigl_tf.analysis.input_connections import frame_width
-from rigl_tf.analysis.latency_bars import latencies
+from rigl_tf.analysis.latency_figure import latencies
 
 if typing.TYPE_CHECKING:
     import keras

@@ -49,7 +49,9 @@ def keras_file(
 ) -> Runner:
     """Return a runner of a .keras file, see `litert`."""
     del names, threads
-    return of_keras(keras.models.load_model(place, compile=False))
+    model = keras.models.load_model(place, compile=False)
+    call = tf.function(signatures.caller(model), autograph=False)
+    return lambda inputs: _arrays(call(*map(tf.constant, inputs)))
 
 
 def tf_saved_model(

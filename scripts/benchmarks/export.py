@@ -248,7 +248,7 @@ def run_rows(directory):
         for precision, most in sizes.items():
             size, accuracy = _accuracy(workdir, "litert", precision)
             yield (
-                f"{task} 95 % {' '.join(more[:1])} LiteRT {precision}: kB, "
+                f"{' '.join([task, *more[:1]])} 95 %, LiteRT {precision}: kB, "
                 "accuracy beside Keras'",
                 f"<= {most:g}, the same",
                 f"{size / 1e3:.1f}, {accuracy:.4f} ({keras_accuracy:.4f})",
@@ -294,7 +294,7 @@ def main(argv=None):
         with tempfile.TemporaryDirectory() as directory:
             for what, wanted, seen, holds in rows(pathlib.Path(directory)):
                 cells.append((what, wanted, seen, "yes" if holds else "no"))
-                print(cells[-1], flush=True)
+                print(*cells[-1], sep=" | ", flush=True)
     header = ("what", "wanted", "seen", "holds")
     table = text_tables.markdown(header, cells)
     print(f"\n{table}\n\n{latency.processor()}, TensorFlow {tf.__version__}")

@@ -11,7 +11,8 @@ if typing.TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLORS = {"dense": "#9a9a9a", "sparse": "#f98e09"}
-_HEIGHT = 0.38
+# Distance of the two kinds in a group.
+_GAP = 0.3
 
 
 def latencies(
@@ -23,8 +24,8 @@ def latencies(
         rows: dictionaries with the fields of `rigl_tf.export.latency.Latency`.
 
     Returns:
-        `matplotlib.figure.Figure`: bars of the medians, with lines up to the
-        95th percentiles.
+        `matplotlib.figure.Figure`: medians, with lines up to the 95th
+        percentiles.
 
     Raises:
         ValueError: there are no rows.
@@ -40,7 +41,7 @@ def latencies(
     for number, kind in enumerate(_COLORS):
         found = [row for row in rows if row["weights"] == kind]
         places = [
-            groups.index((row["format"], row["batch"])) + _HEIGHT * number
+            groups.index((row["format"], row["batch"])) + _GAP * number
             for row in found
         ]
         medians = [row["median_ms"] / row["batch"] for row in found]
@@ -48,25 +49,32 @@ def latencies(
             max(row["p95_ms"] - row["median_ms"], 0) / row["batch"]
             for row in found
         ]
-        bars = axes.barh(
-            places,
+        axes.errorbar(
             medians,
-            _HEIGHT,
+            places,
+            xerr=[[0] * len(tails), tails],
+            fmt="o",
             color=_COLORS[kind],
             label=kind,
-            xerr=[[0] * len(tails), tails],
-            ecolor="black",
         )
-        texts = [f"{row['speedup']:.1f}x" for row in found]
-        if kind == "dense":
-            texts = [""] * len(found)
-        axes.bar_label(bars, texts, padding=6, fontsize="small")
+        for row, median, place in zip(found, medians, places, strict=True):
+            if kind != "dense":
+                axes.annotate(
+                    f"{row['speedup']:.1f}x",
+                    (median, place),
+                    xytext=(-6, -3),
+                    textcoords="offset points",
+                    ha="right",
+                    fontsize="small",
+                )
     axes.set_yticks(
-        [index + _HEIGHT / 2 for index in range(len(groups))],
+        [index + _GAP / 2 for index in range(len(groups))],
         [f"{name}, batch {batch}" for name, batch in groups],
     )
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("milliseconds per example: median, up to 95th percentile")
     axes.legend()
     return figure
