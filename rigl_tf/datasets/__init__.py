@@ -5,6 +5,7 @@ from rigl_tf.datasets.arrays import Split
 from rigl_tf.datasets.cifar import cifar10
 from rigl_tf.datasets.cifar import cifar100
 from rigl_tf.datasets.digits import digits
+from rigl_tf.datasets.extreme_labels import extreme_labels
 from rigl_tf.datasets.fake import FakeDataset
 from rigl_tf.datasets.imagenet import imagenet2012
 from rigl_tf.datasets.imagenette import imagenette
@@ -24,6 +25,7 @@ __all__ = [
     "cifar10",
     "cifar100",
     "digits",
+    "extreme_labels",
     "imagenet2012",
     "imagenette",
     "mnist",

@@ -34,6 +34,10 @@ from rigl_tf.training.callbacks import save_checkpoints
 from rigl_tf.training.hardware import batch_norms
 
 _TEST_BATCH = 256
+# Logits of a test batch: fewer examples, if classes are very many.
+_TEST_LOGITS = 2**24
+# Above, a confusion matrix takes more than a gigabyte.
+_MOST_CLASSES = 10_000
 
 
 class Run:
@@ -61,7 +65,9 @@ class Run:
             optimizer = _optimizer(experiment, net)
         preflight.require_step(optimizer)
         n_replicas = strategy.num_replicas_in_sync
-        self._test_batch_size = n_replicas * -(-_TEST_BATCH // n_replicas)
+        most = max(_TEST_LOGITS // self.dataset.n_classes, 1)
+        n_rows = min(_TEST_BATCH, most)
+        self._test_batch_size = n_replicas * -(-n_rows // n_replicas)
         first, *others = experiment.metrics
         self.trainer = sparse_trainer.SparseTrainer(
             net,
@@ -160,8 +166,14 @@ class Run:
         Raises:
             FileNotFoundError: if the run has no such checkpoint.
             ValueError: if the network has no batch normalization for
-                `batch_statistics`.
+                `batch_statistics`, or too many classes for `per_class`.
         """
+        if per_class and self.dataset.n_classes > _MOST_CLASSES:
+            raise ValueError(
+                f"`per_class` takes data of at most {_MOST_CLASSES:,} classes, "
+                "because it counts all pairs of them. Received: "
+                f"{self.dataset.n_classes:,} classes; evaluate without it"
+            )
         directory = files.path(workdir)
         if batch_statistics:
             batch_norms.use_batch_statistics(self.trainer.model)

@@ -39,7 +39,7 @@ class SparseDense(keras.layers.Layer):
     positions of W [n_in, units]; where they are is held in index variables. A
     step costs `6 nnz` operations per example instead of `6 n_in units`. Train
     it like any layer: its connections stay where they are; `SparseModel` and
-    `SparseTrainer` with RigL or SET move them.
+    `SparseTrainer` with RigL, GSE or SET move them.
 
     Products run on the CPU in float32, on TensorFlow's threads; see
     `rigl_tf.sparse.available`. They cannot be compiled by XLA.

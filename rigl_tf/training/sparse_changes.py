@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from rigl_tf import updaters
 from rigl_tf.layers import sparse_kernels
+from rigl_tf.sparse import candidates
 from rigl_tf.sparse import structures
 from rigl_tf.training import optimizer_slots
 
@@ -56,22 +57,11 @@ def report(
         if pair is not None:
             norms = change.scores
             if kernel.block > 1:
-                norms = _norms(kernel, pair, change.grown)
+                blocks = candidates.gradients(*pair, change.grown, kernel.block)
+                norms = tf.norm(blocks, axis=[1, 2])
             norm = tf.norm(tf.math.multiply_no_nan(norms, fresh))
         rows.append([tf.reduce_sum(fresh) * kernel.block**2, norm])
     return rows
-
-
-def _norms(kernel, pair, positions):
-    """Return the norm of the dense gradient in each of some blocks."""
-    n_columns, block = kernel.grid[1], kernel.block
-    places = (positions // n_columns, positions % n_columns)
-    parts = []
-    for tensor, index in zip(pair, places):
-        cut = tf.reshape(tensor, [tf.shape(tensor)[0], -1, block])
-        parts.append(tf.gather(tf.transpose(cut, [1, 0, 2]), index))
-    gradients = tf.matmul(*parts, transpose_a=True)
-    return tf.norm(gradients, axis=[1, 2])
 
 
 def apply(

@@ -17,6 +17,7 @@ from rigl_tf.updaters.dnw import DNW
 from rigl_tf.updaters.drop_and_grow import DropAndGrow
 from rigl_tf.updaters.granet import GraNet
 from rigl_tf.updaters.grasp import GraSP
+from rigl_tf.updaters.gse import GSE
 from rigl_tf.updaters.mest import MEST
 from rigl_tf.updaters.one_shot import OneShot
 from rigl_tf.updaters.protocol import MaskChange
@@ -41,6 +42,7 @@ __all__ = [
     "ACDC",
     "DNW",
     "DropAndGrow",
+    "GSE",
     "GraNet",
     "GraSP",
     "MEST",

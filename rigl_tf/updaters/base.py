@@ -171,8 +171,8 @@ class MaskUpdater:
         """Raise ValueError unless the method can train truly sparse layers."""
         raise ValueError(
             "Truly sparse layers (`sparse.SparseDense`) are trained by methods "
-            "without scores or state of inactive weights: RigL, SET and "
-            f"Static. Received: {type(self).__name__}; use it with masks "
+            "without scores or state of inactive weights: RigL, GSE, SET "
+            f"and Static. Received: {type(self).__name__}; use it with masks "
             '(`compute="masked"`)'
         )
 

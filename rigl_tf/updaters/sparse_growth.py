@@ -41,7 +41,7 @@ def check(updater: "drop_and_grow.DropAndGrow") -> None:
             f"{type(updater).__name__} needs scores or state of all positions, "
             "which truly sparse layers (`sparse.SparseDense`) do not have. "
             f"Received: {later[0] if later else 'no `grow_sparse`'}; use it "
-            'with masks (`compute="masked"`), or RigL, SET or Static'
+            'with masks (`compute="masked"`), or RigL, GSE, SET or Static'
         )
     for name, value in _OPTIONS.items():
         if getattr(updater, name, value) != value:

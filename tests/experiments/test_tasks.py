@@ -32,6 +32,12 @@ SMALL = {
         "models.mobilenet_v2.width=0.25",
         "datasets.imagenet2012.size=64",
     ],
+    "tasks/extreme_labels": [
+        "datasets.extreme_labels.n_classes=500",
+        "datasets.extreme_labels.n_inputs=60",
+        "datasets.extreme_labels.n_train=100",
+        "datasets.extreme_labels.n_test=40",
+    ],
     # Of a density at which the sparse layers gain.
     "tasks/mnist_wide_sparse": [
         "DISTRIBUTION=uniform",

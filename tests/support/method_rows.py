@@ -74,6 +74,7 @@ METHODS = [
         _moving(updaters.RigL, update_end_step=22),
         _FIVES_AND_0,
     ),
+    Method("gse", _moving(updaters.GSE), _FIVES_AND_0),
     Method("rigl_inverted", _moving(updaters.RigLInverted), _FIVES_AND_0),
     Method(
         "rigl_sm",

@@ -40,3 +40,34 @@ def drop_and_grow(mask, drop_scores, grow_scores, fraction):
     kept = top_k(drop_scores, active.sum() - moved, active)
     added = top_k(grow_scores, moved, ~kept)
     return kept | added, added & ~active
+
+
+def shuffled(size, keys):
+    """List the positions in the order of `masks.shuffles`, by Python's ints."""
+    root = math.isqrt(size)
+    tried = range(root, root // 2, -1)[:1000]
+    rows = next((n for n in tried if size % n == 0), root + 1)
+    lengths = rows, math.ceil(size / rows)
+
+    def step(number):
+        cell = list(divmod(number, lengths[1]))
+        for index, key in enumerate(keys):
+            changed = index % 2
+            cell[changed] += _murmur(cell[1 - changed] ^ int(key))
+            cell[changed] %= lengths[changed]
+        return cell[0] * lengths[1] + cell[1]
+
+    order = []
+    for place in range(size):
+        number = step(place)
+        while number >= size:
+            number = step(number)
+        order.append(number)
+    return np.array(order)
+
+
+def _murmur(h):
+    """Return the last step of MurmurHash3, 32 bits."""
+    h = (h ^ h >> 16) * 0x85EBCA6B % 2**32
+    h = (h ^ h >> 13) * 0xC2B2AE35 % 2**32
+    return h ^ h >> 16

@@ -55,6 +55,11 @@ RUNS = {
         lambda: SGD(**MOMENTUM),
         {},
     ),
+    "gse": (
+        lambda: updaters.GSE(**RIGL, seed=4),
+        lambda: SGD(**MOMENTUM),
+        {},
+    ),
     "static": (updaters.Static, lambda: SGD(**MOMENTUM), {}),
 }
 
@@ -110,7 +115,7 @@ def test_connections_and_weights_are_those_of_masked_training(run):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["rigl", "set"])
+@pytest.mark.parametrize("method", ["rigl", "set", "gse"])
 @pytest.mark.parametrize("size", [2, 4])
 def test_blocks_move_as_in_masked_training(size, method):
     both = []
@@ -379,7 +384,8 @@ def tensors_of(function, *arguments):
             yield from (t for op in inner.get_operations() for t in op.outputs)
 
 
-def test_nothing_has_the_size_of_the_kernel():
+@pytest.mark.parametrize("method", ["rigl", "gse"])
+def test_nothing_has_the_size_of_the_kernel(method):
     """Neither in steps nor in updates, nor in what they call."""
     n_in, n_out = 5000, 3000
     net = keras.Sequential(
@@ -389,7 +395,8 @@ def test_nothing_has_the_size_of_the_kernel():
             keras.layers.Dense(4),
         ]
     )
-    one = Watched(net, updaters.RigL(**RIGL), SGD(**MOMENTUM), tiny.LOSS)
+    updater = updaters.get(method, **RIGL)
+    one = Watched(net, updater, SGD(**MOMENTUM), tiny.LOSS)
     one.plan(30)
     data = tf.data.Dataset.from_tensor_slices(
         (np.ones((8, n_in), np.float32), np.zeros(8, np.int64))

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from rigl_tf.masks import counts
 from rigl_tf.masks import selection
+from rigl_tf.masks import shuffles
 
 # Whole units and counts per group cannot meet every sparsity. How far masks may
 # miss the overall sparsity, and how many times the wanted weights they have:
@@ -260,6 +261,32 @@ class Pattern(abc.ABC):
         added = self.from_rows(added, units.shape)
         new = self._mask(kept | added, mask.shape)
         return new, (new > 0) & ~tf.cast(mask, tf.bool)
+
+    def sample_free(
+        self, kept: tf.Tensor, n_units: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Draw units outside of the kept set at random, some in each group.
+
+        Args:
+            kept: mask that `drop` returned.
+            n_units: number of units to draw in each group, scalar or [groups]
+                integer tensor; fewer where fewer are free.
+            seed: `[2]` integer seed of the draw.
+
+        Returns:
+            A float32 mask.
+        """
+        free = ~self._active(kept)
+        size = math.prod(free.shape)
+        places = shuffles.shuffle(size, seed).places(
+            tf.range(size, dtype=tf.int64)
+        )
+        places = tf.reshape(tf.cast(places, tf.float64), free.shape)
+        drawn = selection.largest_in_rows(
+            self.rows(-places), n_units, self.rows(free)
+        )
+        drawn = self.from_rows(drawn & self.rows(free), free.shape)
+        return self._mask(drawn, kept.shape)
 
     def counts(self, mask: tf.Tensor) -> tf.Tensor:
         """Count the active units of each group: int32 tensor [groups]."""
