@@ -4,9 +4,10 @@
 
 Layers: forward and both gradients, batch 128; ratios to the best dense product
 of TensorFlow, with XLA or without. Rivals: SciPy (forward and input gradient
-alone), and PyTorch's CSR if torch is installed. Steps: whole training steps of
-784-4096-4096-10. Growth: a search of the dense gradient against the time of its
-products alone. Memory: peaks of processes of their own.
+alone), PyTorch's CSR and SparseLab, if torch and sparselab are installed.
+Steps: whole training steps of 784-4096-4096-10. Growth: a search of the dense
+gradient against the time of its products alone. Memory: peaks of processes of
+their own.
 """
 
 import argparse
@@ -81,6 +82,25 @@ def torch_csr(matrix, x, dy):
     return run
 
 
+def sparselab(side, density, x, dy):
+    """Return the products by SparseLab; None without it."""
+    try:
+        import sparselab as rival
+        import torch
+    except ImportError:
+        return None
+    layer = rival.SparseLinear(side, side, bias=False, sparsity=1 - density)
+    inputs = torch.tensor(x.numpy(), requires_grad=True)
+    upstream = torch.tensor(dy.numpy())
+
+    def run():
+        layer(inputs).backward(upstream)
+        inputs.grad = None
+        layer.zero_grad(set_to_none=True)
+
+    return run
+
+
 def layer_row(side, density, n_rounds):
     """Return milliseconds of one layer, by name."""
     generator = np.random.default_rng(0)
@@ -108,6 +128,7 @@ def layer_row(side, density, n_rounds):
         },
         "SciPy": lambda: (turned @ xt, matrix @ dyt),
         "torch CSR": torch_csr(turned, x, dy),
+        "SparseLab": sparselab(side, density, x, dy),
     }
     candidates = {name: run for name, run in candidates.items() if run}
     return common.measure(candidates, n_rounds)
