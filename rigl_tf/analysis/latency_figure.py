@@ -37,6 +37,8 @@ def latencies(
     figure = figures.new(
         figsize=(7, 1.4 + 0.75 * len(groups)), layout="constrained"
     )
+    from matplotlib import ticker
+
     axes = figure.subplots()
     for number, kind in enumerate(_COLORS):
         found = [row for row in rows if row["weights"] == kind]
@@ -73,6 +75,9 @@ def latencies(
     )
     axes.invert_yaxis()
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.margins(x=0.12)
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel("milliseconds per example: median, up to 95th percentile")

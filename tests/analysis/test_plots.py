@@ -212,3 +212,25 @@ def test_a_missing_matplotlib_is_named_on_one_line(monkeypatch):
             draw()
         assert "pip install rigl-tf[plots]" in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_latencies_are_drawn_per_example():
+    rows = [
+        {
+            "format": "litert",
+            "batch": batch,
+            "weights": kind,
+            "median_ms": median,
+            "p95_ms": 2 * median,
+            "speedup": 6.0 / median,
+        }
+        for batch, kind, median in ((1, "dense", 6.0), (1, "sparse", 2.0))
+    ]
+    axes = plots.latencies(rows).axes[0]
+    dense, sparse = (container[0].get_xdata() for container in axes.containers)
+    assert (list(dense), list(sparse)) == ([6.0], [2.0])
+    assert [text.get_text() for text in axes.texts] == ["3.0x"]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert labels == ["litert, batch 1"]
+    with pytest.raises(ValueError, match="must not be empty"):
+        plots.latencies([])
