@@ -1,11 +1,12 @@
 """Export the model of a finished run, and judge it on the task's examples."""
 
 from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Iterator
 import dataclasses
 import json
 import pathlib
 from typing import Any
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -30,6 +31,9 @@ _N_CALIBRATED = 200
 _LARGEST_LOSS = 0.01
 
 
+Batches: TypeAlias = Iterator[tuple[np.ndarray, np.ndarray]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
     """What is exported, and examples to judge it on.
@@ -38,16 +42,16 @@ class Source:
         model: the trained model, without masks.
         result: the content of result.json; empty without a run.
         compared: real inputs to compare outputs on, or None.
-        calibration: inputs of training, or None.
-        tests: function that returns pairs of inputs and labels of the test
-            split, or None if accuracy is not defined.
+        calibration: function that returns inputs of training, or None.
+        tests: function that yields inputs and labels of the test split, batch
+            by batch, or None if accuracy is not defined.
     """
 
     model: keras.Model
     result: dict[str, Any]
     compared: list[np.ndarray] | None = None
-    calibration: list[np.ndarray] | None = None
-    tests: Callable[[], list[tuple[np.ndarray, np.ndarray]]] | None = None
+    calibration: Callable[[], list[np.ndarray]] | None = None
+    tests: Callable[[], Batches] | None = None
 
 
 def of_run(workdir: pathlib.Path, experiment: Experiment) -> Source:
@@ -76,18 +80,19 @@ def of_run(workdir: pathlib.Path, experiment: Experiment) -> Source:
             for state in model.inputs[1:]
         ]
         return Source(model, result, [texts.numpy(), *states])
-    batches = iter(dataset.train(min(_N_CALIBRATED, dataset.n_train), 0))
-    calibration, *_ = next(batches)
 
-    def tests() -> list[tuple[np.ndarray, np.ndarray]]:
-        found = []
+    def calibration() -> list[np.ndarray]:
+        n_examples = min(_N_CALIBRATED, dataset.n_train)
+        inputs, *_ = next(iter(dataset.train(n_examples, 0)))
+        return [inputs.numpy()]
+
+    def tests() -> Batches:
         for inputs, labels, weights in dataset.test(_TEST_BATCH):
             kept = weights.numpy() > 0  # others fill the last batch
-            found.append((inputs.numpy()[kept], labels.numpy()[kept]))
-        return found
+            yield inputs.numpy()[kept], labels.numpy()[kept]
 
-    compared = tests()[0][0][:_N_COMPARED]
-    return Source(model, result, [compared], [calibration.numpy()], tests)
+    compared = next(tests())[0][:_N_COMPARED]
+    return Source(model, result, [compared], calibration, tests)
 
 
 def of_file(place: pathlib.Path) -> Source:
@@ -117,6 +122,9 @@ def export(
         The report, and the accuracy of the file where it is defined.
     """
     accuracies: list[model_cards.Accuracy] = []
+    calibration = None
+    if precision == "int8" and source.calibration is not None:
+        calibration = source.calibration()
     suffix = formats.FORMATS[format].suffix if format in formats.FORMATS else ""
 
     def judge(run: runners.Runner) -> None:
@@ -130,7 +138,7 @@ def export(
         precision=precision,
         batch=batch,
         examples=source.compared,
-        calibration=source.calibration,
+        calibration=calibration,
         ready_for=ready_for,  # type: ignore[arg-type] # checked there
         check=judge,
     )
@@ -147,17 +155,21 @@ def export(
 
 
 def _judge(
-    run: runners.Runner,
-    model: keras.Model,
-    tests: Sequence[tuple[np.ndarray, np.ndarray]],
+    run: runners.Runner, model: keras.Model, tests: Batches
 ) -> model_cards.Accuracy:
     """Return the accuracy of a file.
 
     Raises:
         ValueError: it is lower than that of the model.
     """
-    found = _count_right(run, tests)
-    wanted = _count_right(runners.of_keras(model), tests)
+    of_model = runners.of_keras(model)
+    n_right = n_wanted = n_examples = 0
+    for inputs, labels in tests:
+        n_right += _count_right(run, inputs, labels)
+        n_wanted += _count_right(of_model, inputs, labels)
+        n_examples += len(labels)
+    found = model_cards.Accuracy(n_right, n_examples)
+    wanted = model_cards.Accuracy(n_wanted, n_examples)
     if found.value < wanted.value - _LARGEST_LOSS:
         raise ValueError(
             "The written file must answer as well as the model. Received: an "
@@ -168,11 +180,6 @@ def _judge(
 
 
 def _count_right(
-    run: runners.Runner, tests: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> model_cards.Accuracy:
-    n_right = n_examples = 0
-    for inputs, labels in tests:
-        logits = run([inputs])[0]
-        n_right += int(np.sum(np.argmax(logits, axis=-1) == labels))
-        n_examples += len(labels)
-    return model_cards.Accuracy(n_right, n_examples)
+    run: runners.Runner, inputs: np.ndarray, labels: np.ndarray
+) -> int:
+    return int(np.sum(np.argmax(run([inputs])[0], axis=-1) == labels))
