@@ -103,18 +103,20 @@ def test_weights_are_read_back_bit_by_bit(name, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("extra", "encoding"), [(-1, "1x4"), (0, "1x4"), (1, "csr")]
+    ("n_active", "encoding"), [(41, "1x4"), (40, "1x4"), (39, "csr")]
 )
-def test_blocks_are_taken_if_half_full(extra, encoding):
+def test_blocks_are_taken_if_half_full(n_active, encoding):
+    """Of 20 blocks of four weights."""
     kernel = of_blocks((32, 16), 20)
     places = np.flatnonzero(kernel)
-    per_block = places.reshape(-1)[: 40 + extra]
-    kernel.ravel()[per_block] = 0
-    blocks = (kernel.reshape(8, 4, 16) != 0).any(axis=1).sum()
-    is_half_full = 2 * np.count_nonzero(kernel) >= 4 * blocks
+    blocks = (places // 16 // 4, places % 16)
+    # One weight of each block stays, others go until so many are left.
+    _, first = np.unique(np.stack(blocks), axis=1, return_index=True)
+    others = np.delete(places, first)
+    kernel.ravel()[others[n_active - 20 :]] = 0
+    assert np.count_nonzero(kernel) == n_active
     _, (stored,) = sparse_weights.encode(dense_file(kernel))
-    assert (stored.encoding == "1x4") == is_half_full
-    del encoding
+    assert stored.encoding == encoding
 
 
 def test_dense_weights_stay_dense():
@@ -155,6 +157,16 @@ def test_weights_that_are_used_twice_and_elsewhere(tmp_path):
         np.testing.assert_allclose(
             run_file(data, tmp_path, x), function(x), atol=1e-5
         )
+
+
+def test_weights_that_others_read_stay_dense():
+    data = dense_file(kernel_with((16, 16), 20))
+    file = model_file.ModelFile(data)
+    graph = file.graphs[0]
+    weights = next(o for o in graph.operators).inputs[1]
+    graph.outputs = np.append(graph.outputs, weights)
+    assert len(sparse_weights.encode(data)[1]) == 1
+    assert not sparse_weights.encode(file.encode())[1]
 
 
 def mlp(sparsity=0.9, blocks=False):
