@@ -44,6 +44,38 @@ def test_the_benchmark_runs_every_kind_of_step(benchmarks):
     assert bench.table([row]).count("\n") == 2
 
 
+def test_the_benchmark_of_exports_judges_what_it_measures(
+    benchmarks, monkeypatch, capsys
+):
+    bench = load(f"{benchmarks}/export")
+    monkeypatch.setattr(
+        bench.latency, "_in_process", lambda function, *args: function(*args)
+    )
+    monkeypatch.setattr(
+        bench.latency, "_limited", lambda *_: bench.runners.litert
+    )
+    monkeypatch.setattr(bench, "_SIZE", 64)
+    monkeypatch.setattr(bench.latency, "_peak_bytes", lambda *_: 10**6)
+    table = bench.main(["--rows", "fc"]).splitlines()
+    assert len(table) == 2 + 2 * len(bench.LAYERS)
+    assert all(line.endswith(("| yes |", "| no |")) for line in table[2:])
+    assert table[-1] in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("tfds_dir")
+def test_twins_are_compared(monkeypatch, capsys):
+    parity = load("parity")
+    small = ((48, 32), (0.9,), ("rigl", "static"), ("SGD, momentum",))
+    monkeypatch.setattr(parity, "RUNS", {"small": small})
+    monkeypatch.setattr(parity, "INTERVAL", 2)
+    parity.main(["--steps", "7", "--runs", "small"])
+    rows = capsys.readouterr().out.strip().splitlines()[-2:]
+    assert "rigl | SGD, momentum | 4 of 4" in rows[0]
+    assert "static | SGD, momentum | –" in rows[1]
+    for row in rows:
+        assert float(row.split("|")[-2]) < 1e-4
+
+
 def test_tables_go_between_their_markers():
     docs_table = load("docs_table")
     text = "a\n<!-- table: x -->\nold\n<!-- end of table -->\nb"
