@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 from typing import TYPE_CHECKING
+import warnings
 
 from rigl_tf import checks
 from rigl_tf import files
@@ -12,6 +13,7 @@ from rigl_tf.experiments import allow_list
 from rigl_tf.experiments import config
 from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import session
+from rigl_tf.experiments import standard_streams
 
 if TYPE_CHECKING:
     from rigl_tf.experiments import exporting
@@ -24,8 +26,12 @@ def export(arguments: argparse.Namespace) -> int:
     with exit_codes.mistakes(), exit_codes.stop_at_once():
         source, beside = _source(arguments)
         from rigl_tf.experiments import exporting
+        from rigl_tf.experiments import inference_benchmark
+        from rigl_tf.export import saving
 
-        with session.quiet():  # converters tell what they do
+        measured = beside / _BENCHMARKS
+        with session.quiet(), warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", saving.DeadModelWarning)
             name = f"{arguments.format}-{arguments.precision}"
             directory = files.path(arguments.output or beside / name)
             report, accuracy = exporting.export(
@@ -35,7 +41,11 @@ def export(arguments: argparse.Namespace) -> int:
                 arguments.precision,
                 arguments.batch,
                 arguments.ready_for,
+                inference_benchmark.read_rows(measured),
             )
+    for warning in told:  # converters warn of much that says nothing here
+        if issubclass(warning.category, saving.DeadModelWarning):
+            standard_streams.tell(f"rigl_tf: {warning.message}")
     rows = [
         ("file", report.path),
         ("bytes", f"{report.bytes:,}"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import json
 import pathlib
@@ -107,6 +109,7 @@ def export(
     precision: conversion.Precision = "f32",
     batch: int = 1,
     ready_for: str = "any",
+    latencies: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[saving.ExportReport, model_cards.Accuracy | None]:
     """Export a model with its card to a directory.
 
@@ -117,6 +120,7 @@ def export(
         precision: see there.
         batch: see there.
         ready_for: see there.
+        latencies: rows of an earlier benchmark, for the card.
 
     Returns:
         The report, and the accuracy of the file where it is defined.
@@ -149,7 +153,8 @@ def export(
         written["n_test"] = accuracy.n_examples
     text = json.dumps(written, indent=1) + "\n"
     files.write_text(directory / EXPORT_JSON, text)
-    card = model_cards.markdown(report, source.result, accuracy)
+    own = [row for row in latencies if row["format"] == format]
+    card = model_cards.markdown(report, source.result, accuracy, own)
     files.write_text(directory / CARD, card)
     return report, accuracy
 

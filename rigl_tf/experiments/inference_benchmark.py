@@ -168,5 +168,15 @@ def write(directory: pathlib.Path, found: Benchmark) -> None:
 
 
 def read_rows(directory: pathlib.Path) -> list[dict[str, Any]]:
-    """Read the rows that `write` wrote."""
-    return json.loads(files.read_text(directory / ROWS))["rows"]
+    """Read the rows that `write` wrote; none if it did not.
+
+    Raises:
+        files.DamagedFile: if the file holds no rows.
+    """
+    place = directory / ROWS
+    if not place.exists():
+        return []
+    try:
+        return list(json.loads(files.read_text(place))["rows"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise files.DamagedFile(place, f"has no rows ({error})") from None

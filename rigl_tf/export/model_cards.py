@@ -53,7 +53,7 @@ def markdown(
         report: what was exported.
         result: the content of the run's result.json, or None.
         accuracy: accuracy of the exported file, or None.
-        latencies: rows of `latency.measure` for this file.
+        latencies: dictionaries with the fields of `latency.Latency`.
     """
     result = result or {}
     parts = [_metadata(result, accuracy), _title(report, result)]
@@ -63,7 +63,7 @@ def markdown(
     parts.append(_table("Cost", _costs(report, result)))
     if latencies:
         header = list(latencies[0])
-        rows = [[str(row[name]) for name in header] for row in latencies]
+        rows = [[_cell(row[name]) for name in header] for row in latencies]
         parts.append("## Speed\n\n" + text_tables.markdown(header, rows))
     if result.get("settings"):
         words = [
@@ -76,6 +76,10 @@ def markdown(
             "```text\n" + "\n".join(words) + "\n```"
         )
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _metadata(result: Mapping[str, Any], accuracy: Accuracy | None) -> str:

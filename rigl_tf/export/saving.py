@@ -35,6 +35,10 @@ _TOLERANCES = {"f32": 1e-4, "f16": 5e-2}
 _N_EXAMPLES = 8
 
 
+class DeadModelWarning(UserWarning):
+    """The outputs of a model do not depend on its inputs."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
     """What was exported, and how far it agrees with the model.
@@ -262,6 +266,7 @@ def _warn_if_dead(outputs, inputs):
         warnings.warn(
             "The outputs of the model do not depend on its inputs, so that "
             "comparing the exported file with it says little. Is it trained?",
+            DeadModelWarning,
             stacklevel=5,
         )
 

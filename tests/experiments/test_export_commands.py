@@ -1,5 +1,6 @@
 """The commands `export`, `inspect` and `benchmark_inference`."""
 
+import dataclasses
 import itertools
 import json
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from rigl_tf import cli
+from rigl_tf import models
 from rigl_tf.experiments import exporting
 from rigl_tf.experiments import inference_benchmark
 from rigl_tf.export import latency
@@ -162,6 +164,35 @@ def test_inference_is_timed(workdir, tmp_path, monkeypatch, capsys):
         == 2
     )
     assert "`--formats` must be one of" in capsys.readouterr().err
+
+
+def test_cards_show_what_was_timed_before(workdir, capsys):
+    rows = [
+        dataclasses.asdict(
+            latency.Latency(name, kind, 1, 1.23456, 2, 3, 4, 5, 6)
+        )
+        for name in ("keras", "litert")
+        for kind in ("dense", "sparse")
+    ]
+    place = workdir / "export" / "inference" / "latency.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(json.dumps({"rows": rows}))
+    assert exported(workdir, "--format=keras") == 0
+    card = (workdir / "export/keras-f32/README.md").read_text("utf-8")
+    assert card.count("| 1.235 |") == 2 and "litert" not in card
+    place.write_text("[]")
+    assert exported(workdir, "--format=keras") == 2
+    assert "has no rows" in capsys.readouterr().err
+    place.unlink()
+
+
+def test_dead_networks_are_told(tmp_path, capsys):
+    net = models.mlp((4,), 2, hidden=(3,))
+    net.layers[1].kernel.assign(np.zeros((4, 3)))
+    net.save(tmp_path / "dead.keras")
+    words = [f"--model={tmp_path / 'dead.keras'}", "--format=keras"]
+    assert cli.main(["export", *words]) == 0
+    assert "do not depend on its inputs" in capsys.readouterr().err
 
 
 def test_dense_twins_have_no_zeros(workdir):
