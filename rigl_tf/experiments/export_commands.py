@@ -87,8 +87,11 @@ def benchmark_inference(arguments: argparse.Namespace) -> int:
         checks.at_least("--rounds", arguments.rounds, 1, integer=True)
         checks.at_least("--threads", arguments.threads, 1, integer=True)
         source, beside = _source(arguments)
+        from rigl_tf.experiments import exporting
         from rigl_tf.experiments import inference_benchmark
 
+        directory = files.path(arguments.output or beside / _BENCHMARKS)
+        exporting.require_own(directory, inference_benchmark.ROWS)
         with session.quiet():
             found = inference_benchmark.run(
                 source,
@@ -97,7 +100,6 @@ def benchmark_inference(arguments: argparse.Namespace) -> int:
                 arguments.rounds,
                 arguments.threads,
             )
-        directory = files.path(arguments.output or beside / _BENCHMARKS)
         inference_benchmark.write(directory, found)
     print(inference_benchmark.markdown(found))
     print(f"\nwritten to {directory}")

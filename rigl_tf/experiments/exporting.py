@@ -102,6 +102,25 @@ def of_file(place: pathlib.Path) -> Source:
     return Source(keras_file.load(place), {})
 
 
+def require_own(directory: pathlib.Path, marker: str) -> None:
+    """Require a directory in which nothing of others is overwritten.
+
+    Args:
+        directory: where a README.md is written.
+        marker: name of a file that was written beside it before.
+
+    Raises:
+        ValueError: it has other files.
+    """
+    if not directory.exists() or (directory / marker).exists():
+        return
+    if not directory.is_dir() or any(directory.iterdir()):
+        raise ValueError(
+            "`--output` must be a directory that is new, empty, or of an "
+            f"earlier run of this command. Received: {str(directory)!r}"
+        )
+
+
 def export(
     source: Source,
     directory: pathlib.Path,
@@ -125,6 +144,7 @@ def export(
     Returns:
         The report, and the accuracy of the file where it is defined.
     """
+    require_own(directory, EXPORT_JSON)
     accuracies: list[model_cards.Accuracy] = []
     calibration = None
     if precision == "int8" and source.calibration is not None:

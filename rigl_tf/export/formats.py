@@ -71,6 +71,8 @@ class Format:
         packages: modules that it needs, and the names that pip has for them.
         precisions: what `precision` may be.
         fixed_batch: whether files are for one number of examples.
+        contents: what the names in a directory of this format look like, as a
+            regular expression.
         loading: lines of Python that load a file and call it, with the fields
             {name} of the file and {inputs}.
     """
@@ -87,6 +89,7 @@ class Format:
     packages: tuple[tuple[str, str], ...] = ()
     precisions: tuple[str, ...] = ("f32",)
     fixed_batch: bool = False
+    contents: str = ""
 
 
 def _write_keras(place: pathlib.Path, order: Order) -> None:
@@ -239,6 +242,7 @@ logits = model(inputs)""",
 
 loaded = tf.saved_model.load("{name}")
 outputs = loaded.signatures["serving_default"]({inputs})""",
+        contents=r"(saved_model|fingerprint)\.pb|variables|assets",
     ),
     "litert": Format(
         ".tflite",
@@ -274,6 +278,7 @@ outputs = session.run(None, {{"input": inputs}})""",
 
 compiled = openvino.Core().compile_model("{name}/model.xml", "CPU")
 outputs = compiled(inputs)""",
+        contents=r"model\.(xml|bin)",
         packages=(("openvino", "openvino"),),
         precisions=("f32", "f16"),
     ),
@@ -293,5 +298,6 @@ export.load_compact("{name}", model)  # a Keras model of this architecture""",
         """import scipy.sparse
 
 kernel = scipy.sparse.load_npz("{name}/KERNEL.npz")  # one file per kernel""",
+        contents=r".*\.npz",
     ),
 }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 from typing import Any
@@ -96,7 +97,7 @@ def save(
     Args:
         model: built Keras model: dense, masked, truly sparse, or stripped.
         path: path of the file; of a directory for "tf_saved_model", "openvino"
-            and "scipy". What is there is replaced.
+            and "scipy". An earlier export there is replaced.
         format: one of `formats.FORMATS`: "keras", "tf_saved_model", "litert",
             "onnx", "openvino", "safetensors" or "scipy".
         precision: "f32"; "f16" for weights in half precision; "int8" for LiteRT
@@ -176,9 +177,34 @@ def _require(place, format, precision, ready_for, batch):
             f"A file of the format {format!r} must be named *{chosen.suffix}. "
             f"Received: {str(place)!r}"
         )
+    _require_replaceable(place, chosen)
     for package, pip_name in chosen.packages:
         runners.require(package, pip_name)
     return chosen
+
+
+def _require_replaceable(place, chosen):
+    """Require that replacing what is at a path deletes nothing else."""
+    if not place.exists():
+        return
+    is_directory = not chosen.suffix
+    if place.is_dir() != is_directory:
+        wanted = "a directory" if is_directory else "a file"
+        raise ValueError(
+            f"The path must be that of {wanted}. Received: {str(place)!r}, "
+            f"which is a {'file' if is_directory else 'directory'}"
+        )
+    if is_directory:
+        others = [
+            entry.name
+            for entry in place.iterdir()
+            if not re.fullmatch(chosen.contents, entry.name)
+        ]
+        if others:
+            raise ValueError(
+                "A directory that is replaced must be empty, or an earlier "
+                f"export. Received: {str(place)!r}, which has {min(others)!r}"
+            )
 
 
 def _without_masks(model):

@@ -186,6 +186,18 @@ def test_cards_show_what_was_timed_before(workdir, capsys):
     place.unlink()
 
 
+@pytest.mark.parametrize(
+    "words", [["export", "--format=keras"], ["benchmark_inference"]]
+)
+def test_files_of_others_are_not_overwritten(words, workdir, tmp_path, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    words = [*words, f"--workdir={workdir}", f"--output={tmp_path}"]
+    assert cli.main(words) == 2
+    assert "must be a directory that is new" in capsys.readouterr().err
+    assert (tmp_path / "README.md").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_dead_networks_are_told(tmp_path, capsys):
     net = models.mlp((4,), 2, hidden=(3,))
     net.layers[1].kernel.assign(np.zeros((4, 3)))

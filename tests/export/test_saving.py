@@ -225,6 +225,25 @@ def test_what_is_there_is_replaced_and_otherwise_kept(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("format", ["tf_saved_model", "openvino", "scipy"])
+def test_directories_of_others_are_never_replaced(format, tmp_path):
+    precious = tmp_path / "thesis" / "chapter.tex"
+    precious.parent.mkdir()
+    precious.write_text("precious")
+    with pytest.raises(ValueError, match="must be empty, or an.*chapter.tex"):
+        export.save(digits(), tmp_path / "thesis", format)
+    with pytest.raises(ValueError, match="must be that of a directory"):
+        export.save(digits(), precious, format)
+    (tmp_path / "m.keras").mkdir()
+    with pytest.raises(ValueError, match="must be that of a file"):
+        export.save(digits(), tmp_path / "m.keras", "keras")
+    assert precious.read_text() == "precious"
+    place = tmp_path / "model"
+    place.mkdir()
+    for _ in range(2):
+        export.save(digits(), place, format)
+
+
 def test_a_check_that_fails_leaves_nothing(tmp_path):
     def refuse(run):
         run([np.zeros((2, 8, 8, 1), np.float32)])
