@@ -9,12 +9,12 @@ from rigl_tf import checks
 from rigl_tf.masks import draws
 from rigl_tf.masks import selection
 from rigl_tf.sparse import candidates
-from rigl_tf.updaters import drop_and_grow
+from rigl_tf.updaters import grow_by_gradients
 from rigl_tf.updaters import protocol
 
 
 @dataclasses.dataclass(kw_only=True)
-class GSE(drop_and_grow.DropAndGrow):
+class GSE(grow_by_gradients.GrowByGradients):
     """Drop the smallest weights, grow by gradients of a random sample.
 
     Drop: the smallest |w| of the active connections.
@@ -59,22 +59,6 @@ class GSE(drop_and_grow.DropAndGrow):
         Activations, their gradients, and the gradients of the candidates.
         """
         return 2 * sparse + min(self.gamma * sparse, dense)
-
-    def training_flops(self, sparse: float, dense: float) -> float:
-        """Return `(3 f_S Delta T + (2 + gamma) f_S) / (Delta T + 1)`."""
-        interval = self.update_interval
-        steps = interval * self.step_flops(sparse, dense)
-        return (steps + self.update_flops(sparse, dense)) / (interval + 1)
-
-    def grow_scores(
-        self,
-        kernel: protocol.Kernel,
-        gradient: tf.Tensor | None,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
-        """Return the magnitude of the dense gradient."""
-        del kernel, step
-        return tf.abs(gradient)
 
     def grow_sparse(
         self,

@@ -6,14 +6,14 @@ import keras
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.updaters import drop_and_grow
 from rigl_tf.updaters import gradient_averages
+from rigl_tf.updaters import grow_by_gradients
 from rigl_tf.updaters import protocol
 from rigl_tf.updaters import sparse_growth
 
 
 @dataclasses.dataclass(kw_only=True)
-class RigL(drop_and_grow.DropAndGrow):
+class RigL(grow_by_gradients.GrowByGradients):
     """Drop the smallest weights, grow where the dense gradient is largest.
 
     Drop: the smallest |w| of the active connections.
@@ -119,22 +119,6 @@ class RigL(drop_and_grow.DropAndGrow):
         """
         earlier = (self.gradient_batches - 1) * (dense - sparse)
         return 2 * sparse + dense + earlier
-
-    def training_flops(self, sparse: float, dense: float) -> float:
-        """Return `(3 f_S Delta T + 2 f_S + f_D) / (Delta T + 1)`."""
-        interval = self.update_interval
-        steps = interval * self.step_flops(sparse, dense)
-        return (steps + self.update_flops(sparse, dense)) / (interval + 1)
-
-    def grow_scores(
-        self,
-        kernel: protocol.Kernel,
-        gradient: tf.Tensor | None,
-        step: tf.Tensor,
-    ) -> tf.Tensor:
-        """Return the magnitude of the dense gradient."""
-        del kernel, step
-        return tf.abs(gradient)
 
     def grow_sparse(
         self,
