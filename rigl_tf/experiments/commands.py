@@ -69,17 +69,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
     """Evaluate the newest checkpoint of a run."""
     with exit_codes.mistakes():
         workdir = files.path(arguments.workdir)
-        written = workdir / run_files.CONFIG
-        if files.is_local(written):
-            written = written.absolute()  # or else "a=b" would be a setting
-        if not written.exists():
-            raise FileNotFoundError(
-                "`--workdir` must be the directory of a run. Received: "
-                f"{arguments.workdir!r}, which has no {run_files.CONFIG}"
-            )
         words = arguments.words or ["STRATEGY=None"]
-        experiment = session.build_experiment(
-            config.read([str(written), *words], arguments.imports)
+        experiment = session.experiment_of(
+            arguments.workdir, words, arguments.imports
         )
         from rigl_tf.experiments import runs
 

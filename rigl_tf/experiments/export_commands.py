@@ -7,10 +7,8 @@ import warnings
 
 from rigl_tf import checks
 from rigl_tf import files
-from rigl_tf import run_files
 from rigl_tf import text_tables
 from rigl_tf.experiments import allow_list
-from rigl_tf.experiments import config
 from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import session
 from rigl_tf.experiments import standard_streams
@@ -122,19 +120,12 @@ def _source(
             allow_list.import_modules(arguments.imports)
             from rigl_tf.experiments import exporting
         return exporting.of_file(place), place.parent / "export"
-    workdir = files.path(arguments.workdir)
-    written = workdir / run_files.CONFIG
-    if not written.exists():
-        raise FileNotFoundError(
-            "`--workdir` must be the directory of a finished run. Received: "
-            f"{arguments.workdir!r}, which has no {run_files.CONFIG}"
-        )
-    if files.is_local(written):
-        written = written.absolute()  # or else "a=b" would be a setting
-    words = [str(written), "STRATEGY=None"]
-    experiment = session.build_experiment(config.read(words, arguments.imports))
+    experiment = session.experiment_of(
+        arguments.workdir, ["STRATEGY=None"], arguments.imports
+    )
     from rigl_tf.experiments import exporting
 
+    workdir = files.path(arguments.workdir)
     return exporting.of_run(workdir, experiment), workdir / "export"
 
 

@@ -1,6 +1,7 @@
 """Run one experiment from the command line: build, lock, train, print."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import os
 import pathlib
@@ -9,6 +10,7 @@ import tempfile
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rigl_tf import files
 from rigl_tf import run_files
 from rigl_tf.experiments import config
 from rigl_tf.experiments import exit_codes
@@ -41,6 +43,30 @@ def build_experiment(configuration: config.Config) -> "Experiment":
             raise config.ConfigError(
                 "Configuration error: values need each other in a cycle"
             ) from error
+
+
+def experiment_of(
+    workdir: str, words: Sequence[str], imports: Sequence[str]
+) -> "Experiment":
+    """Build the experiment of a work directory again.
+
+    Args:
+        workdir: the directory, as the command line names it.
+        words: further words, such as "STRATEGY=None".
+        imports: modules to import.
+
+    Raises:
+        FileNotFoundError: it is not the directory of a run.
+    """
+    written = files.path(workdir) / run_files.CONFIG
+    if files.is_local(written):
+        written = written.absolute()  # or else "a=b" would be a setting
+    if not written.exists():
+        raise FileNotFoundError(
+            "`--workdir` must be the directory of a run. Received: "
+            f"{workdir!r}, which has no {run_files.CONFIG}"
+        )
+    return build_experiment(config.read([str(written), *words], imports))
 
 
 def run(
