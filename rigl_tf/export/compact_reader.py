@@ -21,6 +21,26 @@ PARTS = (SHAPE, ACTIVE, BITS, OFFSETS, STARTS, COLUMNS)
 HALF = {"float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
 
 
+def require_same(
+    place: pathlib.Path, held: Collection[str], wanted: Collection[str]
+) -> None:
+    """Require that a file contains exactly the variables of a model.
+
+    Args:
+        place: path of the file, for the error.
+        held: paths of the variables in the file.
+        wanted: paths of those of the model.
+    """
+    held, wanted = set(held), set(wanted)
+    for missing, where in ((wanted - held, "file"), (held - wanted, "model")):
+        if missing:
+            raise files.DamagedFile(
+                place,
+                "must be of a model with the same architecture. Received: a "
+                f"{where} without the variable {min(missing)!r}",
+            )
+
+
 class Reader:
     """Reads variables from the tensors of a file, checking all of them.
 
@@ -40,20 +60,10 @@ class Reader:
             wanted: their paths.
         """
         held: set[str] = set()
-        wanted = set(wanted)
         for name in self._tensors:
             stem, dot, part = name.rpartition(".")
             held.add(stem if dot + part in PARTS else name)
-        for missing, where in (
-            (wanted - held, "file"),
-            (held - wanted, "model"),
-        ):
-            if missing:
-                raise files.DamagedFile(
-                    self._place,
-                    "must be of a model with the same architecture. Received: "
-                    f"a {where} without the variable {min(missing)!r}",
-                )
+        require_same(self._place, held, wanted)
 
     def variable(self, path: str, variable: keras.Variable) -> np.ndarray:
         """Return the dense value of a variable."""

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from rigl_tf import archives
 from rigl_tf.export import compact
+from rigl_tf.export import packed
 from rigl_tf.sparse import csr_files
 
 # The file of what is no kernel: biases and statistics.
@@ -39,7 +40,7 @@ def arrays(model: keras.Model) -> dict[str, Mapping[str, np.ndarray]]:
             rows = array.reshape(-1, array.shape[-1])
             found[_name(path)] = csr_files.parts(sparse.csr_matrix(rows))
         else:
-            others[path] = compact.bits_of(array) if _is_new(array) else array
+            others[path] = packed.as_numbers(array)
     return {**found, _OTHERS: others}
 
 
@@ -66,8 +67,3 @@ def read(directory: pathlib.Path) -> dict[str, Mapping[str, np.ndarray]]:
 
 def _name(path: str) -> str:
     return path.replace("/", ".") + ".npz"
-
-
-def _is_new(array: np.ndarray) -> bool:
-    """Return whether NumPy's files lack the type, as they lack bfloat16."""
-    return array.dtype.isbuiltin != 1

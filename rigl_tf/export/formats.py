@@ -58,6 +58,11 @@ class Order:
             return masking.strip(self.model)
         return self.model
 
+    def signature_of(self, model: keras.Model) -> signatures.Signature:
+        """Return the signature, calling a copy of the model."""
+        call = signatures.caller(model)
+        return dataclasses.replace(self.signature, call=call)
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:
@@ -98,9 +103,7 @@ def _write_keras(place: pathlib.Path, order: Order) -> None:
 
 def _write_saved_model(place: pathlib.Path, order: Order) -> None:
     model = saved_model.served(order.model)
-    call = signatures.caller(model)
-    signature = dataclasses.replace(order.signature, call=call)
-    saved_model.write(place, model, signature)
+    saved_model.write(place, model, order.signature_of(model))
 
 
 def _write_litert(
@@ -108,7 +111,7 @@ def _write_litert(
 ) -> list[sparse_weights.StoredWeight]:
     data = conversion.convert(
         order.dense,
-        _signature_of_dense(order),
+        order.signature_of(order.dense),
         order.precision,
         order.calibration,
     )
@@ -136,8 +139,8 @@ def ready_for_arm(data: bytes) -> bytes:
     except ValueError as error:
         refusal = str(error)
     # The first of equals: turning costs an operation.
-    best = max(choices, key=lambda choice: _judge(choice).engaged)
-    report = _judge(best)
+    judged = [(choice, _judge(choice)) for choice in choices]
+    best, report = max(judged, key=lambda pair: pair[1].engaged)
     if not report.engaged:
         raise ValueError(
             "`ready_for='arm'` needs a network that XNNPACK can run sparsely. "
@@ -152,11 +155,6 @@ def _judge(data: bytes) -> xnnpack.XnnpackReport:
     return xnnpack.judge(encoded)
 
 
-def _signature_of_dense(order: Order) -> signatures.Signature:
-    call = signatures.caller(order.dense)
-    return dataclasses.replace(order.signature, call=call)
-
-
 def _write_onnx(place: pathlib.Path, order: Order) -> None:
     with warnings.catch_warnings():
         # tf2onnx still asks NumPy for aliases of types.
@@ -165,7 +163,7 @@ def _write_onnx(place: pathlib.Path, order: Order) -> None:
 
         try:
             tf2onnx.convert.from_function(
-                _signature_of_dense(order).function(),
+                order.signature_of(order.dense).function(),
                 order.signature.inputs,
                 opset=_ONNX_OPSET,
                 custom_op_handlers={"Erfc": (_erfc, [])},
@@ -193,7 +191,7 @@ def _write_openvino(place: pathlib.Path, order: Order) -> None:
     runtime = runners.require("openvino", "openvino")
     with tempfile.TemporaryDirectory() as directory:
         source = pathlib.Path(directory) / "model"
-        saved_model.write(source, order.dense, _signature_of_dense(order))
+        saved_model.write(source, order.dense, order.signature_of(order.dense))
         try:
             converted = runtime.convert_model(str(source))
         except Exception as error:  # of classes without a public base

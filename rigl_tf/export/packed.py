@@ -12,6 +12,7 @@ import numpy as np
 
 from rigl_tf import archives
 from rigl_tf import files
+from rigl_tf.export import compact_reader
 from rigl_tf.layers import model_paths
 from rigl_tf.masks import storage
 
@@ -34,7 +35,7 @@ def load(path: str | os.PathLike, model: keras.Model) -> None:
     variables = model_paths.variables_by_path(model)
     with archives.reading(path) as archive:
         held = {name.partition(":")[2] for name in archive.names}
-        _require_same(path, held, variables.keys())
+        compact_reader.require_same(path, held, variables.keys())
         arrays = {
             name: _read(path, archive, name, variable)
             for name, variable in variables.items()
@@ -43,21 +44,10 @@ def load(path: str | os.PathLike, model: keras.Model) -> None:
         variables[name].assign(array)
 
 
-def _require_same(path, held, wanted):
-    """Require that a file contains exactly the variables of a model."""
-    for missing, where in ((wanted - held, "file"), (held - wanted, "model")):
-        if missing:
-            raise files.DamagedFile(
-                path,
-                "must be of a model with the same architecture. Received: a "
-                f"{where} without the variable {min(missing)!r}",
-            )
-
-
 def _read(path, archive, name, variable):
     """Read an array that fits a variable."""
     shape, dtype = tuple(variable.shape), variable.numpy().dtype
-    numbers = _as_numbers(np.empty(0, dtype)).dtype
+    numbers = as_numbers(np.empty(0, dtype)).dtype
     if _ARRAY + name in archive.names:
         return archive.read(_ARRAY + name, shape, numbers).view(dtype)
     active = storage.read_mask(path, archive, name)
@@ -72,7 +62,7 @@ def _read(path, archive, name, variable):
     return array.view(dtype)
 
 
-def _as_numbers(array):
+def as_numbers(array: np.ndarray) -> np.ndarray:
     """View types that archives do not support (bfloat16) as integers."""
     known = array.dtype.kind in "biuf" and array.dtype.isbuiltin
     return array if known else array.view(f"uint{8 * array.dtype.itemsize}")

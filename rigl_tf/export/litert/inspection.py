@@ -45,12 +45,11 @@ def _row(
 ) -> tuple[str, ...] | None:
     """Return the cells of a constant with two axes or more."""
     data = file.model.buffers[tensor.buffer].data
-    dtype = model_file.WEIGHT_TYPES.get(tensor.type)
+    is_weight = tensor.type in model_file.WEIGHT_TYPES
     shape = tuple(() if tensor.shape is None else map(int, tensor.shape))
     size = math.prod(shape)
-    if data is None or dtype is None or len(shape) < 2 or size < _LEAST_SIZE:
+    if data is None or not is_weight or len(shape) < 2 or size < _LEAST_SIZE:
         return None
-    n_active = np.count_nonzero(np.frombuffer(bytearray(data), dtype))
     encoding, n_bytes = "dense", len(data)
     if tensor.sparsity is not None:
         is_blocks = tensor.sparsity.blockMap is not None
@@ -63,7 +62,7 @@ def _row(
         model_file.text(tensor.name),
         " x ".join(map(str, shape)),
         _TYPE_NAMES[tensor.type],
-        f"{1 - n_active / size:.3f}",
+        f"{1 - file.n_active(tensor) / size:.3f}",
         encoding,
         f"{n_bytes:,}",
     )

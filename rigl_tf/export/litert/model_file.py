@@ -87,6 +87,14 @@ class ModelFile:
         shape = tuple(() if tensor.shape is None else tensor.shape)
         return np.frombuffer(bytearray(data), dtype).reshape(shape)
 
+    def n_active(self, tensor: typing.Any) -> int:
+        """Return how many stored weights of a constant are not zero."""
+        data = self.model.buffers[tensor.buffer].data
+        dtype = WEIGHT_TYPES.get(tensor.type)
+        if data is None or dtype is None:
+            return 0
+        return int(np.count_nonzero(np.frombuffer(bytearray(data), dtype)))
+
     def add_buffer(self, array: np.ndarray) -> int:
         """Add the bytes of an array; return the index of its buffer."""
         buffer = schema.BufferT()

@@ -246,7 +246,7 @@ class _Graph:
         tensor = self._graph.tensors[index]
         shape = tuple(map(int, tensor.shape))
         node.size = int(np.prod(shape))
-        node.n_active = self._n_active(tensor)
+        node.n_active = self._file.n_active(tensor)
         options = operator.builtinOptions
         strides = (options.strideH, options.strideW)
         is_float = tensor.type in _FLOATS
@@ -292,14 +292,6 @@ class _Graph:
                 f"{strides[0]} pads {pads}: "
                 'export with ready_for="arm"'
             )
-
-    def _n_active(self, tensor: typing.Any) -> int:
-        """Return how many weights of a constant are not zero."""
-        data = self._file.model.buffers[tensor.buffer].data
-        dtype = model_file.WEIGHT_TYPES.get(tensor.type)
-        if data is None or dtype is None:
-            return 0
-        return int(np.count_nonzero(np.frombuffer(bytearray(data), dtype)))
 
     def _pads(
         self, operator: typing.Any, window: tuple[int, ...]
