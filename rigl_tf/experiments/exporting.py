@@ -32,7 +32,6 @@ _N_CALIBRATED = 200
 # A file that answers fewer examples rightly is not a copy of the model.
 _LARGEST_LOSS = 0.01
 
-
 Batches: TypeAlias = Iterator[tuple[np.ndarray, np.ndarray]]
 
 

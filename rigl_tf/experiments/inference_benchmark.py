@@ -72,23 +72,49 @@ def run(
     accuracies: dict[str, model_cards.Accuracy | None] = {}
     with tempfile.TemporaryDirectory() as directory:
         for name in names:
+            # Without a fixed batch, one pair of files serves all.
+            fixed = formats.FORMATS[name].fixed_batch
+            pairs: dict[int, _Pair] = {}
             for batch in batches:
-                place = pathlib.Path(directory) / f"{name}-{batch}"
-                files_of_kind = {}
-                report, accuracies[name] = exporting.export(
-                    source, place / "sparse", name, batch=batch
-                )
-                suffix = formats.FORMATS[name].suffix
-                files_of_kind["dense"] = place / f"dense{suffix}"
-                saving.save(twin, files_of_kind["dense"], name, batch=batch)
-                files_of_kind["sparse"] = place / "sparse" / f"model{suffix}"
+                key = batch if fixed else 1
+                if key not in pairs:
+                    place = pathlib.Path(directory) / f"{name}-{key}"
+                    pairs[key] = _export(source, twin, name, key, place)
+                pair = pairs[key]
+                accuracies[name] = pair.accuracy
                 arrays = _inputs(source, twin, batch)
-                inputs = dict(zip(report.inputs, arrays, strict=True))
+                inputs = dict(zip(pair.inputs, arrays, strict=True))
                 rows += latency.measure(
-                    name, files_of_kind, inputs, rounds, threads
+                    name, pair.places, inputs, rounds, threads
                 )
     machine = latency.processor()
     return Benchmark(rows, accuracies, machine, rounds, threads)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair:
+    """The sparse file of a model, and the dense one of its twin."""
+
+    places: dict[str, pathlib.Path]
+    inputs: tuple[str, ...]
+    accuracy: model_cards.Accuracy | None
+
+
+def _export(
+    source: exporting.Source,
+    twin: keras.Model,
+    name: str,
+    batch: int,
+    place: pathlib.Path,
+) -> _Pair:
+    """Export a model and its dense twin."""
+    report, accuracy = exporting.export(
+        source, place / "sparse", name, batch=batch
+    )
+    dense = place / f"dense{formats.FORMATS[name].suffix}"
+    saving.save(twin, dense, name, batch=batch)
+    places = {"dense": dense, "sparse": pathlib.Path(report.path)}
+    return _Pair(places, report.inputs, accuracy)
 
 
 def _inputs(
