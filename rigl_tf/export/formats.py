@@ -261,7 +261,7 @@ outputs = run({inputs})""",
         """import onnxruntime
 
 session = onnxruntime.InferenceSession("{name}")
-outputs = session.run(None, {{"input": inputs}})""",
+outputs = session.run(None, dict({inputs}))""",
         packages=(
             ("tf2onnx", "tf2onnx"),
             ("onnx", "onnx"),
