@@ -176,17 +176,35 @@ class ArrayDataset:
             batch_size: global batch size.
             context: input context, see `train`.
         """
-        inputs = tf.constant(self.splits[1].inputs)
-        labels = tf.constant(self.splits[1].labels)
-        n_test = len(self.splits[1].inputs)
-        n_batches = -(-n_test // batch_size)
+        return self.in_order("test", batch_size, context)
+
+    def in_order(
+        self,
+        split: sharding.Split,
+        batch_size: int,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
+        """Return all examples of a split once, without augmentation.
+
+        Args:
+            split: "train" or "test".
+            batch_size: as in `test`.
+            context: as in `test`.
+
+        Returns:
+            Batches `(inputs, labels, weights)`, as those of `test`.
+        """
+        chosen = self.splits[sharding.SPLITS.index(split)]
+        inputs, labels = tf.constant(chosen.inputs), tf.constant(chosen.labels)
+        n_examples = len(chosen.inputs)
+        n_batches = -(-n_examples // batch_size)
         positions = sharding.divide(
             tf.range(n_batches * batch_size), batch_size, context
         )
 
         def examples(positions):
-            rows = tf.minimum(positions, n_test - 1)
-            weights = tf.cast(positions < n_test, tf.float32)
+            rows = tf.minimum(positions, n_examples - 1)
+            weights = tf.cast(positions < n_examples, tf.float32)
             batch = self._preprocess(tf.gather(inputs, rows))
             return batch, tf.gather(labels, rows), weights
 

@@ -154,14 +154,27 @@ class ImageDataset:
 
         See `ArrayDataset.test` for the arguments.
         """
-        split = self._builder.info.splits["validation"]
-        n_test = split.num_examples
-        records = tf.data.TFRecordDataset([str(f) for f in split.filepaths])
-        filling = records.take(1).repeat(-n_test % batch_size)
+        return self.in_order("test", batch_size, context)
+
+    def in_order(
+        self,
+        split: sharding.Split,
+        batch_size: int,
+        context: tf.distribute.InputContext = sharding.EVERYTHING,
+    ) -> tf.data.Dataset:
+        """Return all images of a split once, cropped at the center.
+
+        See `ArrayDataset.in_order` for the arguments.
+        """
+        name = {"train": "train", "test": "validation"}[split]
+        stored = self._builder.info.splits[name]
+        n_examples = stored.num_examples
+        records = tf.data.TFRecordDataset([str(f) for f in stored.filepaths])
+        filling = records.take(1).repeat(-n_examples % batch_size)
 
         def weighted(index, record):
             image, label = self._decoded(record)
-            return image, label, tf.cast(index < n_test, tf.float32)
+            return image, label, tf.cast(index < n_examples, tf.float32)
 
         return (
             records.concatenate(filling)

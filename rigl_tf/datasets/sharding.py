@@ -5,8 +5,13 @@ in any pipeline (one per host). Together, the batches of all replicas do not
 depend on their number.
 """
 
+from typing import Literal
+from typing import TypeAlias
+
 import tensorflow as tf
 
+Split: TypeAlias = Literal["train", "test"]
+SPLITS = ("train", "test")
 EVERYTHING = tf.distribute.InputContext()
 # Without it, workers agree before each batch on whether there is one.
 ENDLESS = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)

@@ -88,9 +88,7 @@ def of_run(workdir: pathlib.Path, experiment: Experiment) -> Source:
         return [inputs.numpy()]
 
     def tests() -> Batches:
-        for inputs, labels, weights in dataset.test(_TEST_BATCH):
-            kept = weights.numpy() > 0  # others fill the last batch
-            yield inputs.numpy()[kept], labels.numpy()[kept]
+        return networks.examples(dataset, "test", _TEST_BATCH)
 
     compared = next(tests())[0][:_N_COMPARED]
     return Source(model, result, [compared], calibration, tests)

@@ -1,10 +1,12 @@
 """Build the data set and the networks of an experiment."""
 
+from collections.abc import Iterator
 import functools
 import math
 from typing import Any
 
 import keras
+import numpy as np
 
 from rigl_tf import accounting
 from rigl_tf import datasets
@@ -26,6 +28,25 @@ def create_dataset(experiment: Experiment) -> Any:
     """Return the data set, or random examples of its shapes."""
     dataset = experiment.dataset()
     return datasets.FakeDataset(dataset) if experiment.fake_data else dataset
+
+
+def examples(
+    dataset: Any, split: str, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the inputs and labels of a split once, batch by batch.
+
+    Args:
+        dataset: the data set.
+        split: "train", without augmentation, or "test".
+        batch_size: number of examples in a batch; fewer in the last one.
+    """
+    if split == "test":  # what every data set has
+        batches = dataset.test(batch_size)
+    else:
+        batches = dataset.in_order(split, batch_size)
+    for inputs, labels, weights in batches:
+        kept = weights.numpy() > 0  # others fill the last batch
+        yield inputs.numpy()[kept], labels.numpy()[kept]
 
 
 class Networks:
