@@ -34,6 +34,7 @@ _HOMES = {
 # Public modules -> where they are; the short name is what users write.
 _MODULES = {
     "accounting": "accounting",
+    "analysis": "analysis",
     "callbacks": "training.callbacks",
     "datasets": "datasets",
     "distributions": "masks.distributions",

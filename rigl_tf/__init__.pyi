@@ -1,6 +1,7 @@
 """What `import rigl_tf` offers, for editors and type checkers."""
 
 from rigl_tf import accounting as accounting
+from rigl_tf import analysis as analysis
 from rigl_tf import datasets as datasets
 from rigl_tf import export as export
 from rigl_tf import layers as layers
