@@ -21,6 +21,14 @@ from rigl_tf.analysis.input_connections import connectivity_frames
 from rigl_tf.analysis.input_connections import edge_share
 from rigl_tf.analysis.input_connections import frame_width
 from rigl_tf.analysis.latency_figure import latencies
+from rigl_tf.analysis.network_figures import density_bars
+from rigl_tf.analysis.network_figures import gradient_norms
+from rigl_tf.analysis.network_figures import loss_paths
+from rigl_tf.analysis.network_figures import mask_history
+from rigl_tf.analysis.network_figures import run_curves
+from rigl_tf.analysis.network_figures import signal_scales
+from rigl_tf.analysis.network_figures import spectra
+from rigl_tf.analysis.network_figures import weight_map
 
 if typing.TYPE_CHECKING:
     import keras
@@ -30,11 +38,19 @@ __all__ = [
     "accuracy_over_flops",
     "connectivity",
     "connectivity_frames",
+    "density_bars",
     "edge_share",
     "frame_width",
+    "gradient_norms",
     "latencies",
     "layer_sparsities",
+    "loss_paths",
+    "mask_history",
+    "run_curves",
+    "signal_scales",
+    "spectra",
     "training_curves",
+    "weight_map",
 ]
 
 _ORANGE = "#f98e09"
