@@ -69,6 +69,7 @@ setuptools.setup(
         "numpy>=1.26",
         "scikit-learn>=1.4",
         "scipy>=1.11",
+        "tqdm>=4.60",
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.20"],

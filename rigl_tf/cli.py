@@ -19,6 +19,8 @@ from rigl_tf.experiments import export_words
 from rigl_tf.experiments import report_commands
 from rigl_tf.experiments import session
 from rigl_tf.experiments import standard_streams
+from rigl_tf.experiments.analyze import command as analyze_command
+from rigl_tf.experiments.analyze import words as analyze_words
 
 _Subparsers: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
@@ -59,6 +61,7 @@ _LONG = (
     commands.prepare,
     export_commands.export,
     export_commands.benchmark_inference,
+    analyze_command.analyze,
 )
 
 
@@ -297,6 +300,7 @@ _COMMANDS = (
     _add_methods,
     _add_summary,
     _add_connectivity,
+    analyze_words.add_analyze,
     export_words.add_export,
     export_words.add_inspect,
     export_words.add_benchmark_inference,

@@ -1,0 +1,1 @@
+"""The command `analyze`: analyses of runs, with tables, JSON and pictures."""
