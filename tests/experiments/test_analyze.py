@@ -45,7 +45,7 @@ def test_a_line_begins_and_ends_with_the_losses_of_the_runs(
     words = ["--from=@static-0", "--to=@rigl-0", f"--in={runs}"]
     words += ["--split=test", "--points=3"]
     written = analyzed("interpolate", tmp_path, *words)
-    found = written["found"]
+    found = written["found"]["static-0 to rigl-0"]
     assert found["t"] == [-0.2, 0, 0.5, 1, 1.2]
     assert found["examples"] == 360
     for t, method in ((0, "static"), (1, "rigl")):
@@ -63,7 +63,8 @@ def test_checkpoints_are_ends_too(runs, tmp_path):
     run = f"{runs / 'rigl'}"
     words = [f"--from={run}", "--step_from=20", f"--to={run}", "--step_to=60"]
     words += ["--points=2", "--split=test"]
-    found = analyzed("interpolate", tmp_path, *words)["found"]
+    written = analyzed("interpolate", tmp_path, *words)
+    found = written["found"]["rigl-0 to rigl-0"]
     last = result_of(runs / "rigl")["loss"]
     assert found["loss"][found["t"].index(1)] == pytest.approx(last, abs=1e-6)
     assert found["loss"][found["t"].index(0)] > last
@@ -71,12 +72,15 @@ def test_checkpoints_are_ends_too(runs, tmp_path):
 
 
 def test_curves_of_both_spaces(runs, tmp_path):
-    words = ["--from=@static-0", "--to=@rigl-0", f"--in={runs}"]
+    words = ["--from", "@static-0", "@rigl-0", "--to=@rigl-0"]
+    words += [f"--in={runs}"]
     words += ["--steps=20", "--points=3", "--examples=200", "--batch_size=50"]
     sparse = analyzed("bezier", tmp_path / "a", *words)["found"]
     dense = analyzed("bezier", tmp_path / "b", *words, "--space=dense")["found"]
-    assert sparse["loss"][0] == dense["loss"][0]
-    assert sparse["loss"][1] != dense["loss"][1]
+    one = "static-0 to rigl-0"
+    assert list(sparse) == list(dense) == [one, "rigl-0 to rigl-0"]
+    assert sparse[one]["loss"][0] == dense[one]["loss"][0]
+    assert sparse[one]["loss"][1] != dense[one]["loss"][1]
 
 
 def test_spectra_of_runs(runs, tmp_path, capsys):

@@ -56,42 +56,49 @@ def bezier(arguments: argparse.Namespace) -> command.Outcome:
 
 
 def _between(arguments, path):
-    """Compute a path from the run of `--from` to the run of `--to`."""
-    runs = [_run(arguments, name) for name in (arguments.first, arguments.to)]
-    first = runs[0].network(arguments.step_from)
-    second = runs[1].network(arguments.step_to)
+    """Compute a path from each run of `--from` to the run of `--to`."""
+    firsts = [_run(arguments, name) for name in arguments.first]
+    last = _run(arguments, arguments.to)
+    *titles, end = _titles([*firsts, last])
+    second = last.network(arguments.step_to)
+    inputs, labels = last.examples(arguments.split, arguments.examples)
     from rigl_tf.analysis import weights
 
-    weights.require_alike(first, second)
-    examples = runs[1].examples(arguments.split, arguments.examples)
-    found = path(first, second, *examples)
-    measures = {
-        "distance": weights.distance(first, second),
-        "cosine": weights.cosine(first, second),
-        "jaccard": weights.jaccard(first, second),
-    }
-    title = " to ".join(_titles(runs))
-    ends = {
-        int(t): loss for t, loss in zip(found.t, found.losses) if t in (0, 1)
-    }
+    rows, found, curves = [], {}, {}
+    for title, run in zip(titles, firsts):
+        first = run.network(arguments.step_from)
+        weights.require_alike(first, second)
+        one = path(first, second, inputs, labels)
+        measures = {
+            "distance": weights.distance(first, second),
+            "cosine": weights.cosine(first, second),
+            "jaccard": weights.jaccard(first, second),
+        }
+        name = f"{title} to {end}"
+        rows.append(_path_row(name, one, measures))
+        found[name] = one.to_json() | measures | {"examples": len(inputs)}
+        curves[name] = (one.t, one.losses)
     return command.Outcome(
         ("path", "loss at 0", "at 1", "highest", "barrier", "monotone")
         + tuple(measures),
-        [
-            (
-                title,
-                f"{ends[0]:.6f}",
-                f"{ends[1]:.6f}",
-                f"{found.highest:.4f}",
-                f"{found.barrier:.4f}",
-                "yes" if found.is_monotone() else "no",
-                *(f"{value:.3f}" for value in measures.values()),
-            )
-        ],
-        found.to_json() | measures | {"examples": len(examples[0])},
-        network_figures.loss_paths({title: (found.t, found.losses)}),
-        runs,
-        runs[1].workdir,
+        rows,
+        found,
+        network_figures.loss_paths(curves),
+        [*firsts, last],
+        last.workdir,
+    )
+
+
+def _path_row(name, path, measures):
+    begin, end = (path.losses[path.t == t][0] for t in (0, 1))
+    return (
+        name,
+        f"{begin:.6f}",
+        f"{end:.6f}",
+        f"{path.highest:.4f}",
+        f"{path.barrier:.4f}",
+        "yes" if path.is_monotone() else "no",
+        *(f"{value:.3f}" for value in measures.values()),
     )
 
 

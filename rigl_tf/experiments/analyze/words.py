@@ -57,13 +57,17 @@ def _add_examples(parser: Parser, split: str, count: int | None) -> None:
 
 
 def _add_ends(parser: Parser) -> None:
-    for name, dest in (("from", "first"), ("to", "to")):
+    for name, dest, count, text in (
+        ("from", "first", "+", "runs at t = 0: work directories, or @LABEL"),
+        ("to", "to", None, "run at t = 1"),
+    ):
         parser.add_argument(
             f"--{name}",
             dest=dest,
+            nargs=count,
             required=True,
             metavar="RUN",
-            help="work directory, or @LABEL of a sweep",
+            help=text,
         )
         parser.add_argument(
             f"--step_{name}",
