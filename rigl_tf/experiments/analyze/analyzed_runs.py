@@ -140,6 +140,9 @@ class Analyzed:
     def network(self, step: int | None = None) -> "weights.Weights":
         """Return the network at the end of the run, or of a checkpoint.
 
+        That of a checkpoint has the weights of training, not the averages that
+        some optimizers keep beside them.
+
         Args:
             step: step of a checkpoint that was kept; None for the end.
 
@@ -160,11 +163,15 @@ class Analyzed:
         return weights.of_network(self.run.trainer.model)
 
     def update_steps(self) -> list[int]:
-        """List the steps at which the run updates its masks."""
+        """List the steps whose checkpoint is followed by a mask update.
+
+        Methods that update on a batch, such as RigL, do so before a step; the
+        updates of others come before the checkpoint of their step.
+        """
         from rigl_tf.updaters import updates_of_run
 
         updater = self._experiment.mask_updater
-        if updater is None:
+        if updater is None or not updater.needs.batch:
             return []
         return list(updates_of_run.steps(updater, self._experiment.total_steps))
 

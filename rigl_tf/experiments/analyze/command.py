@@ -49,7 +49,7 @@ def analyze(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     with exit_codes.mistakes(), exit_codes.stop_at_once():
         outcome: Outcome = arguments.analysis(arguments)
-        print(text_tables.aligned(outcome.header, outcome.rows))
+        print(text_tables.markdown(outcome.header, outcome.rows))
         directory = outcome.beside / _DIRECTORY
         if arguments.output is not None:
             directory = files.path(arguments.output)

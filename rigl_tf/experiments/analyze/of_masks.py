@@ -183,7 +183,7 @@ def curves(arguments: argparse.Namespace) -> command.Outcome:
     ]
     lines: dict[str, list[dict[str, Any]]] = {}
     rows = []
-    for title, place in zip(analyzed_runs.titles_of(places), places):
+    for title, place in sorted(zip(analyzed_runs.titles_of(places), places)):
         read = run_files.read_metrics(place / run_files.METRICS)
         own = [row for _, row in read if row and arguments.y in row]
         if not own:

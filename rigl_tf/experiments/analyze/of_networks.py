@@ -150,18 +150,16 @@ def flow(arguments: argparse.Namespace) -> command.Outcome:
         title: _flow_of(title, run, arguments)
         for title, run in zip(_titles(runs), runs)
     }
-    header = ["run", "step", "loss", "active norm", "dense norm", "share"]
-    header += ["change by an update"] if arguments.updates else []
-    rows = [
-        _flow_row(title, record, arguments.updates)
-        for title, records in series.items()
-        for record in records
-    ]
-    rows += [
-        [title, *[""] * (len(header) - 2), signs]
-        for title, signs in zip(series, map(_signs, series.values()))
-        if signs
-    ]
+    if arguments.updates:
+        header = ("run", "updates", "norm rises", "p, sign test", "mean change")
+        rows = [_update_row(*of_run) for of_run in series.items()]
+    else:
+        header = ("run", "step", "loss", "active norm", "dense norm", "share")
+        rows = [
+            _flow_row(title, record)
+            for title, records in series.items()
+            for record in records
+        ]
     return command.Outcome(
         header,
         rows,
@@ -198,32 +196,30 @@ def _flow_of(title, run, arguments) -> list[dict[str, Any]]:
     return records
 
 
-def _flow_row(title, record, updates):
-    row = [
+def _flow_row(title, record):
+    return (
         title,
         str(record["step"]),
         f"{record['loss']:.4f}",
         f"{record['active']:.4f}",
         f"{record['dense']:.4f}",
         f"{record['active'] / record['dense']:.3f}",
+    )
+
+
+def _update_row(title, records):
+    """Return what the updates of a run did to the norm that it follows."""
+    changes = [
+        record["updated"]["active"] - record["active"]
+        for record in records
+        if "updated" in record
     ]
-    if updates:
-        row.append(f"{_change(record):+.4f}" if "updated" in record else "–")
-    return row
-
-
-def _change(record):
-    return record["updated"]["active"] - record["active"]
-
-
-def _signs(records):
-    """Return how many updates raise the norm, with the p of a sign test."""
-    changes = [_change(record) for record in records if "updated" in record]
     if not changes:
-        return ""
-    n_up = sum(change > 0 for change in changes)
-    p = stats.binomtest(n_up, len(changes)).pvalue
-    return f"{n_up} of {len(changes)} up, p = {p:.2g}"
+        return (title, "0", "–", "–", "–")
+    n_moved, n_up = np.count_nonzero(changes), np.sum(np.greater(changes, 0))
+    p = stats.binomtest(int(n_up), n_moved).pvalue if n_moved else 1.0
+    mean = f"{np.mean(changes):+.4f}"
+    return (title, str(len(changes)), str(n_up), f"{p:.2g}", mean)
 
 
 def agreement(arguments: argparse.Namespace) -> command.Outcome:
