@@ -19,9 +19,10 @@ def names():
     return sorted(path.name for path in NOTEBOOKS.glob("*.ipynb"))
 
 
-def test_there_are_three():
+def test_none_is_lost():
     assert names() == [
         "first_steps.ipynb",
+        "why_rigl_escapes.ipynb",
         "your_own_method.ipynb",
         "your_own_model.ipynb",
     ]
