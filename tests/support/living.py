@@ -12,13 +12,14 @@ def images(n, size, seed=0):
     return generator.standard_normal((n, size, size, 3)).astype(np.float32)
 
 
-def small(padding="same", keepdims=False, size=16):
+def small(padding="same", keepdims=False, size=16, widths=(32, 64, 96)):
     """Build a small network of MobileNet's kind.
 
     Args:
         padding: "same", or "each side" for what XNNPACK runs sparsely.
         keepdims: whether the mean over the image keeps its axes.
         size: height and width of images.
+        widths: channels of the three convolutions.
     """
     layers = keras.layers
 
@@ -30,10 +31,10 @@ def small(padding="same", keepdims=False, size=16):
 
     kind = "same" if padding == "same" else "valid"
     x = inputs = keras.Input((size, size, 3))
-    x = strided(x, layers.Conv2D(32, 3, 2, kind, use_bias=False))
-    x = layers.ReLU(6.0)(layers.Conv2D(64, 1)(x))
+    x = strided(x, layers.Conv2D(widths[0], 3, 2, kind, use_bias=False))
+    x = layers.ReLU(6.0)(layers.Conv2D(widths[1], 1)(x))
     x = strided(x, layers.DepthwiseConv2D(3, 2, kind, use_bias=False))
-    x = layers.ReLU(6.0)(layers.Conv2D(96, 1)(x))
+    x = layers.ReLU(6.0)(layers.Conv2D(widths[2], 1)(x))
     x = layers.GlobalAveragePooling2D(keepdims=keepdims)(x)
     if keepdims:
         x = layers.Flatten()(layers.Conv2D(10, 1)(x))
