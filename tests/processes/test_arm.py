@@ -1,7 +1,7 @@
 """Exported LiteRT files on an emulated ARM processor: outputs and ratios.
 
 The control of a sparse file is the dense file with the same zeros, since an
-emulated processor multiplies zeros faster. Ratios are of processor time.
+emulated processor may multiply zeros faster. Ratios are of processor time.
 """
 
 import importlib.util
