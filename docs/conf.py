@@ -43,6 +43,8 @@ nb_output_stderr = "remove"  # TensorFlow's lines about the machine
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+# "Returns: A list of layers: their names" is a sentence, not a type and a text.
+napoleon_use_rtype = False
 napoleon_custom_sections = [("Attributes", "params_style")]
 autodoc_default_options = {
     "members": True,

@@ -167,7 +167,7 @@ class SparseDense(keras.layers.Layer):
 
     @property
     def unit_shape(self) -> tuple[int, ...]:
-        """Shape of what a position stands for: (), or that of a block."""
+        """Shape of what a position stands for, () or that of a block."""
         return () if self.block == 1 else (self.block, self.block)
 
     def _index(self, name, length, dtype):
