@@ -5,8 +5,8 @@
 Prints a Markdown table: what was measured, what is wanted of it, what was seen.
 Kernels of the ResNet and the MobileNets are random, as are their masks;
 statistics of batch normalization are those of a batch of images. With `--runs`,
-the tasks digits_mlp and mnist_mlp are trained too, which takes minutes. The
-speed of convolutions on ARM is not measured: that needs such a processor.
+the tasks digits_mlp and mnist_mlp are trained too, which takes minutes.
+`arm.py` measures the speed of convolutions, on an emulated ARM processor.
 """
 
 import argparse

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import tiny
 
@@ -60,6 +61,30 @@ def test_the_benchmark_of_exports_judges_what_it_measures(
     assert len(table) == 2 + 2 * len(bench.LAYERS)
     assert all(line.endswith(("| yes |", "| no |")) for line in table[2:])
     assert table[-1] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("engaged, holds", [(2, "yes"), (0, "no")])
+def test_the_benchmark_of_arm_compares_both_verdicts(
+    benchmarks, engaged, holds, monkeypatch, capsys
+):
+    bench = load(f"{benchmarks}/arm")
+    outputs = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    found = {
+        name: bench.emulated.Found(outputs, seconds)
+        for name, seconds in (("random", 5.0), ("control", 4.0), ("sparse", 1))
+    }
+    case = bench.Case("net", wanted=(4.5, 4.0))
+    report = bench.xnnpack.XnnpackReport(2, engaged, ())
+    cells = bench._cells(case, found, report, outputs)
+    assert cells[1:3] == ("5.0", "4.0") and cells[-2:] == ("sparse", holds)
+    slow = bench.Case("net", wanted=(4.5, 4.1))
+    assert bench._cells(slow, found, report, outputs)[-1] == "no"
+    assert bench._cells(case, found, report, outputs + 1)[-1] == "no"
+    monkeypatch.setattr(bench.emulated.shutil, "which", lambda _: "qemu")
+    monkeypatch.setenv("RIGL_TF_ARM", "/nowhere")
+    with pytest.raises(SystemExit, match="2"):
+        bench.main([])
+    assert "scripts/arm.sh" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tfds_dir")
