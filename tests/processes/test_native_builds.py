@@ -2,10 +2,17 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from rigl_tf import cli
+from rigl_tf import sparse
+from rigl_tf.sparse import backends
+from rigl_tf.sparse.native import build
 
 PRODUCT = """
 import numpy as np
@@ -14,15 +21,20 @@ layer = sparse.SparseDense(5, 0.2, kernel_initializer="ones")
 print(float(layer(np.ones((2, 4), np.float32))[0, 0]))
 print(sparse.available())
 """
-# A compiler for tests of what surrounds it: the real one takes seconds.
+# Compilers for tests of what surrounds them: the real one takes seconds.
 BROKEN = """#!/bin/sh
 [ "$1" = --version ] && { echo "broken 1.0"; exit; }
 echo "ops.cc:1: error: no such luck" >&2
 exit 1
 """
+COPYING = """#!/bin/sh
+[ "$1" = --version ] && {{ echo "copying 1.0"; exit; }}
+while [ "$1" != -o ]; do shift; done
+cp {library} "$2"
+"""
 
 
-def start(code=PRODUCT, **variables):
+def start(code, **variables):
     environment = {**os.environ, "RIGL_TF_SPARSE": "auto"}
     environment |= {n: str(value) for n, value in variables.items()}
     return subprocess.Popen(
@@ -34,29 +46,57 @@ def start(code=PRODUCT, **variables):
     )
 
 
-def ran(**variables):
-    """Return what a process says of its backend, and its messages."""
-    process = start(**variables)
+def lines_of(process):
+    """Return what a process printed, and what it said of the package."""
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors[-2000:]
-    value, backend = output.splitlines()
     told = [line for line in errors.splitlines() if "rigl_tf:" in line]
-    return float(value), backend, told
+    return output.splitlines(), told
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     """Build into an empty cache, by two processes at once."""
     directory = tmp_path_factory.mktemp("cache")
-    pair = [start(XDG_CACHE_HOME=directory) for _ in range(2)]
+    pair = [start(PRODUCT, XDG_CACHE_HOME=directory) for _ in range(2)]
     told = []
     for process in pair:
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors[-2000:]
-        assert output.splitlines()[1].startswith("op (")
-        told += [line for line in errors.splitlines() if "compiling" in line]
+        (_, backend), said = lines_of(process)
+        assert backend.startswith("op (")
+        told += [line for line in said if "compiling" in line]
     assert len(told) == 1  # the other waited
     return directory
+
+
+@pytest.fixture
+def library(cache):
+    """Return the library that the real compiler built."""
+    return library_in(cache)
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """Return a function that takes a script for the compiler."""
+
+    def use(script):
+        path = tmp_path / "compiler"
+        path.write_text(script, encoding="utf-8")
+        path.chmod(0o755)
+        monkeypatch.setenv("CXX", str(path))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        # To load a library in another process takes seconds, too.
+        monkeypatch.setattr(build, "_LOAD", "")
+
+    return use
+
+
+@pytest.fixture
+def anew(monkeypatch):
+    """Choose a backend anew, as a process that starts."""
+    monkeypatch.setenv("RIGL_TF_SPARSE", "auto")
+    for name in ("_choose", "_native"):
+        function = getattr(backends, name).__wrapped__
+        monkeypatch.setattr(backends, name, function)
 
 
 def library_in(directory):
@@ -64,66 +104,82 @@ def library_in(directory):
     return found
 
 
-def test_a_second_process_finds_the_library(cache):
-    before = library_in(cache).stat().st_mtime_ns
-    _, backend, told = ran(XDG_CACHE_HOME=cache)
+def test_a_second_process_finds_the_library(cache, library):
+    before = library.stat().st_mtime_ns
+    (_, backend), told = lines_of(start(PRODUCT, XDG_CACHE_HOME=cache))
     assert backend.startswith("op (") and str(cache) in backend
     assert not told
-    assert library_in(cache).stat().st_mtime_ns == before
+    assert library.stat().st_mtime_ns == before
 
 
-def test_a_corrupt_library_is_built_again(cache):
-    library = library_in(cache)
-    library.write_bytes(library.read_bytes()[:1000])
-    _, backend, told = ran(XDG_CACHE_HOME=cache)
-    assert backend.startswith("op (")
-    assert "compiling" in told[0]
-    assert library_in(cache).stat().st_size > 1000
+def test_a_corrupt_library_is_built_again(library, compiler, capsys):
+    compiler(COPYING.format(library=library))
+    found = build.library()
+    assert "compiling" in capsys.readouterr().err
+    assert build.library() == found
+    assert not capsys.readouterr().err
+    found.write_bytes(library.read_bytes()[:1000])
+    assert build.library() == found
+    assert "compiling" in capsys.readouterr().err
+    assert found.read_bytes() == library.read_bytes()
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path):
+def test_a_library_that_does_not_load_is_refused(compiler, monkeypatch):
+    compiler(COPYING.format(library="/dev/null"))
+    monkeypatch.setattr(build, "_LOAD", "import sys; sys.exit('wrong ABI')")
+    with pytest.raises(build.BuildError, match="does not load: wrong ABI"):
+        build.library()
+
+
+def test_a_cache_that_cannot_be_written_is_told(
+    library, compiler, tmp_path, monkeypatch, capsys
+):
+    compiler(COPYING.format(library=library))
     taken = tmp_path / "file"
     taken.write_text("")
-    value, backend, told = ran(XDG_CACHE_HOME=taken)
-    assert backend.startswith("op (")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(taken))
+    found = build.library()
+    assert found.read_bytes() == library.read_bytes()
+    told = capsys.readouterr().err.splitlines()
     assert "cannot be written" in told[0] and "XDG_CACHE_HOME" in told[0]
+    assert build.library() == found
+    assert "compiling" not in capsys.readouterr().err
 
 
-def test_without_a_compiler_scipy_computes_the_same(cache, tmp_path):
-    by_op, _, _ = ran(XDG_CACHE_HOME=cache)
-    by_scipy, backend, told = ran(XDG_CACHE_HOME=tmp_path, PATH=tmp_path)
-    assert backend.startswith("numpy (SciPy): no C++ compiler")
-    assert by_scipy == pytest.approx(by_op, abs=1e-6)
-    assert len(told) == 1 and "install g++" in told[0]
+@pytest.mark.usefixtures("anew")
+def test_without_a_compiler_scipy_computes(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    found = sparse.available()
+    assert str(found).startswith("numpy (SciPy): no C++ compiler")
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "install g++" in told
+    layer = sparse.SparseDense(5, 0.2, kernel_initializer="ones")
+    product = layer(np.ones((2, 4), np.float32))
+    ones = np.ones((2, 4)) @ layer.matrix().toarray()
+    np.testing.assert_allclose(product, ones, atol=1e-6)
 
 
-def test_a_failure_is_recorded_with_its_message(tmp_path):
-    compiler = tmp_path / "broken"
-    compiler.write_text(BROKEN)
-    compiler.chmod(0o755)
-    variables = {"XDG_CACHE_HOME": tmp_path, "CXX": compiler}
-    _, backend, told = ran(**variables)
-    assert "error: no such luck" in backend
-    assert any("compiling" in line for line in told)
-    _, backend, told = ran(**variables)
-    assert "recorded in" in backend and "delete it" in backend
-    assert not any("compiling" in line for line in told)
+@pytest.mark.usefixtures("anew")
+def test_a_failure_is_recorded_with_its_message(compiler, capsys):
+    compiler(BROKEN)
+    assert "error: no such luck" in str(sparse.available())
+    assert "compiling" in capsys.readouterr().err
+    found = str(sparse.available())
+    assert "recorded in" in found and "delete it" in found
+    assert "compiling" not in capsys.readouterr().err
 
 
-def test_what_is_wished_for_and_missing_is_one_line(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-m", "rigl_tf", "doctor"],
-        env={
-            **os.environ,
-            "RIGL_TF_SPARSE": "op",
-            "CXX": str(tmp_path / "missing"),
-        },
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 2
-    assert process.stderr.count("\n") == 1
-    assert "no C++ compiler" in process.stderr
+@pytest.mark.usefixtures("anew")
+def test_what_is_wished_for_and_missing_is_one_line(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("RIGL_TF_SPARSE", "op")
+    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    assert cli.main(["doctor"]) == 2
+    (told,) = capfd.readouterr().err.splitlines()
+    assert re.search("no C\\+\\+ compiler", told)
 
 
 BITS = """
@@ -145,11 +201,8 @@ print(hashlib.sha256(data).hexdigest())
 
 def test_bits_do_not_depend_on_threads(cache):
     digests = set()
-    for threads in (1, 2, 3):
-        process = start(
-            BITS.replace("{threads}", str(threads)), XDG_CACHE_HOME=cache
-        )
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors[-2000:]
-        digests.add(output)
+    for threads in (1, 3):
+        code = BITS.replace("{threads}", str(threads))
+        (digest,), _ = lines_of(start(code, XDG_CACHE_HOME=cache))
+        digests.add(digest)
     assert len(digests) == 1
