@@ -1,6 +1,7 @@
 """Sparsity patterns against golden masks and a slow statement in numpy."""
 
 import functools
+import itertools
 import json
 import math
 import pathlib
@@ -11,6 +12,7 @@ import keras
 import moving
 import numpy as np
 import oracle
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -123,8 +125,17 @@ def compiled_move(kind):
     return tf.function(move, autograph=False, jit_compile=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "kind, compiled",
+    params.cover(
+        list(itertools.product(KINDS, (False, True))),
+        # XLA takes seconds; of the kinds of groups, one each.
+        quick=lambda value: (
+            not value[1]
+            or value[0] in ("n:2", "block_2x3", "channel", "constant_fan_in")
+        ),
+    ),
+)
 @hypothesis.settings(max_examples=12, deadline=None, derandomize=True)
 @hypothesis.given(data=st.data())
 def test_connections_move_within_their_groups(kind, compiled, data):
