@@ -15,27 +15,24 @@ from rigl_tf.training import checkpoints
 from rigl_tf.training import steps
 from rigl_tf.updaters import schedules
 
-OPTIMIZERS = {
-    **{name: row[0] for name, row in optimizers.ELEMENTWISE.items()},
+ELEMENTWISE = {name: row[0] for name, row in optimizers.ELEMENTWISE.items()}
+# Options beyond those of test_optimizers.py, which trains by every optimizer.
+OPTIONS = {
+    **{n: ELEMENTWISE[n] for n in ("SGD", "amsgrad", "RMSprop")},
+    **{n: ELEMENTWISE[n] for n in ("EMA", "loss scaling")},
     "Nesterov": tiny.sgd,
-    "weight decay": lambda: keras.optimizers.SGD(0.1, weight_decay=0.1),
     "clip by norm": lambda: keras.optimizers.Adam(0.1, clipnorm=0.01),
+}
+# By what changes weights beside the gradient.
+PLAIN = {
+    **{n: ELEMENTWISE[n] for n in ("SGD", "Adam", "Adagrad", "Lion")},
+    "accumulation": ELEMENTWISE["accumulation"],
+    "clip by norm": OPTIONS["clip by norm"],
+    "weight decay": lambda: keras.optimizers.SGD(0.1, weight_decay=0.1),
     "global clipping": lambda: keras.optimizers.SGD(
         0.1, momentum=0.9, global_clipnorm=0.01
     ),
 }
-
-
-# One of each kind of slots, and what changes weights beside the gradient.
-QUICK = (
-    "SGD",
-    "Adam",
-    "Adagrad",
-    "EMA",
-    "loss scaling",
-    "weight decay",
-    "global clipping",
-)
 
 
 def rigl(**kwargs):
@@ -47,16 +44,19 @@ def rigl(**kwargs):
     return updaters.RigL(**{**options, **kwargs})
 
 
-@pytest.mark.parametrize("name", params.cover(list(OPTIMIZERS), quick=QUICK))
+@pytest.mark.parametrize(
+    "name",
+    params.cover(list(OPTIONS), quick=("amsgrad", "EMA", "loss scaling")),
+)
 def test_inactive_weights_are_zero_and_their_slots_initial(name):
-    trainer = tiny.trainer(rigl(), OPTIMIZERS[name], l2=1e-3)
+    trainer = tiny.trainer(rigl(), OPTIONS[name], l2=1e-3)
     trainer.train(tiny.batches(), 18)  # updates at 0, 4, ..., 16; two steps on
     trainer.optimizer.finalize_variable_values(
         trainer.model.trainable_variables
     )
     for item, slots in zip(trainer.kernels, trainer._slots):
         assert not tiny.off_mask(item, item.kernel).any()
-        assert len(slots) > 0 or name in ("weight decay",)
+        assert len(slots) > 0
         for slot in slots:
             np.testing.assert_allclose(
                 tiny.off_mask(item, slot.variable), slot.initial, rtol=1e-6
@@ -66,13 +66,12 @@ def test_inactive_weights_are_zero_and_their_slots_initial(name):
 @pytest.mark.parametrize(
     "name",
     params.cover(
-        [n for n in OPTIMIZERS if n not in ("EMA", "loss scaling")],
-        quick=lambda name: name in QUICK,
+        list(PLAIN), quick=("Adam", "weight decay", "global clipping")
     ),
 )
 def test_plain_fit_keeps_zeros_without_our_trainer(name):
     model = tiny.masked_mlp(updaters.Static())
-    model.compile(OPTIMIZERS[name](), tiny.LOSS)
+    model.compile(PLAIN[name](), tiny.LOSS)
     model.fit(*tiny.arrays(), epochs=3, verbose=0)
     for item in rigl_tf.masked_kernels(model):
         assert not tiny.off_mask(item, item.kernel).any()
@@ -192,16 +191,21 @@ def test_snfs_averages_survive_a_non_finite_step():
         np.testing.assert_allclose(average.numpy(), 0.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+def set_updater():
+    return updaters.SET(
+        update_interval=4,
+        update_end_step=None,
+        drop_fraction=schedules.Constant(0.5),
+    )
+
+
 @pytest.mark.parametrize(
-    "build",
+    "build, compiled",
     [
-        rigl,
-        lambda: updaters.SET(
-            update_interval=4,
-            update_end_step=None,
-            drop_fraction=schedules.Constant(0.5),
-        ),
+        (rigl, False),
+        params.slow((rigl, True)),
+        params.slow((set_updater, False)),
+        (set_updater, True),
     ],
 )
 def test_own_loops_equal_ours(build, compiled):

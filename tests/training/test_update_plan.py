@@ -19,10 +19,11 @@ from rigl_tf.updaters import schedules
 from rigl_tf.updaters import updates_of_run
 
 
-def compiled(updater):
+def compiled(updater, run_eagerly=True):
+    """Compile a model; to trace its steps would take most of the time."""
     keras.utils.set_random_seed(0)
     model = rigl_tf.SparseModel(tiny.masked_mlp(updater), updater)
-    model.compile(tiny.sgd(), tiny.LOSS)
+    model.compile(tiny.sgd(), tiny.LOSS, run_eagerly=run_eagerly)
     return model
 
 
@@ -55,9 +56,10 @@ def test_pruning_ends_with_a_pruning():
 
 
 def test_a_fraction_is_the_step_that_it_stands_for():
-    fraction = compiled(updaters.RigL(update_interval=2))
+    fraction = compiled(updaters.RigL(update_interval=2), run_eagerly=False)
     fraction.fit(data(), epochs=2, verbose=0)
-    step = compiled(updaters.RigL(update_interval=2, update_end_step=12))
+    updater = updaters.RigL(update_interval=2, update_end_step=12)
+    step = compiled(updater, run_eagerly=False)
     step.fit(data(), epochs=2, verbose=0)
     assert_equal_weights(fraction.model, step.model)
 
