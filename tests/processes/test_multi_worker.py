@@ -11,7 +11,6 @@ import kill_test
 import launch_local
 import method_rows
 import numpy as np
-import pytest
 import sparse_layers
 import tensorflow as tf
 import tiny
@@ -69,7 +68,7 @@ def test_two_processes_train_like_one(tmp_path):
         ]
     )
     # Meanwhile this process trains alone.
-    expected = {m.name: alone(m, p) for m, p in method_rows.SAMPLED}
+    expected = {m.name: alone(m, p) for m, p in method_rows.SHARED}
     alone_sparse = sparse_layers.trainer()
     alone_sparse.train(sparse_layers.batches(), sparse_layers.N_STEPS)
     sparse = two_workers.states(alone_sparse)
@@ -150,18 +149,11 @@ def test_the_chief_writes_and_all_are_told(tmp_path):
         assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize(
-    "chief, other, words",
-    [
-        (["SEED=0"], ["SEED=7"], "must be given the same words"),
-        (["BATCH_SIZE=101"], ["BATCH_SIZE=101"], "multiple of the 2 replicas"),
-    ],
-)
-def test_a_mistake_is_told_by_all(chief, other, words, tmp_path):
+def test_a_mistake_is_told_by_all(tmp_path):
     def command(index, addresses):
         return [
             *(sys.executable, "-m", "rigl_tf", "train", *WORDS),
-            *(other if index else chief),
+            f"SEED={index}",
             *(f"--workers={addresses}", f"--worker={index}"),
             f"--workdir={tmp_path / 'run'}",
         ]
@@ -170,7 +162,8 @@ def test_a_mistake_is_told_by_all(chief, other, words, tmp_path):
     outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [2, 2], outputs
     for _, errors in outputs:
-        assert words in errors and "Traceback" not in errors
+        assert "must be given the same words" in errors
+        assert "Traceback" not in errors
     assert not (tmp_path / "run").exists()
 
 

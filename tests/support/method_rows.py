@@ -25,7 +25,7 @@ _FIVES = (5, 10, 15, 20)
 _FIVES_AND_0 = (0, *_FIVES)
 _ALWAYS = tuple(range(23))
 # Of runs that are compared over several devices.
-N_STEPS = 50
+N_STEPS = 25
 
 
 def number_of(method):
@@ -162,5 +162,10 @@ SAMPLE = (
     "pruning_global",
     "top_kast",
 )
-SAMPLED = [(m, pattern) for m, pattern in SOME_SHAPE if m.name in SAMPLE]
+# By what workers tell each other: nothing, gradients at updates, averages of
+# gradients at each step, products with the Hessian.
+SHARED = [
+    (BY_NAME[name], "unstructured")
+    for name in ("set", "rigl_sm", "snfs", "grasp")
+]
 EACH_SHAPE = [(m, shape) for m in METHODS for shape in m.shapes]

@@ -159,12 +159,12 @@ def off_mask(item, variable):
     return np.asarray(variable)[item.mask.numpy() == 0]
 
 
-def wide_resnet_trainer(strategy, depth=22):
+def wide_resnet_trainer(strategy):
     """Build a trainer of a WideResNet, which has batch normalisation."""
     keras.utils.set_random_seed(0)
     with strategy.scope():
         model = rigl_tf.sparsify(
-            models.wide_resnet((32, 32, 3), 10, depth=depth), 0.9
+            models.wide_resnet((32, 32, 3), 10, depth=10), 0.9
         )
         optimizer = sgd()
     updater = rigl_tf.updaters.RigL(update_interval=2, update_end_step=4)

@@ -27,7 +27,7 @@ def main(index, addresses, directory):
 
     strategy = strategies.multi_worker()
     directory = pathlib.Path(directory)
-    for method, pattern in method_rows.SAMPLED:
+    for method, pattern in method_rows.SHARED:
         keras.utils.set_random_seed(0)
         trainer = tiny.trainer(
             method.build(),

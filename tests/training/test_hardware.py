@@ -369,7 +369,7 @@ def test_moving_statistics_are_those_of_all_replicas(after, mirrored):
 
 @pytest.mark.slow
 def test_two_replicas_agree_with_batch_normalisation(mirrored):
-    trainer = tiny.wide_resnet_trainer(mirrored, depth=10)
+    trainer = tiny.wide_resnet_trainer(mirrored)
     before = [item.mask.numpy() for item in trainer.kernels]
     trainer.train(tiny.images(), 4)
     for variable in [

@@ -154,23 +154,17 @@ def filled(item):
 
 
 @SOME_SHAPE
-def test_training_keeps_the_pattern(method, pattern):
-    trainer = tiny.trainer(
-        method.build(), optimizer=keras.optimizers.Adam, pattern=pattern
-    )
-    first = [item.mask.numpy() for item in trainer.kernels]
-    trainer.train(tiny.batches(), N_STEPS)
-    assert_counts(method, trainer.kernels)
-    assert_clean(trainer)
-    assert_patterns(trainer.kernels)
-    assert_moved(method, pattern, first, trainer.kernels)
-
-
-@SOME_SHAPE
-def test_two_replicas_train_like_one(method, pattern, mirrored):
+def test_training_keeps_the_pattern_on_two_replicas_too(
+    method, pattern, mirrored
+):
     options = {"dtype": "float64", "pattern": pattern}
     alone = tiny.trainer(method.build(), **options)
+    before = [item.mask.numpy() for item in alone.kernels]
     alone.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
+    assert_counts(method, alone.kernels)
+    assert_clean(alone)
+    assert_patterns(alone.kernels)
+    assert_moved(method, pattern, before, alone.kernels)
     keras.utils.set_random_seed(0)
     pair = tiny.trainer(method.build(), strategy=mirrored, **options)
     pair.train(tiny.batches(dtype="float64"), method_rows.N_STEPS)
