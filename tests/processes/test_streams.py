@@ -8,6 +8,8 @@ import sys
 import pytest
 import tiny
 
+from rigl_tf import cli
+
 ROOT = str(pathlib.Path(__file__).parents[2])
 
 
@@ -49,14 +51,13 @@ def test_closed_streams_stop_nothing(line, tmp_path):
 @pytest.mark.parametrize(
     "words", ["sweep sweeps/digits_mlp --jobs=2 --workdir=", "report "]
 )
-def test_unknown_kinds_of_urls_are_told_on_one_line(words, tmp_path):
-    run = shell(f"$R {words}foo://x", tmp_path)
-    assert run.returncode == 2
-    assert "A URL must be of a file system" in run.stderr
-    assert run.stderr.count("\n") == 1
+def test_unknown_kinds_of_urls_are_told_on_one_line(words, capfd):
+    assert cli.main(f"{words}foo://x".split()) == 2
+    (told,) = capfd.readouterr().err.splitlines()
+    assert "A URL must be of a file system" in told
 
 
-@pytest.mark.parametrize("end", [">&-", "| head -c 1", "2>&1 | true"])
+@pytest.mark.parametrize("end", [">&-", "2>&1 | head -c 1"])
 def test_training_goes_on_when_nobody_reads(end, tmp_path):
     words = " ".join([*tiny.WORDS, "--workdir=w"])
     run = shell(f"$R train {words} {end}", tmp_path)
