@@ -348,14 +348,12 @@ def _application(name, size=32, **kwargs):
     return build
 
 
-_SMALL = (
-    _application("MobileNet", alpha=0.25),
-    _application("MobileNetV3Small", alpha=0.35, minimalistic=True),
-)
+_SMALL = (_application("MobileNetV3Small", alpha=0.35, minimalistic=True),)
 _LARGE = (
     _application("ConvNeXtTiny"),
     _application("DenseNet121"),
     _application("EfficientNetB0"),
+    _application("MobileNet", alpha=0.25),
     _application("MobileNetV2", alpha=0.35),
     _application("ResNet50V2"),
     _application("Xception", 72),
