@@ -4,7 +4,6 @@ import argparse
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from rigl_tf.analysis import network_figures
 from rigl_tf.experiments.analyze import analyzed_runs
@@ -209,6 +208,8 @@ def _flow_row(title, record):
 
 def _update_row(title, records):
     """Return what the updates of a run did to the norm that it follows."""
+    from scipy import stats  # takes longer than the rest of the command line
+
     changes = [
         record["updated"]["active"] - record["active"]
         for record in records
