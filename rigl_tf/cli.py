@@ -17,6 +17,7 @@ from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import export_commands
 from rigl_tf.experiments import export_words
 from rigl_tf.experiments import report_commands
+from rigl_tf.experiments import report_words
 from rigl_tf.experiments import session
 from rigl_tf.experiments import standard_streams
 from rigl_tf.experiments.analyze import command as analyze_command
@@ -241,20 +242,6 @@ def _add_sweep(subparsers: _Subparsers) -> None:
     sweep.set_defaults(run=commands.sweep)
 
 
-def _add_report(subparsers: _Subparsers) -> None:
-    report = subparsers.add_parser("report", help="tabulate finished runs")
-    report.add_argument("directory", help="directory above the runs")
-    report.add_argument(
-        "--published",
-        metavar="SWEEP",
-        help="show all published rows of a sweep, e.g. resnet50, beside ours",
-    )
-    report.add_argument(
-        "--format", default="md", help="md (default), csv or html"
-    )
-    report.set_defaults(run=report_commands.report)
-
-
 def _add_methods(subparsers: _Subparsers) -> None:
     methods = subparsers.add_parser(
         "methods", help="list the methods, or show the card of one"
@@ -296,7 +283,8 @@ _COMMANDS = (
     _add_table,
     _add_sample,
     _add_sweep,
-    _add_report,
+    report_words.add_report,
+    report_words.add_compare,
     _add_methods,
     _add_summary,
     _add_connectivity,

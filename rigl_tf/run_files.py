@@ -20,11 +20,12 @@ RESULT = "result.json"
 MODEL = "model.keras"
 MASKS = "masks.npz"
 COMPACT = "model.safetensors"
+PREDICTIONS = "predictions.npz"
 CONNECTIVITY = "connectivity.json"
 STRIP, MOVIE = "connectivity.png", "connectivity.gif"
 LOCK = ".lock"
 FILES: tuple[str, ...] = (CONFIG, METRICS, RESULT, MODEL, MASKS, COMPACT)
-FILES += (CONNECTIVITY, STRIP, MOVIE, LOCK)
+FILES += (PREDICTIONS, CONNECTIVITY, STRIP, MOVIE, LOCK)
 CHECKPOINT_DIRECTORY = "checkpoints"
 MASK_DIRECTORY = "masks"
 SPARSE_DIRECTORY = "sparse"
@@ -196,6 +197,7 @@ _RESULT = {
     "published": _or_none(_TEXT),
     "accuracy": _FRACTION,
     "bits_per_character": _NUMBER,
+    "test_examples": _COUNT,
     "seed": _COUNT,
     "start": _Kind("an object of strings", _is_start),
     "settings": _or_none(_Kind("an object", lambda v: isinstance(v, dict))),

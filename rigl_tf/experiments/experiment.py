@@ -89,6 +89,8 @@ class Experiment:
             this number, or None.
         record_masks: whether to write the masks every `log_interval` steps.
         tensorboard: whether to write event files for TensorBoard.
+        predictions: whether to write the class that is predicted for each test
+            example.
         seed: seed of weights, masks and the order of data, below 2^32.
         hardware: devices and precision, see `strategies.Hardware`.
         profile_steps: first and last step to profile, or None.
@@ -127,6 +129,7 @@ class Experiment:
     keep_checkpoint_every: int | None = None
     record_masks: bool = False
     tensorboard: bool = False
+    predictions: bool = False
     seed: int = 0
     hardware: strategies.Hardware = strategies.Hardware()
     profile_steps: tuple[int, int] | None = None
@@ -183,7 +186,7 @@ class Experiment:
 
     def _check_records(self) -> None:
         """Check the settings of additional files and of the result's labels."""
-        for name in ("record_masks", "tensorboard", "fake_data"):
+        for name in ("record_masks", "tensorboard", "predictions", "fake_data"):
             checks.one_of(name, getattr(self, name), (True, False))
         if self.tensorboard:
             tensorboard.TensorBoard.require_installed()

@@ -1,4 +1,4 @@
-"""Try optimizers and schedules before training begins.
+"""Try optimizers, schedules and labels before training begins.
 
 Configurations can build them from arbitrary values. A mistake is reported in
 one line here, and would otherwise raise in the first compiled step.
@@ -52,6 +52,23 @@ def require_step(optimizer: Any) -> None:
             "`optimizer` must be able to make a step. Received: one that "
             f"raises {type(error).__name__}: {error}"
         ) from error
+
+
+def require_classes(experiment: Any, dataset: Any) -> None:
+    """Raise ValueError if predictions are wanted that are no class per example.
+
+    Args:
+        experiment: the settings.
+        dataset: the data set.
+    """
+    if not experiment.predictions:
+        return
+    _, labels, *_ = dataset.test(1).element_spec
+    if labels.shape.rank != 1:
+        raise ValueError(
+            "`predictions` keeps one class per test example (PREDICTIONS). "
+            f"Received: {dataset.name!r}, with labels of shape {labels.shape}"
+        )
 
 
 def require_drop_fraction(updater: updaters.MaskUpdater | None) -> None:

@@ -1,4 +1,4 @@
-"""The commands `report`, `summary` and `connectivity`."""
+"""The commands `report`, `compare`, `summary` and `connectivity`."""
 
 import argparse
 
@@ -20,6 +20,16 @@ def report(arguments: argparse.Namespace) -> int:
         else:
             rows = results.rows(arguments.directory)
         text = report_formats.FORMATS[arguments.format](rows)
+    print(text)
+    return 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Compare the predictions of two runs."""
+    with exit_codes.mistakes():
+        from rigl_tf.experiments import comparison  # imports SciPy
+
+        text = comparison.compare(*arguments.runs)
     print(text)
     return 0
 

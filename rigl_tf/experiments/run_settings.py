@@ -24,7 +24,7 @@ _NO_SETTING = re.compile(
     r"|experiment\.Experiment\.("
     r"task|method|seed|label|published|start|hardware|profile_steps"
     r"|log_interval|evaluate_interval|checkpoint_interval|keep_checkpoints"
-    r"|keep_checkpoint_every|record_masks|tensorboard)$"
+    r"|keep_checkpoint_every|record_masks|tensorboard|predictions)$"
 )
 _SEED = "SEED"
 _UPDATER = "experiment.Experiment.updater"

@@ -11,6 +11,7 @@ import pathlib
 import time
 from typing import Any
 
+from rigl_tf import archives
 from rigl_tf import files
 from rigl_tf import run_files
 from rigl_tf.experiments import exit_codes
@@ -59,6 +60,7 @@ class Run:
         self.dataset: Any = networks.create_dataset(experiment)
         self.dataset.check(experiment.batch_size)
         experiment.hardware.check(strategy, experiment.batch_size)
+        preflight.require_classes(experiment, self.dataset)
         self._networks = networks.Networks(experiment, self.dataset)
         with experiment.hardware.scope(strategy):
             net = self._networks.for_training()
@@ -97,7 +99,8 @@ class Run:
 
         Args:
             workdir: existing directory for metrics.jsonl, checkpoints,
-                model.keras, masks.npz and, written last, result.json.
+                predictions.npz (if wanted), model.keras, masks.npz and, written
+                last, result.json.
             should_stop: function that returns whether to stop early.
             settings: settings of the run for the result, see
                 `run_settings.collect`; None for an experiment that was not
@@ -132,8 +135,11 @@ class Run:
             )
         trainer.finish()
         means = trainer.evaluate(tests)
+        found = self._predictions(tests)
 
         def write() -> dict[str, Any]:
+            if found:
+                archives.write(directory / run_files.PREDICTIONS, found)
             result = self._result(statistics, means)
             if settings is not None:
                 result["settings"] = settings
@@ -217,6 +223,13 @@ class Run:
             functools.partial(self.dataset.test, self._test_batch_size),
         )
 
+    def _predictions(self, tests: Any) -> dict[str, Any]:
+        """Return the arrays of predictions.npz; empty unless it is wanted."""
+        if not self._experiment.predictions:
+            return {}
+        labels, predicted = self.trainer.predictions(tests)
+        return {"labels": labels, "predicted": predicted}
+
     def _result(
         self,
         statistics: mask_statistics.MaskStatistics,
@@ -242,6 +255,7 @@ class Run:
             "steps": trainer.step,
             "train_examples": trainer.step * experiment.batch_size,
             **means,
+            "test_examples": trainer.n_evaluated,
             "skipped_updates": int(trainer.skipped_updates.numpy()),
             **result_fields.accounting_fields(
                 trainer,

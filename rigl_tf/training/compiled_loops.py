@@ -1,4 +1,4 @@
-"""Functions that TensorFlow compiles: loops of steps, updates, sums."""
+"""Functions that TensorFlow compiles: loops of steps, updates, sums, rows."""
 
 from collections.abc import Callable
 import typing
@@ -24,6 +24,21 @@ def summed(
         return strategy.reduce("sum", sums, axis=None)
 
     return sum_over_replicas
+
+
+def gathered(
+    replica_function: Callable, strategy: tf.distribute.Strategy
+) -> Callable[[typing.Any], tf.Tensor]:
+    """Return a function of a global batch: the rows of all its replicas.
+
+    See `summed` for the arguments. The rows are in the order of the batch.
+    """
+
+    def gather(batch):
+        rows = strategy.run(replica_function, args=(batch,))
+        return strategy.gather(rows, axis=0)
+
+    return gather
 
 
 def of_steps(step: Callable[[typing.Any], tf.Tensor]) -> Callable:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from rigl_tf import updaters
 from rigl_tf.layers import sparse_kernels
+from rigl_tf.training import class_predictions
 from rigl_tf.training import compiled_loops
 from rigl_tf.training import measures
 from rigl_tf.training import recurrent_states
@@ -30,6 +31,9 @@ class SparseTrainer(steps.SparseSteps):
     """Train a masked model with a mask updater.
 
     The loop that the command line uses, on every strategy.
+
+    Attributes:
+        n_evaluated: examples, or characters of a text, in the last `evaluate`.
 
     Args:
         model, updater, optimizer, strategy, l2: see `SparseSteps`.
@@ -66,6 +70,7 @@ class SparseTrainer(steps.SparseSteps):
         self.workers = workers.Workers(self.strategy)
         self.stopwatch = timing.Stopwatch()
         self.n_batches = 0
+        self.n_evaluated = 0
         self.last_update_report = None
         if updater is not None:
             updater.check_loss(keras.losses.get(loss))
@@ -255,6 +260,7 @@ class SparseTrainer(steps.SparseSteps):
             dictionary with "loss" and one entry per metric.
         """
         totals = self._add_up(self._evaluate, dataset)
+        self.n_evaluated = int(totals[0])
         return measures.means(totals, self._test_measures)
 
     def confusion(self, dataset: typing.Any, n_classes: int) -> np.ndarray:
@@ -267,27 +273,37 @@ class SparseTrainer(steps.SparseSteps):
         Returns:
             float64 array [K, K]: rows are true classes, columns predictions.
         """
-
-        def count(batch):
-            x, y, weights = keras.utils.unpack_x_y_sample_weight(batch)
-            predicted = tf.argmax(self._predict(x, training=False), -1)
-            true, predicted = tf.reshape(y, [-1]), tf.reshape(predicted, [-1])
-            if weights is not None:
-                weights = tf.reshape(weights, [-1])
-            return tf.math.confusion_matrix(
-                true, predicted, n_classes, weights, tf.float32
-            )
-
+        count = class_predictions.counter(self._predict, n_classes)
         counted = tf.function(self._reduced(count), autograph=False)
         return self._add_up(counted, dataset)
+
+    def predictions(self, dataset: typing.Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return what the model predicts for each test example.
+
+        Args:
+            dataset: as in `evaluate`, with integer labels.
+
+        Returns:
+            labels and predicted classes, int32 [examples], in the order of the
+            data set, without the examples of weight 0 that fill a batch.
+        """
+        rows = class_predictions.rows(self._predict)
+        gather = compiled_loops.gathered(rows, self.strategy)
+        gather = tf.function(gather, autograph=False)
+        return class_predictions.joined(self._of_batches(gather, dataset))
 
     def _add_up(self, function, dataset):
         """Add up a function of batches, as float64."""
         total = 0.0
+        for values in self._of_batches(function, dataset):
+            total = total + values.astype("float64")
+        return total
+
+    def _of_batches(self, function, dataset):
+        """Yield the values of a function of test batches, as arrays."""
         self._test_states.reset()
         for batch in self._distributed(dataset):
-            total = total + function(batch).numpy().astype("float64")
-        return total
+            yield function(batch).numpy()
 
     def _distributed(self, dataset):
         if isinstance(dataset, tf.data.Dataset):

@@ -95,6 +95,7 @@ VALUES = [
     ("L2=-1", "`l2` must be at least 0"),
     ("L2=much", "must be a number"),
     ("RECORD_MASKS=yes", "True, False"),
+    ("PREDICTIONS=1.5", "True, False"),
     ("TENSORBOARD=2", "True, False"),
     ("UPDATE_INTERVAL=0", "update_interval=0"),
     ("UPDATE_INTERVAL=2.5", "must be an integer"),

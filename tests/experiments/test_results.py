@@ -52,6 +52,7 @@ def plain():
         "KEEP_CHECKPOINTS=9",
         "EVALUATE_INTERVAL=10",
         "RECORD_MASKS=True",
+        "PREDICTIONS=True",
         "PRUNE_INTERVAL=7",  # no setting of RigL
         "LABEL=mine",
     ],

@@ -115,7 +115,8 @@ def alone(method, pattern):
 
 def test_the_chief_writes_and_all_are_told(tmp_path):
     """A run of two; then it is finished for both; words that differ stop it."""
-    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    words = [*WORDS, "PREDICTIONS=True"]
+    pair = train_pair(*words, f"--workdir={tmp_path / 'run'}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "test accuracy" in outputs[0][0]
@@ -133,13 +134,19 @@ def test_the_chief_writes_and_all_are_told(tmp_path):
         == len(tf.config.list_physical_devices("CPU")) * 2
     )
 
-    pair = train_pair(*WORDS, f"--workdir={tmp_path / 'run'}")
+    with np.load(tmp_path / "run/predictions.npz") as found:
+        right = found["labels"] == found["predicted"]
+    text = (tmp_path / "run/result.json").read_text(encoding="utf-8")
+    assert json.loads(text)["accuracy"] == pytest.approx(right.mean())
+    assert right.shape == (360,)
+
+    pair = train_pair(*words, f"--workdir={tmp_path / 'run'}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "finished: nothing to do" in outputs[0][0]
 
     (tmp_path / "run/result.json").unlink()
-    pair = train_pair(*WORDS, "SEED=1", f"--workdir={tmp_path / 'run'}")
+    pair = train_pair(*words, "SEED=1", f"--workdir={tmp_path / 'run'}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert pair[0].returncode == 2
     assert "SEED = 1" in outputs[0][1]

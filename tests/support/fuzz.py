@@ -42,6 +42,7 @@ _WORDS = [
     "CHECKPOINT_INTERVAL=3",
     "KEEP_CHECKPOINTS=3",
     "RECORD_MASKS=True",
+    "PREDICTIONS=True",
 ]
 # How often each kind of file is damaged, and the commands that read it in a
 # finished and in an interrupted run.
@@ -49,9 +50,10 @@ _KINDS = {
     "checkpoints": (5, "evaluate start rewind", "evaluate train train rewind"),
     "metrics.jsonl": (4, "", "summary train train"),
     "masks": (3, "connectivity", "train"),
-    "result.json": (4, "summary report connectivity train ticket", ""),
+    "result.json": (4, "summary report compare connectivity train ticket", ""),
     "masks.npz": (3, "masks start count", ""),
     "model.keras": (1, "sample", ""),
+    "predictions.npz": (1, "compare", ""),
     "connectivity.json": (1, "report", ""),
     "config.gin": (1, "evaluate train", "summary train"),
 }
@@ -69,7 +71,8 @@ _STEP = r"\d{8}\.npz"
 # What commands that succeed may write, below the directory of all runs.
 _OWN = {
     "train": r"run/(metrics\.jsonl|result\.json|model\.keras|masks|masks\.npz"
-    rf"|model\.safetensors|(masks|checkpoints)/(\.tmp-)?{_STEP})",
+    r"|model\.safetensors|predictions\.npz"
+    rf"|(masks|checkpoints)/(\.tmp-)?{_STEP})",
     "connectivity": r"run/connectivity\.(json|png|gif)",
     **dict.fromkeys(_STARTS, "new(/.*)?"),
 }
@@ -283,6 +286,8 @@ class Runs:
         workdir = root / "run"
         if command == "report":
             return ["report", str(root)]
+        if command == "compare":
+            return ["compare", str(workdir), str(root / "neighbor")]
         if command in ("train", "count", *_STARTS):
             starts = _STARTS.get("masks" if command == "count" else command, [])
             words = [word.format(run=workdir) for word in starts]

@@ -12,6 +12,7 @@ from rigl_tf.training import learning_rates
 from rigl_tf.training import losses
 from rigl_tf.training import metrics
 from rigl_tf.training.hardware import batch_norms
+from rigl_tf.training.hardware import strategies
 from rigl_tf.updaters import schedules
 
 
@@ -194,6 +195,26 @@ def test_precision_and_recall_are_those_of_counting():
             assert row["precision"] == pytest.approx(right / said.sum())
         else:
             assert row["precision"] is None
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_predictions_are_those_of_the_model_in_order(n_devices):
+    strategy = strategies.cpu(devices=n_devices)
+    with strategy.scope():
+        model, optimizer = tiny.mlp(), tiny.sgd()
+    trainer = tiny.rigl_tf.SparseTrainer(
+        model, None, optimizer, losses.SmoothedCrossentropy(), strategy
+    )
+    x, y = tiny.arrays(50)
+    weights = (np.arange(50) < 45).astype("float32")  # the rest is filling
+    data = tf.data.Dataset.from_tensor_slices((x, y, weights)).batch(10)
+    labels, predicted = trainer.predictions(data)
+    expected = np.argmax(trainer.model(x[:45]), axis=1)
+    np.testing.assert_array_equal(predicted, expected)
+    np.testing.assert_array_equal(labels, y[:45])
+    found = trainer.evaluate(data)
+    assert trainer.n_evaluated == 45
+    assert "n_evaluated" not in found
 
 
 def test_batch_statistics_leave_dropout_alone():
