@@ -1,7 +1,6 @@
 """Name the files of a run, and read them with their content checked.
 
-Files with other names are ignored. `files.DamagedFile` reports in one line
-which field of which file is wrong.
+Files with other names are ignored. `files.DamagedFile` names the wrong field.
 """
 
 from collections.abc import Callable

@@ -29,12 +29,16 @@ from rigl_tf.analysis.network_figures import run_curves
 from rigl_tf.analysis.network_figures import signal_scales
 from rigl_tf.analysis.network_figures import spectra
 from rigl_tf.analysis.network_figures import weight_map
+from rigl_tf.analysis.report_figures import accuracy_grid
+from rigl_tf.analysis.report_figures import accuracy_over
 
 if typing.TYPE_CHECKING:
     import keras
     from matplotlib.figure import Figure
 
 __all__ = [
+    "accuracy_grid",
+    "accuracy_over",
     "accuracy_over_flops",
     "connectivity",
     "connectivity_frames",

@@ -4,7 +4,6 @@ import argparse
 
 from rigl_tf import checks
 from rigl_tf.experiments import exit_codes
-from rigl_tf.experiments import report_formats
 from rigl_tf.experiments import results
 from rigl_tf.experiments import terminal
 
@@ -12,6 +11,11 @@ from rigl_tf.experiments import terminal
 def report(arguments: argparse.Namespace) -> int:
     """Tabulate finished runs."""
     with exit_codes.mistakes():
+        from rigl_tf.experiments import across_tasks
+        from rigl_tf.experiments import report_formats  # these import SciPy
+        from rigl_tf.experiments import report_plot
+        from rigl_tf.experiments import report_statistics
+
         checks.one_of("--format", arguments.format, report_formats.FORMATS)
         if arguments.published is not None:
             rows = results.beside_published(
@@ -19,7 +23,17 @@ def report(arguments: argparse.Namespace) -> int:
             )
         else:
             rows = results.rows(arguments.directory)
-        text = report_formats.FORMATS[arguments.format](rows)
+        extra = []
+        if arguments.ci:
+            extra += report_statistics.intervals(rows)
+        if arguments.against is not None:
+            extra += report_statistics.against(rows, arguments.against)
+        text = report_formats.FORMATS[arguments.format](rows, extra)
+        if arguments.across_tasks:
+            summary = across_tasks.table(rows, arguments.against)
+            text = f"{text}\n\n{summary}"
+        if arguments.plot is not None:
+            report_plot.draw(rows, arguments.plot, arguments.x, arguments.by)
     print(text)
     return 0
 

@@ -12,12 +12,15 @@ from typing import Any
 from rigl_tf import text_tables
 from rigl_tf.analysis import plots
 from rigl_tf.experiments import report_row
+from rigl_tf.experiments import report_statistics
 from rigl_tf.experiments import run_settings
 
-_Column = tuple[str, Callable[[report_row.Row], str]]
+_Column = report_statistics.Column
 
 
-def markdown(rows: Sequence[report_row.Row]) -> str:
+def markdown(
+    rows: Sequence[report_row.Row], extra: Sequence[_Column] = ()
+) -> str:
     """Format rows as a Markdown table, with accuracies in per cent.
 
     Columns in which all rows have the default are left out. Each setting in
@@ -25,12 +28,19 @@ def markdown(rows: Sequence[report_row.Row]) -> str:
 
     Args:
         rows: rows from `results.rows` or `results.beside_published`.
+        extra: columns of `report_statistics`, which come last.
+
+    Returns:
+        The table, and below it the noise of the test sets.
     """
-    header, *cells = _cells(rows)
-    return text_tables.markdown(header, cells)
+    header, *cells = _cells(rows, extra)
+    table = text_tables.markdown(header, cells)
+    return "\n\n".join([table, *report_statistics.noise(rows)])
 
 
-def comma_separated(rows: Sequence[report_row.Row]) -> str:
+def comma_separated(
+    rows: Sequence[report_row.Row], extra: Sequence[_Column] = ()
+) -> str:
     """Format all fields of rows as CSV, with our accuracies in [0, 1].
 
     Each setting in which runs differ has a column, see
@@ -38,9 +48,13 @@ def comma_separated(rows: Sequence[report_row.Row]) -> str:
 
     Args:
         rows: rows from `results.rows` or `results.beside_published`.
+        extra: columns of `report_statistics`, which come last.
     """
     shown = run_settings.differing(rows)
-    records = [_record(row, shown) for row in rows]
+    records = [
+        _record(row, shown) | {title: show(row) for title, show in extra}
+        for row in rows
+    ]
     names = list(dict.fromkeys(name for record in records for name in record))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -54,28 +68,36 @@ def _record(row: report_row.Row, shown: Sequence[str]) -> dict[str, Any]:
     # The published row belongs to the identity of runs, even if it is None.
     first = [n for n in report_row.IDENTITY if row.n or n != "published"]
     record = {name: getattr(row, name) for name in first} | row.known()
-    del record["settings"]
+    for name in ("settings", "accuracies"):
+        record.pop(name, None)
     for name in shown:
         if name in row.settings:
             record[name] = run_settings.text(row, name)
     return record
 
 
-def web_page(rows: Sequence[report_row.Row]) -> str:
+def web_page(
+    rows: Sequence[report_row.Row], extra: Sequence[_Column] = ()
+) -> str:
     """Format rows as an HTML page: a plot of accuracy over FLOPs, and a table.
 
     Args:
         rows: rows from `results.rows` or `results.beside_published`.
+        extra: columns of `report_statistics`, which come last.
 
     Raises:
         ImportError: if matplotlib is not installed.
     """
-    header, *cells = _cells(rows)
+    header, *cells = _cells(rows, extra)
 
     def line(tag: str, values: Sequence[str]) -> str:
         inside = "".join(f"<{tag}>{html.escape(v)}</{tag}>" for v in values)
         return f"<tr>{inside}</tr>"
 
+    notes = "".join(
+        f"<p>{html.escape(text)}</p>\n"
+        for text in report_statistics.noise(rows)
+    )
     body = "\n".join([line("th", header), *(line("td", c) for c in cells)])
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
@@ -83,22 +105,25 @@ def web_page(rows: Sequence[report_row.Row]) -> str:
         "margin:2em}table{border-collapse:collapse;white-space:nowrap}th,td{"
         "padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
         "</style>\n"
-        f"{_plots(rows)}\n<table>\n{body}\n</table>\n</html>"
+        f"{_plots(rows)}\n<table>\n{body}\n</table>\n{notes}</html>"
     )
 
 
 # Settings that vary along a line of the plot.
 _ALONG_A_LINE = ("SPARSITY", "TRAINING_MULTIPLIER")
-FORMATS: dict[str, Callable[[Sequence[report_row.Row]], str]] = {
+FORMATS: dict[str, Callable[..., str]] = {
     "md": markdown,
     "csv": comma_separated,
     "html": web_page,
 }
 
 
-def _cells(rows: Sequence[report_row.Row]) -> list[list[str]]:
+def _cells(
+    rows: Sequence[report_row.Row], extra: Sequence[_Column]
+) -> list[list[str]]:
     """Return the header, and the cells of each row."""
     columns = [column for column in _columns(rows) if column is not None]
+    columns += extra
     header = [title for title, _ in columns]
     return [header, *([show(row) for _, show in columns] for row in rows)]
 

@@ -34,6 +34,8 @@ class Row:
         n: number of runs.
         accuracy: mean test accuracy, in [0, 1].
         accuracy_std: standard deviation of the accuracy; 0 for one run.
+        accuracies: accuracy of each seed, in [0, 1].
+        test_examples: number of test examples.
         bits_per_character: mean bits per character of a language model.
         bits_per_character_std: their standard deviation; 0 for one run.
         inference_flops_ratio: mean FLOPs of inference, as a multiple of dense.
@@ -43,6 +45,7 @@ class Row:
         published: published row that it reproduces, SWEEP/LABEL, or None.
         published_accuracy: published accuracy, in per cent, or None.
         published_std: published standard deviation, in per cent, or None.
+        published_n: number of published runs, or None.
         source: where it was published, or None.
     """
 
@@ -56,6 +59,8 @@ class Row:
     n: int
     accuracy: float | None = None
     accuracy_std: float | None = None
+    accuracies: dict[int, float] | None = None
+    test_examples: int | None = None
     bits_per_character: float | None = None
     bits_per_character_std: float | None = None
     inference_flops_ratio: float | None = None
@@ -64,6 +69,7 @@ class Row:
     published: str | None = None
     published_accuracy: float | None = None
     published_std: float | None = None
+    published_n: int | None = None
     source: str | None = None
 
     def known(self) -> dict[str, Any]:

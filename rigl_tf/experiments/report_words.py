@@ -20,6 +20,34 @@ def add_report(subparsers: Subparsers) -> None:
     report.add_argument(
         "--format", default="md", help="md (default), csv or html"
     )
+    report.add_argument(
+        "--ci",
+        action="store_true",
+        help="add Student's 95 %% intervals, groups that do not differ, and "
+        "whether published accuracies agree",
+    )
+    report.add_argument(
+        "--against",
+        metavar="METHOD",
+        help="add the difference to a method, with Welch's interval",
+    )
+    report.add_argument(
+        "--across_tasks",
+        action="store_true",
+        help="also compare the methods over all tasks and sparsities",
+    )
+    report.add_argument("--plot", metavar="FILE", help="also draw a PNG file")
+    report.add_argument(
+        "--x",
+        default="train_flops",
+        help="of the plot: train_flops (default), flops, sparsity or "
+        "training_multiplier",
+    )
+    report.add_argument(
+        "--by",
+        metavar="NAME,NAME",
+        help="of the plot: a setting in the legend, or two for a heat map",
+    )
     report.set_defaults(run=report_commands.report)
 
 

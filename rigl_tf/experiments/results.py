@@ -129,6 +129,11 @@ def _row(group: Sequence[dict[str, Any]]) -> report_row.Row:
             fields[name] = statistics.fmean(values)
             deviation = statistics.stdev(values) if len(group) > 1 else 0.0
             fields[f"{name}_std"] = deviation
+    if all("seed" in result for result in group):
+        seeds = {result["seed"]: result["accuracy"] for result in group}
+        # Settings may hide what tells runs of one seed apart.
+        fields["accuracies"] = seeds if len(seeds) == len(group) else None
+    fields["test_examples"] = first.get("test_examples")
     for name in _COSTS:
         if all(name in result for result in group):
             fields[name] = _mean(group, name)
@@ -164,6 +169,7 @@ def _published(run: str | None) -> dict[str, Any]:
     return {
         "published_accuracy": float(row["accuracy"]),
         "published_std": float(row["std"]) if row["std"] else None,
+        "published_n": int(row["n"]) if row["n"] else None,
         "source": row["source"],
     }
 

@@ -11,6 +11,7 @@ import kill_test
 import launch_local
 import method_rows
 import numpy as np
+import pytest
 import sparse_layers
 import tensorflow as tf
 import tiny

@@ -149,6 +149,7 @@ def flow(arguments: argparse.Namespace) -> command.Outcome:
         title: _flow_of(title, run, arguments)
         for title, run in zip(_titles(runs), runs)
     }
+    header: tuple[str, ...]
     if arguments.updates:
         header = ("run", "updates", "norm rises", "p, sign test", "mean change")
         rows = [_update_row(*of_run) for of_run in series.items()]

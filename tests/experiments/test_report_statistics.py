@@ -1,0 +1,222 @@
+"""Intervals, comparisons and pictures of a report, on results written here."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rigl_tf import cli
+from rigl_tf.experiments import results
+
+RIGL = {0: 0.96, 1: 0.97, 2: 0.965}
+STATIC = {0: 0.94, 1: 0.955, 2: 0.95}
+SET = {5: 0.961, 6: 0.969, 7: 0.966}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes the results of some seeds."""
+
+    def write_all(method, accuracies, **fields):
+        common = {
+            "task": "digits_mlp",
+            "method": method,
+            "distribution": "erdos_renyi_kernel",
+            "sparsity": 0.9,
+            "training_multiplier": 1,
+            "test_examples": 400,
+            "inference_flops_ratio": 0.1,
+            "train_flops_ratio_run": 0.12,
+        }
+        fields = common | fields
+        settings = {"method": method, **fields.pop("settings", {})}
+        for seed, accuracy in accuracies.items():
+            own = {"seed": seed, "accuracy": accuracy, "settings": settings}
+            name = f"{method}-{seed}-{len(list(tmp_path.iterdir()))}"
+            (tmp_path / name).mkdir()
+            text = json.dumps(fields | own)
+            (tmp_path / name / "result.json").write_text(text, "utf-8")
+        return tmp_path
+
+    return write_all
+
+
+def report(directory, *words):
+    return cli.main(["report", str(directory), *words])
+
+
+def cells(output):
+    """Return the cells of each row by method, and the header."""
+    lines = [line for line in output.splitlines() if line.startswith("| ")]
+    header, _, *rows = [line.strip("| ").split(" | ") for line in lines]
+    return {row[1]: dict(zip(header, row)) for row in rows}
+
+
+def test_intervals_are_students(write, capsys):
+    write("rigl", RIGL)
+    directory = write("static", {0: 0.9})
+    assert report(directory, "--ci") == 0
+    found = cells(capsys.readouterr().out)
+    values = 100 * np.array(list(RIGL.values()))
+    low, high = stats.t.interval(0.95, 2, values.mean(), stats.sem(values))
+    assert found["rigl"]["95 % interval"] == f"{low:.2f} to {high:.2f}"
+    assert found["static"]["95 % interval"] == "–"
+
+
+def test_the_noise_of_the_test_set_is_stated(write, capsys):
+    assert report(write("rigl", RIGL)) == 0
+    error = 100 * np.sqrt(0.965 * 0.035 / 400)
+    text = "digits_mlp: 400 test examples; at 96.50 % their choice alone gives"
+    output = capsys.readouterr().out
+    assert text in output
+    assert f"a standard error of {error:.2f} points." in output
+
+
+def test_methods_that_do_not_differ_are_one_group(write, capsys):
+    write("rigl", RIGL)
+    write("set", SET)
+    directory = write("static", {0: 0.90, 1: 0.901, 2: 0.902})
+    write("dense", {0: 0.99}, sparsity=0.0)
+    assert report(directory, "--ci") == 0
+    found = cells(capsys.readouterr().out)
+    groups = {method: row["group"] for method, row in found.items()}
+    assert groups == {"set": "A", "rigl": "A", "static": "B", "dense": "–"}
+
+
+def test_differences_to_a_method(write, capsys):
+    write("rigl", RIGL)
+    write("set", SET)
+    directory = write("static", STATIC)
+    write("rigl", RIGL, sparsity=0.5)  # without a partner
+    assert report(directory, "--against=static", "--format=csv") == 0
+    table = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    found = {(row["method"], row["sparsity"]): row for row in table}
+    p_rigl, p_set = (
+        stats.ttest_ind(
+            list(values.values()), list(STATIC.values()), equal_var=False
+        ).pvalue
+        for values in (RIGL, SET)
+    )
+    assert p_set < p_rigl  # so Holm doubles that of SET
+    rigl = found["rigl", "0.9"]
+    assert rigl["p (Holm)"] == f"{max(p_rigl, 2 * p_set):.2g}"
+    assert found["set", "0.9"]["p (Holm)"] == f"{2 * p_set:.2g}"
+    assert rigl["minus static"].startswith("+1.67 [")
+    assert found["rigl", "0.5"]["minus static"] == "–"
+    assert found["static", "0.9"]["minus static"] == "–"
+
+
+def test_shared_seeds_are_compared_in_pairs(write, capsys):
+    write("rigl", RIGL)
+    write("set", SET)
+    directory = write("static", STATIC)
+    assert report(directory, "--against=static") == 0
+    found = cells(capsys.readouterr().out)
+    differences = 100 * (np.array(list(RIGL.values())) - list(STATIC.values()))
+    half = stats.t.ppf(0.975, 2) * stats.sem(differences)
+    low, high = differences.mean() - half, differences.mean() + half
+    wanted = f"3: {differences.mean():+.2f} [{low:+.2f}, {high:+.2f}]"
+    assert found["rigl"]["seeds in pairs"] == wanted
+    assert found["set"]["seeds in pairs"] == "0"
+
+
+def test_partners_have_equal_settings_where_there_are_several(write, capsys):
+    for interval, shift in ((10, 0.0), (20, 0.02)):
+        settings = {"settings": {"INTERVAL": interval}}
+        for method, values in (("static", STATIC), ("rigl", RIGL)):
+            moved = {seed: v - shift for seed, v in values.items()}
+            directory = write(method, moved, **settings)
+    assert report(directory, "--against=static") == 0
+    output = capsys.readouterr().out
+    assert output.count("+1.67 [") == 4  # Welch's and in pairs, twice
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"), [(0.7465, "yes"), (0.74, "no")]
+)
+def test_published_accuracies_are_compared_with_their_spread(
+    accuracy, verdict, write, capsys
+):
+    """RigL at 80 %: 74.6 +- 0.06 of three runs."""
+    seeds = {n: accuracy + 0.001 * (n - 1) for n in range(3)}
+    published = "resnet50/rigl_uniform_80"
+    directory = write("rigl", seeds, published=published)
+    assert results.rows(directory)[0].published_n == 3
+    assert report(directory, "--ci") == 0
+    found = cells(capsys.readouterr().out)
+    assert found["rigl"]["as published"] == verdict
+
+
+def test_a_plot_has_the_numbers_beside_it(write, tmp_path, capsys):
+    write("rigl", RIGL)
+    directory = write("static", {0: 0.9})
+    file = tmp_path / "out" / "plot.png"
+    assert report(directory, f"--plot={file}", "--x=sparsity") == 0
+    assert file.read_bytes().startswith(b"\x89PNG")
+    written = json.loads(file.with_suffix(".json").read_text("utf-8"))
+    points = {point["label"]: point for point in written["points"]}
+    values = 100 * np.array(list(RIGL.values()))
+    half = stats.t.ppf(0.975, 2) * stats.sem(values)
+    assert points["rigl"]["half_interval"] == pytest.approx(half)
+    assert points["rigl"]["x"] == 0.9 and points["rigl"]["seeds"] == [0, 1, 2]
+    assert points["static"]["half_interval"] is None
+
+
+def test_two_settings_make_a_heat_map(write, tmp_path):
+    for interval in (50, 100):
+        for fraction in (0.1, 0.3):
+            values = {s: v - fraction / interval for s, v in RIGL.items()}
+            settings = {"INTERVAL": interval, "FRACTION": fraction}
+            directory = write("rigl", values, settings=settings)
+    file = tmp_path / "grid.png"
+    words = [f"--plot={file}", "--by=INTERVAL,FRACTION"]
+    assert report(directory, *words) == 0
+    written = json.loads(file.with_suffix(".json").read_text("utf-8"))
+    assert len(written["points"]) == 4
+    worst = min(written["points"], key=lambda point: point["accuracy"])
+    assert (worst["INTERVAL"], worst["FRACTION"]) == (50, 0.3)
+
+
+def test_methods_are_compared_over_tasks(write, capsys):
+    for task, shift in (("digits_mlp", 0.0), ("mnist_mlp", 0.01)):
+        for method, values in (("rigl", RIGL), ("static", STATIC)):
+            moved = {seed: v + shift for seed, v in values.items()}
+            write(method, moved, task=task)
+        directory = write("dense", {0: 0.98}, task=task, sparsity=0.0)
+    assert report(directory, "--across_tasks", "--against=static") == 0
+    line = capsys.readouterr().out.split("| rigl | 2 | 6 | ")[1]
+    scores = sorted(
+        (v + shift) / 0.98 for v in RIGL.values() for shift in (0, 0.01)
+    )
+    assert line.startswith(f"{np.mean(scores[1:-1]):.4f} [")
+    assert "| 1.0000 [" in line  # each run of RigL is better in its task
+
+
+def test_tasks_need_dense_runs_and_two_cells(write, capsys):
+    directory = write("rigl", RIGL)
+    assert report(directory, "--across_tasks") == 2
+    assert "run methods/dense too" in capsys.readouterr().err
+    write("dense", {0: 0.98}, sparsity=0.0)
+    assert report(directory, "--across_tasks") == 2
+    assert "two cells" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--against=adam"], "must be a method of the report: rigl, set"),
+        (["--against=set"], "train more seeds"),
+        (["--plot=a.jpg"], "must name a PNG file"),
+        (["--plot=a.png", "--x=height"], "--x"),
+        (["--plot=a.png", "--by=HEIGHT"], "--by"),
+    ],
+)
+def test_mistakes_are_told_on_one_line(words, message, write, capsys):
+    write("rigl", RIGL)
+    directory = write("set", {0: 0.9})
+    assert report(directory, *words) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
