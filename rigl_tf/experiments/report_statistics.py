@@ -86,7 +86,10 @@ def noise(rows: _Rows) -> list[str]:
         known = [
             row
             for row in rows
-            if row.task == task and row.test_examples and row.accuracy
+            if row.task == task
+            and row.test_examples
+            and row.accuracy
+            and row.bits_per_character is None  # characters of one text
         ]
         if known:
             best = max(known, key=lambda row: row.accuracy or 0)
