@@ -17,6 +17,11 @@ def report(arguments: argparse.Namespace) -> int:
         from rigl_tf.experiments import report_statistics
 
         checks.one_of("--format", arguments.format, report_formats.FORMATS)
+        if arguments.across_tasks and arguments.format != "md":
+            raise ValueError(
+                "`--across_tasks` adds a Markdown table: leave --format at md. "
+                f"Received: --format={arguments.format}"
+            )
         if arguments.published is not None:
             rows = results.beside_published(
                 arguments.directory, arguments.published

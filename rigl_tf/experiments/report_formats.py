@@ -68,7 +68,7 @@ def _record(row: report_row.Row, shown: Sequence[str]) -> dict[str, Any]:
     # The published row belongs to the identity of runs, even if it is None.
     first = [n for n in report_row.IDENTITY if row.n or n != "published"]
     record = {name: getattr(row, name) for name in first} | row.known()
-    for name in ("settings", "accuracies"):
+    for name in ("settings", "accuracies", "bits"):
         record.pop(name, None)
     for name in shown:
         if name in row.settings:

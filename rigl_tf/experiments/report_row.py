@@ -34,7 +34,8 @@ class Row:
         n: number of runs.
         accuracy: mean test accuracy, in [0, 1].
         accuracy_std: standard deviation of the accuracy; 0 for one run.
-        accuracies: accuracy of each seed, in [0, 1].
+        accuracies: accuracy of each seed, in [0, 1]; None if seeds repeat.
+        bits: bits per character of each seed, for a language model.
         test_examples: number of test examples.
         bits_per_character: mean bits per character of a language model.
         bits_per_character_std: their standard deviation; 0 for one run.
@@ -60,6 +61,7 @@ class Row:
     accuracy: float | None = None
     accuracy_std: float | None = None
     accuracies: dict[int, float] | None = None
+    bits: dict[int, float] | None = None
     test_examples: int | None = None
     bits_per_character: float | None = None
     bits_per_character_std: float | None = None
@@ -71,6 +73,14 @@ class Row:
     published_std: float | None = None
     published_n: int | None = None
     source: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is judged by its bits per character, the fewer the better.
+
+        Other rows are judged by their accuracy.
+        """
+        return self.bits_per_character is not None
 
     def known(self) -> dict[str, Any]:
         """Return the fields that are not None, by name."""

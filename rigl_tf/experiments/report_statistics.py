@@ -10,6 +10,8 @@ from rigl_tf.experiments import run_settings
 
 Column = tuple[str, Callable[[report_row.Row], str]]
 _NONE = "–"
+# Distributions of masks that another run has found.
+_OF_OTHER_RUNS = {"initial_masks", "shuffled_masks"}
 _Rows = Sequence[report_row.Row]
 
 
@@ -32,9 +34,12 @@ def intervals(rows: _Rows) -> list[Column]:
 def against(rows: _Rows, method: str) -> list[Column]:
     """Return columns that compare each row with the same row of a method.
 
-    The same row has an equal task, sparsity, training multiplier and pattern,
-    and, if there are several, an equal distribution and equal settings. The
-    p-values are those of Welch's test, adjusted by Holm over the table.
+    The same row has an equal task, sparsity, distribution, training multiplier
+    and pattern, and equal settings, see `run_settings.alike`. Masks that come
+    from another run may have any distribution, and a dense row is the same for
+    all sparsities, distributions and patterns. A row with several such partners
+    is compared with none. The p-values are those of Welch's test, adjusted by
+    Holm over the table.
 
     Args:
         rows: rows of the report.
@@ -43,7 +48,7 @@ def against(rows: _Rows, method: str) -> list[Column]:
     Raises:
         ValueError: no row has this method, or none has a partner with seeds.
     """
-    methods = sorted({row.method for row in rows})
+    methods = sorted({row.method for row in rows if row.n})
     if method not in methods:
         raise ValueError(
             f"`--against` must be a method of the report: {', '.join(methods)}."
@@ -51,27 +56,34 @@ def against(rows: _Rows, method: str) -> list[Column]:
         )
     partners = {id(row): _partner(row, rows, method) for row in rows}
     found = {
-        id(row): statistics.welch(_sample(row), _sample(other))
+        id(row): statistics.welch(sample(row), sample(other))
         for row in rows
         if (other := partners[id(row)]) is not None
     }
     if not found:
         raise ValueError(
             "`--against` compares rows of two runs or more with equal task, "
-            "sparsity, training and pattern. Received: none beside "
-            f"{method!r}; train more seeds"
+            "sparsity, distribution, training, pattern and settings. Received: "
+            f"none beside {method!r}; train more seeds, or with equal settings"
         )
     adjusted = statistics.holm([one.p for one in found.values()])
     p = dict(zip(found, adjusted))
 
-    def shown(text: Callable[[int], str]) -> Callable[[report_row.Row], str]:
-        return lambda row: text(id(row)) if id(row) in found else _NONE
+    def shown(
+        text: Callable[[report_row.Row, report_row.Row], str],
+    ) -> Callable[[report_row.Row], str]:
+        def cell(row: report_row.Row) -> str:
+            other = partners[id(row)]
+            return text(row, other) if other is not None else _NONE
+
+        return cell
 
     return [
-        (f"minus {method}", shown(lambda key: _difference(found[key]))),
-        ("p (Holm)", shown(lambda key: f"{p[key]:.2g}")),
-        ("Hedges' g", shown(lambda key: f"{found[key].hedges_g:.1f}")),
-        ("seeds in pairs", lambda row: _paired(row, partners[id(row)])),
+        (f"minus {method}", shown(lambda r, _: _difference(found[id(r)], r))),
+        ("p (Holm)", shown(lambda r, _: f"{p[id(r)]:.2g}")),
+        ("Hedges' g", shown(lambda r, _: f"{found[id(r)].hedges_g:.1f}")),
+        ("runs of both", shown(lambda r, other: f"{r.n}, {other.n}")),
+        ("seeds in pairs", shown(_paired)),
     ]
 
 
@@ -102,7 +114,12 @@ def noise(rows: _Rows) -> list[str]:
     return lines
 
 
-def _sample(row: report_row.Row) -> statistics.Sample:
+def sample(row: report_row.Row) -> statistics.Sample:
+    """Return the results by which a row is judged: bits, or accuracies in %."""
+    if row.is_text:
+        return statistics.Sample(
+            row.bits_per_character or 0, row.bits_per_character_std or 0, row.n
+        )
     return statistics.Sample(
         100 * (row.accuracy or 0), 100 * (row.accuracy_std or 0), row.n
     )
@@ -111,8 +128,14 @@ def _sample(row: report_row.Row) -> statistics.Sample:
 def _interval(row: report_row.Row) -> str:
     if row.n < 2:
         return _NONE
-    found = statistics.mean_interval(_sample(row))
-    return f"{found.low:.2f} to {found.high:.2f}"
+    found = statistics.mean_interval(sample(row))
+    digits = _digits(row)
+    return f"{found.low:.{digits}f} to {found.high:.{digits}f}"
+
+
+def _digits(row: report_row.Row) -> int:
+    """Return the number of decimals: of bits per character, or of per cents."""
+    return 4 if row.is_text else 2
 
 
 def _cell(row: report_row.Row) -> tuple[object, ...]:
@@ -122,6 +145,7 @@ def _cell(row: report_row.Row) -> tuple[object, ...]:
         round(row.sparsity, 3),
         row.training_multiplier,
         row.pattern,
+        row.is_text,
     )
 
 
@@ -129,7 +153,7 @@ def _groups(rows: _Rows) -> dict[int, str]:
     """Return the letter of each row's group, by the id of the row.
 
     Letters begin anew in each cell of equal task, sparsity, training and
-    pattern; A is the best group.
+    pattern; A is the best group. See `statistics.groups` for the rule.
     """
     cells: dict[tuple[object, ...], list[report_row.Row]] = {}
     for row in rows:
@@ -137,11 +161,19 @@ def _groups(rows: _Rows) -> dict[int, str]:
             cells.setdefault(_cell(row), []).append(row)
     letters = {}
     for members in cells.values():
-        members.sort(key=lambda row: row.accuracy or 0, reverse=True)
-        numbers = statistics.groups([_sample(row) for row in members])
+        members.sort(key=lambda row: sample(row).mean)
+        if not members[0].is_text:
+            members.reverse()
+        numbers = statistics.groups([sample(row) for row in members])
         for row, number in zip(members, numbers):
-            letters[id(row)] = string.ascii_uppercase[number % 26]
+            letters[id(row)] = _letter(number)
     return letters
+
+
+def _letter(number: int) -> str:
+    """Return A to Z, then A2 to Z2, and so on."""
+    turn, place = divmod(number, len(string.ascii_uppercase))
+    return string.ascii_uppercase[place] + (str(turn + 1) if turn else "")
 
 
 def _as_published(row: report_row.Row) -> str:
@@ -150,9 +182,9 @@ def _as_published(row: report_row.Row) -> str:
     With a published deviation: whether the difference is within two standard
     errors. For a published single run: whether our interval covers it.
     """
-    if row.published_accuracy is None or row.n < 2:
+    if row.published_accuracy is None or row.n < 2 or row.is_text:
         return _NONE
-    own = _sample(row)
+    own = sample(row)
     if row.published_std is None or not row.published_n:
         inside = statistics.mean_interval(own).covers(row.published_accuracy)
         return "yes" if inside else "no"
@@ -172,35 +204,44 @@ def _partner(
     found = [
         other
         for other in rows
-        if other.method == method and other.n > 1 and _cell(other) == _cell(row)
+        if other.method == method
+        and other.n > 1
+        and _belong_together(row, other)
+        and run_settings.alike(row, other)
     ]
-    if len(found) > 1:
-        found = [o for o in found if o.distribution == row.distribution]
-    if len(found) > 1:
-        names = run_settings.differing(found)
-        shared = [name for name in names if name in row.settings]
-        found = [
-            other
-            for other in found
-            if all(row.settings[n] == other.settings.get(n) for n in shared)
-        ]
     return found[0] if len(found) == 1 else None
 
 
-def _difference(found: statistics.Difference) -> str:
-    return f"{found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+def _belong_together(row: report_row.Row, other: report_row.Row) -> bool:
+    if row.is_text != other.is_text:
+        return False
+    if not other.sparsity:  # dense
+        names = ("task", "training_multiplier")
+        return all(getattr(row, n) == getattr(other, n) for n in names)
+    kinds = {row.distribution, other.distribution} - _OF_OTHER_RUNS
+    return _cell(row) == _cell(other) and len(kinds) < 2
 
 
-def _paired(row: report_row.Row, other: report_row.Row | None) -> str:
+def _difference(found: statistics.Difference, row: report_row.Row) -> str:
+    ends = [found.estimate, found.low, found.high]
+    middle, low, high = (f"{end:+.{_digits(row)}f}" for end in ends)
+    return f"{middle} [{low}, {high}]"
+
+
+def _paired(row: report_row.Row, other: report_row.Row) -> str:
     """Compare the seeds that two rows share, by a paired t interval."""
-    if other is None:
-        return _NONE
-    own, theirs = row.accuracies or {}, other.accuracies or {}
+    own, theirs = by_seed(row), by_seed(other)
     seeds = sorted(own.keys() & theirs.keys())
     if len(seeds) < 2:
         return f"{len(seeds)}"
     found = statistics.paired(
-        [100 * own[seed] for seed in seeds],
-        [100 * theirs[seed] for seed in seeds],
+        [own[seed] for seed in seeds], [theirs[seed] for seed in seeds]
     )
-    return f"{len(seeds)}: {_difference(found)}"
+    return f"{len(seeds)}: {_difference(found, row)}"
+
+
+def by_seed(row: report_row.Row) -> dict[int, float]:
+    """Map seeds to the results by which a row is judged, see `sample`."""
+    if row.is_text:
+        return row.bits or {}
+    return {seed: 100 * v for seed, v in (row.accuracies or {}).items()}

@@ -130,9 +130,11 @@ def _row(group: Sequence[dict[str, Any]]) -> report_row.Row:
             deviation = statistics.stdev(values) if len(group) > 1 else 0.0
             fields[f"{name}_std"] = deviation
     if all("seed" in result for result in group):
-        seeds = {result["seed"]: result["accuracy"] for result in group}
-        # Settings may hide what tells runs of one seed apart.
-        fields["accuracies"] = seeds if len(seeds) == len(group) else None
+        for measure, name in zip(_MEASURES, ("accuracies", "bits")):
+            seeds = {r["seed"]: r.get(measure) for r in group}
+            # Settings may hide what tells runs of one seed apart.
+            if measure in fields and len(seeds) == len(group):
+                fields[name] = seeds
     fields["test_examples"] = first.get("test_examples")
     for name in _COSTS:
         if all(name in result for result in group):

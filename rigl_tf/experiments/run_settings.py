@@ -123,6 +123,21 @@ def differing(rows: Iterable[report_row.Row]) -> list[str]:
     return [name for name in names if _differs(name, run)]
 
 
+def alike(row: report_row.Row, other: report_row.Row) -> bool:
+    """Return whether two rows have equal settings, whatever their methods.
+
+    Only settings that both rows have are compared. Those of a method do not
+    count, nor do those that a field of the row shows.
+    """
+    return all(
+        key(row.settings[name]) == key(other.settings[name])
+        for name in row.settings.keys() & other.settings.keys()
+        if name not in _COLUMNS
+        and not _is_of_method(name, row)
+        and not _is_of_method(name, other)
+    )
+
+
 def _differs(name: str, rows: Sequence[report_row.Row]) -> bool:
     column = _COLUMNS.get(name)
     values: dict[tuple[Any, ...], set[str]] = {}

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from rigl_tf import cli
+from rigl_tf.experiments import report_statistics
 from rigl_tf.experiments import results
 
 RIGL = {0: 0.96, 1: 0.97, 2: 0.965}
@@ -32,7 +33,10 @@ def write(tmp_path):
             "train_flops_ratio_run": 0.12,
         }
         fields = common | fields
-        settings = {"method": method, **fields.pop("settings", {})}
+        settings = {
+            "experiment.Experiment.updater": f"@{method}()",
+            **fields.pop("settings", {}),
+        }
         for seed, accuracy in accuracies.items():
             own = {"seed": seed, "accuracy": accuracy, "settings": settings}
             name = f"{method}-{seed}-{len(list(tmp_path.iterdir()))}"
@@ -135,6 +139,67 @@ def test_partners_have_equal_settings_where_there_are_several(write, capsys):
 
 
 @pytest.mark.parametrize(
+    "fields",
+    [
+        {"distribution": "uniform"},
+        {"pattern": "2:4"},
+        {"training_multiplier": 5},
+        {"settings": {"LEARNING_RATE": 0.1}},
+    ],
+)
+def test_rows_that_differ_in_more_than_the_method_are_no_partners(
+    fields, write, capsys
+):
+    common = {"settings": {"LEARNING_RATE": 0.05}}
+    write("static", STATIC, **common)
+    directory = write("rigl", RIGL, **common | fields)
+    assert report(directory, "--against=static") == 2
+    assert "none beside 'static'" in capsys.readouterr().err
+
+
+def test_tickets_and_dense_rows_have_partners(write, capsys):
+    write("rigl", RIGL)
+    write("dense", {0: 0.98, 1: 0.981}, sparsity=0.0)
+    directory = write("lottery", SET, distribution="initial_masks")
+    write("set", SET, distribution="uniform", pattern="2:4")
+    for method, partners in (
+        ("rigl", {"lottery"}),
+        ("dense", {"rigl", "lottery", "set"}),
+    ):
+        assert report(directory, f"--against={method}") == 0
+        rows = cells(capsys.readouterr().out)
+        found = {m for m, r in rows.items() if r[f"minus {method}"] != "–"}
+        assert found == partners
+
+
+def test_texts_are_judged_by_their_bits(write, capsys):
+    """Fewer bits are better, even where the accuracy says otherwise."""
+    bits = {"rigl": [3.60, 3.61, 3.62], "snfs": [3.50, 3.51, 3.53]}
+    for method, values in bits.items():
+        for seed, value in enumerate(values):
+            directory = write(
+                method,
+                {seed: 0.3 if method == "rigl" else 0.2},
+                bits_per_character=value,
+            )
+    assert report(directory, "--ci", "--against=rigl") == 0
+    found = cells(capsys.readouterr().out)
+    assert (found["snfs"]["group"], found["rigl"]["group"]) == ("A", "B")
+    low, high = stats.t.interval(0.95, 2, 3.61, stats.sem(bits["rigl"]))
+    assert found["rigl"]["95 % interval"] == f"{low:.4f} to {high:.4f}"
+    difference = np.mean(bits["snfs"]) - 3.61
+    assert found["snfs"]["minus rigl"].startswith(f"{difference:+.4f} [")
+    assert found["snfs"]["seeds in pairs"].startswith(f"3: {difference:+.4f}")
+    assert found["snfs"]["runs of both"] == "3, 3"
+
+
+def test_letters_do_not_begin_anew():
+    letters = list(map(report_statistics._letter, range(60)))
+    assert letters[:2] == ["A", "B"] and letters[26] == "A2"
+    assert len(set(letters)) == 60
+
+
+@pytest.mark.parametrize(
     ("accuracy", "verdict"), [(0.7465, "yes"), (0.74, "no")]
 )
 def test_published_accuracies_are_compared_with_their_spread(
@@ -202,6 +267,20 @@ def test_tasks_need_dense_runs_and_two_cells(write, capsys):
     write("dense", {0: 0.98}, sparsity=0.0)
     assert report(directory, "--across_tasks") == 2
     assert "two cells" in capsys.readouterr().err
+
+
+def test_tasks_take_one_row_of_a_method_and_markdown(write, capsys):
+    write("dense", {0: 0.98}, sparsity=0.0)
+    write("rigl", RIGL, settings={"UPDATE_INTERVAL": 10})
+    directory = write("rigl", STATIC, settings={"UPDATE_INTERVAL": 20})
+    assert report(directory, "--across_tasks") == 2
+    assert "two of 'rigl' for 'digits_mlp' at 0.9" in capsys.readouterr().err
+    assert report(directory, "--across_tasks", "--format=csv") == 2
+    assert "leave --format at md" in capsys.readouterr().err
+    write("dense", {0: 0.97}, sparsity=0.0, training_multiplier=5)
+    write("dense", {0: 0.97}, sparsity=0.0, settings={"L2": 1})
+    assert report(directory, "--across_tasks") == 2
+    assert "2 rows of it for 'digits_mlp' at 1x" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
