@@ -60,7 +60,6 @@ __all__ = [
 _ORANGE = "#f98e09"
 # Fields of a line of metrics that say when, and how fast.
 _CLOCK = ("step", "wall_seconds", "examples_per_second")
-_COST = "train_flops_ratio_run"
 
 
 Row = collections.abc.Mapping[str, typing.Any]
@@ -216,47 +215,25 @@ def accuracy_over_flops(
         raise ValueError("`rows` must have at least one row. Received: none")
     if labels is None:
         labels = [row["method"] for row in rows]
-    tasks = sorted({row["task"] for row in rows})
-    figure = figures.new(figsize=(7, 4.5 * len(tasks)), layout="constrained")
-    panels = figure.subplots(len(tasks), squeeze=False)[:, 0]
-    for task, panel in zip(tasks, panels):
-        _draw_task(
-            panel,
-            [pair for pair in zip(rows, labels) if pair[0]["task"] == task],
+    texts = {
+        task: all("bits_per_character" in r for r in rows if r["task"] == task)
+        for task in {row["task"] for row in rows}
+    }
+    points = [
+        {
+            "task": row["task"],
+            "label": label,
+            "distribution": "",
+            "x": row["train_flops_ratio_run"],
+            "y": 100 * row["accuracy"],
+            "published": row.get("published_accuracy"),
+        }
+        | (
+            {"y": row["bits_per_character"], "axis": "bits per character"}
+            if texts[row["task"]]
+            else {}
         )
-        published = any(
-            row.get("published_accuracy") is not None
-            for row in rows
-            if row["task"] == task
-        )
-        panel.set_title(f"{task} (crosses: published)" if published else task)
-    return figure
-
-
-def _draw_task(panel, labeled):
-    """Draw the `(row, label)` of one task."""
-    rows = [row for row, _ in labeled]
-    measure, unit, title = "accuracy", 100, "test accuracy, %"
-    if all("bits_per_character" in row for row in rows):
-        measure, unit, title = "bits_per_character", 1, "bits per character"
-    for label in sorted({label for _, label in labeled}):
-        points = sorted(
-            (
-                (row[_COST], unit * row[measure], row.get("published_accuracy"))
-                for row, of in labeled
-                if of == label
-            ),
-            key=lambda point: point[:2],
-        )
-        costs, ours, theirs = zip(*points)
-        text = label.replace("$", r"\$")  # or else a formula
-        (line,) = panel.plot(costs, ours, "o-", label=text)
-        known = [(c, t) for c, t in zip(costs, theirs) if t is not None]
-        if known:
-            panel.plot(*zip(*known), "x", color=line.get_color(), markersize=9)
-    costs = [row[_COST] for row in rows]
-    if max(costs) > 3 * min(costs):  # else its labels would overlap
-        panel.set_xscale("log")
-    panel.set_xlabel("FLOPs of training, multiples of dense")
-    panel.set_ylabel(title)
-    panel.legend(fontsize="small", ncols=2)
+        for row, label in zip(rows, labels)
+    ]
+    title = "FLOPs of training, multiples of dense"
+    return accuracy_over(points, title, log=True)

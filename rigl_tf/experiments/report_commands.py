@@ -38,9 +38,36 @@ def report(arguments: argparse.Namespace) -> int:
             summary = across_tasks.table(rows, arguments.against)
             text = f"{text}\n\n{summary}"
         if arguments.plot is not None:
-            report_plot.draw(rows, arguments.plot, arguments.x, arguments.by)
+            if arguments.published is not None:
+                rows += results.digitised(arguments.published)
+            drawn = report_plot.draw(
+                rows,
+                arguments.plot,
+                arguments.x,
+                arguments.by,
+                _words(arguments),
+            )
+            if arguments.format == "md":
+                text = "\n".join([text, "", *drawn])
+        elif arguments.x is not None or arguments.by is not None:
+            raise ValueError(
+                "`--x` and `--by` belong to a picture: name it with "
+                f"--plot=FILE.png. Received: --x={arguments.x}, "
+                f"--by={arguments.by}"
+            )
     print(text)
     return 0
+
+
+def _words(arguments: argparse.Namespace) -> list[str]:
+    """Return the words of the command line that a picture depends on."""
+    flags = {
+        name: getattr(arguments, name)
+        for name in ("published", "plot", "x", "by")
+    }
+    return ["report", arguments.directory] + [
+        f"--{name}={value}" for name, value in flags.items() if value
+    ]
 
 
 def compare(arguments: argparse.Namespace) -> int:

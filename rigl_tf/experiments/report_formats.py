@@ -10,12 +10,14 @@ import io
 from typing import Any
 
 from rigl_tf import text_tables
-from rigl_tf.analysis import plots
+from rigl_tf.experiments import report_plot
 from rigl_tf.experiments import report_row
 from rigl_tf.experiments import report_statistics
 from rigl_tf.experiments import run_settings
 
 _Column = report_statistics.Column
+# Fields of a row that are not written to CSV.
+_NOT_A_CELL = ("settings", "accuracies", "bits", "directories", "digitised")
 
 
 def markdown(
@@ -68,7 +70,7 @@ def _record(row: report_row.Row, shown: Sequence[str]) -> dict[str, Any]:
     # The published row belongs to the identity of runs, even if it is None.
     first = [n for n in report_row.IDENTITY if row.n or n != "published"]
     record = {name: getattr(row, name) for name in first} | row.known()
-    for name in ("settings", "accuracies", "bits"):
+    for name in _NOT_A_CELL:
         record.pop(name, None)
     for name in shown:
         if name in row.settings:
@@ -109,8 +111,6 @@ def web_page(
     )
 
 
-# Settings that vary along a line of the plot.
-_ALONG_A_LINE = ("SPARSITY", "TRAINING_MULTIPLIER")
 FORMATS: dict[str, Callable[..., str]] = {
     "md": markdown,
     "csv": comma_separated,
@@ -204,42 +204,9 @@ def _plots(rows: Sequence[report_row.Row]) -> str:
     run = [row for row in rows if row.train_flops_ratio_run is not None]
     if not run:
         return "<p>No run has finished.</p>"
-    labels: dict[int, str] = {}
-    for task in {row.task for row in run}:
-        of_task = [row for row in run if row.task == task]
-        for title, members in _lines(of_task).items():
-            labels |= {id(row): title for row in members}
-    figure = plots.accuracy_over_flops(
-        [row.known() for row in run], [labels[id(row)] for row in run]
-    )
+    points = report_plot.results_over(run, "train_flops")
+    figure = report_plot.figure_of(points, "train_flops")
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=110)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img alt="accuracy over FLOPs" src="data:image/png;base64,{data}">'
-
-
-def _lines(
-    rows: Sequence[report_row.Row],
-) -> dict[str, list[report_row.Row]]:
-    """Group the rows of one task; return title -> rows.
-
-    A title names the method and what distinguishes it from other lines of the
-    same method: everything in which rows differ, but sparsity and length.
-    """
-    lines: dict[str, list[report_row.Row]] = {}
-    for method in {row.method for row in rows}:
-        alike = [row for row in rows if row.method == method]
-        names = run_settings.differing(alike)
-        names = [name for name in names if name not in _ALONG_A_LINE]
-        fields = [
-            name
-            for name in ("distribution", "pattern")
-            if len({getattr(row, name) for row in alike}) > 1
-        ]
-        for row in alike:
-            parts = [str(getattr(row, name)) for name in fields]
-            parts += [
-                f"{name}={run_settings.text(row, name)}" for name in names
-            ]
-            lines.setdefault(", ".join([method, *parts]), []).append(row)
-    return lines

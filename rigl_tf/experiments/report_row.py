@@ -41,12 +41,14 @@ class Row:
         bits_per_character_std: their standard deviation; 0 for one run.
         inference_flops_ratio: mean FLOPs of inference, as a multiple of dense.
         train_flops_ratio_run: mean FLOPs of training, as a multiple of dense.
+        directories: work directories of the runs.
         edge: mean shares of the input connections at the edge, first and last;
             None unless `rigl_tf connectivity` has drawn all runs.
         published: published row that it reproduces, SWEEP/LABEL, or None.
         published_accuracy: published accuracy, in per cent, or None.
         published_std: published standard deviation, in per cent, or None.
         published_n: number of published runs, or None.
+        digitised: whether the published accuracy was read off a figure.
         source: where it was published, or None.
     """
 
@@ -68,10 +70,12 @@ class Row:
     inference_flops_ratio: float | None = None
     train_flops_ratio_run: float | None = None
     edge: list[float] | None = None
+    directories: tuple[str, ...] = ()
     published: str | None = None
     published_accuracy: float | None = None
     published_std: float | None = None
     published_n: int | None = None
+    digitised: bool = False
     source: str | None = None
 
     @property

@@ -39,14 +39,13 @@ def add_report(subparsers: Subparsers) -> None:
     report.add_argument("--plot", metavar="FILE", help="also draw a PNG file")
     report.add_argument(
         "--x",
-        default="train_flops",
-        help="of the plot: train_flops (default), flops, sparsity or "
-        "training_multiplier",
+        help="of the plot: train_flops (default), flops, sparsity, "
+        "training_multiplier or step",
     )
     report.add_argument(
         "--by",
         metavar="NAME,NAME",
-        help="of the plot: a setting in the legend, or two for a heat map",
+        help="of the plot: a setting for colors, or two for a heat map",
     )
     report.set_defaults(run=report_commands.report)
 

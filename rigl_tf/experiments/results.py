@@ -54,6 +54,7 @@ def rows(directory: str | os.PathLike) -> list[report_row.Row]:
         result = _read(file)
         if result.get("settings") is None:
             result["settings"] = {"directory": str(file.parent)}
+        result["directory"] = str(file.parent)
         own = [result["settings"], *(result[n] for n in report_row.IDENTITY)]
         groups[run_settings.key(own)].append(result)
     ordered = sorted(
@@ -103,6 +104,23 @@ def beside_published(
     ]
 
 
+def digitised(sweep: str) -> list[report_row.Row]:
+    """Return what was read off figures, for the network of a sweep.
+
+    Args:
+        sweep: name of the sweep, e.g. "resnet50".
+    """
+    networks = {
+        (row["dataset"], row["model"])
+        for row in published_accuracies.table(sweep)
+    }
+    return [
+        _not_run(row)
+        for row in published_accuracies.rows()
+        if row["digitised"] and (row["dataset"], row["model"]) in networks
+    ]
+
+
 def _read(file: pathlib.Path) -> dict[str, Any]:
     """Read the result of a run, and the shares that `connectivity` wrote."""
     result = {**_DEFAULTS, **run_files.read_result(file)}
@@ -123,6 +141,7 @@ def _row(group: Sequence[dict[str, Any]]) -> report_row.Row:
     first = group[0]
     fields = {name: first[name] for name in report_row.IDENTITY}
     fields |= {"settings": first["settings"], "n": len(group)}
+    fields["directories"] = tuple(result["directory"] for result in group)
     for name in _MEASURES:
         if all(name in result for result in group):
             values = [result[name] for result in group]
@@ -158,8 +177,8 @@ def _not_run(wanted: dict[str, str]) -> report_row.Row:
         training_multiplier=float(wanted["training_multiplier"] or 1),
         settings={},
         n=0,
-        published=wanted["run"],
-        **_published(wanted["run"]),
+        published=wanted["run"] or None,
+        **_fields(wanted),
     )
 
 
@@ -167,11 +186,16 @@ def _published(run: str | None) -> dict[str, Any]:
     """Return what was published of the row that a run reproduces."""
     if run is None:
         return {}
-    row = published_accuracies.by_run()[run]
+    return _fields(published_accuracies.by_run()[run])
+
+
+def _fields(row: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of a report's row that a published row has."""
     return {
         "published_accuracy": float(row["accuracy"]),
         "published_std": float(row["std"]) if row["std"] else None,
         "published_n": int(row["n"]) if row["n"] else None,
+        "digitised": row["digitised"] == "yes",
         "source": row["source"],
     }
 

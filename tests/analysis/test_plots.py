@@ -234,3 +234,77 @@ def test_latencies_are_drawn_per_example():
     assert labels == ["litert, batch 1"]
     with pytest.raises(ValueError, match="must not be empty"):
         plots.latencies([])
+
+
+def point(label, x, y, **more):
+    common = {"task": "t", "distribution": "", "label": label}
+    return {**common, "x": x, "y": y, **more}
+
+
+def test_accuracy_over_has_a_color_per_method_and_a_dash_per_distribution():
+    kinds = ("erk", "uniform")
+    figure = plots.accuracy_over(
+        [
+            point(f"{name}, {kind}", x, 1, color=name, distribution=kind)
+            for name in ("rigl", "set")
+            for kind in kinds
+            for x in (1, 2)
+        ]
+    )
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert len(lines) == 4
+    for name in ("rigl", "set"):
+        erk, uniform = (lines[f"{name}, {kind}"] for kind in kinds)
+        assert erk.get_color() == uniform.get_color()
+        assert erk.get_linestyle() != uniform.get_linestyle()
+    assert erk.get_color() != lines["rigl, erk"].get_color()
+
+
+def test_many_lines_look_different():
+    labels = [f"{i:02}" for i in range(15)] + ["a, 1", "a, 2"]
+    figure = plots.accuracy_over(
+        [point(label, 1, 1, color=label.split(",")[0]) for label in labels]
+    )
+    looks = {
+        (line.get_color(), line.get_linestyle(), line.get_marker())
+        for line in figure.axes[0].lines
+    }
+    assert len(looks) == 17
+
+
+@pytest.mark.parametrize("n, kind", [(3, "LineCollection"), (20, "Poly")])
+def test_intervals_are_bars_or_a_band(n, kind):
+    points_ = [point("a", x, 5, half_interval=x + 1.0) for x in range(n)]
+    points_.append(point("a", n, 5, half_interval=None))  # of one run
+    (drawn,) = plots.accuracy_over(points_).axes[0].collections
+    assert kind in type(drawn).__name__
+    ends = np.concatenate([path.vertices for path in drawn.get_paths()])
+    assert {tuple(end) for end in ends} >= {(1, 3), (1, 7)}
+    assert ends[:, 0].max() == n - 1
+
+
+def test_published_points_are_crosses_and_hollow_off_figures():
+    figure = plots.accuracy_over(
+        [
+            point("a", 1, None, published=3),
+            point("a", 2, None, published=4, digitised=True),
+        ]
+    )
+    cross, hollow = figure.axes[0].lines
+    assert (cross.get_marker(), points(cross)) == ("x", [(1, 3)])
+    assert (hollow.get_marker(), points(hollow)) == ("X", [(2, 4)])
+    assert hollow.get_markerfacecolor() == "none"
+
+
+def test_a_grid_has_a_cell_per_pair():
+    cells = [
+        {"panel": "p", "A": a, "B": b, "y": 10 * a + b, "axis": "bits"}
+        for a in (2, 1)
+        for b in (3, 4)
+    ]
+    panel, bar = plots.accuracy_grid(cells[1:], "A", "B").axes
+    shown = np.ma.filled(panel.images[0].get_array(), np.nan)
+    np.testing.assert_array_equal(shown, [[13, 14], [np.nan, 24]])
+    assert bar.get_ylabel() == "bits"
+    with pytest.raises(ValueError, match="two of p at 1, 4"):
+        plots.accuracy_grid([*cells, cells[-1]], "A", "B")

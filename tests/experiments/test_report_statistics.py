@@ -230,6 +230,97 @@ def test_a_plot_has_the_numbers_beside_it(write, tmp_path, capsys):
     assert points["static"]["half_interval"] is None
 
 
+def drawn(directory, *words):
+    """Draw a picture; return what is written beside it."""
+    file = directory / "plot.png"
+    assert report(directory, f"--plot={file}", *words) == 0
+    return json.loads(file.with_suffix(".json").read_text("utf-8"))
+
+
+def test_a_plot_says_what_made_it(write, capsys):
+    directory = write("rigl", RIGL)
+    found = drawn(directory, "--x=sparsity")
+    file = directory / "plot.png"
+    words = ["report", str(directory), f"--plot={file}", "--x=sparsity"]
+    assert found["words"] == words
+    assert found["versions"].keys() > {"rigl_tf", "numpy", "scipy"}
+    assert f"picture: {file}\n" in capsys.readouterr().out
+    assert report(directory, f"--plot={file}", "--format=csv") == 0
+    assert "picture" not in capsys.readouterr().out
+
+
+def test_lines_do_not_mix_settings(write):
+    for interval in (10, 20):
+        settings = {"settings": {"UPDATE_INTERVAL": interval}}
+        for sparsity in (0.8, 0.9):
+            directory = write("rigl", RIGL, sparsity=sparsity, **settings)
+    points = drawn(directory, "--x=sparsity")["points"]
+    assert {(p["label"], p["color"], p["x"]) for p in points} == {
+        (f"rigl, UPDATE_INTERVAL={interval}", "rigl", sparsity)
+        for interval in (10, 20)
+        for sparsity in (0.8, 0.9)
+    }
+    points = drawn(directory)["points"]  # over FLOPs, sparsity may vary
+    assert len({p["label"] for p in points}) == 2
+    points = drawn(directory, "--x=training_multiplier")["points"]
+    assert len({p["label"] for p in points}) == 4
+    points = drawn(directory, "--x=sparsity", "--by=UPDATE_INTERVAL")["points"]
+    colors = {p["color"] for p in points}
+    assert colors == {"UPDATE_INTERVAL=10", "UPDATE_INTERVAL=20"}
+
+
+def test_published_points_are_drawn_without_runs(write):
+    directory = write("rigl", RIGL, task="wrn", published="cifar10/rigl_erk_90")
+    words = ["--published=cifar10", "--x=sparsity"]
+    points = drawn(directory, *words)["points"]
+    assert {p["task"] for p in points} == {"wrn"}
+    (own,) = [p for p in points if p["n"]]
+    assert (own["label"], own["published"], own["x"]) == ("rigl", 92.9, 0.9)
+    rigl = [p for p in points if p["color"] == "rigl" and not p["n"]]
+    assert {
+        (p["label"], p["x"], p["published"]) for p in rigl if p["x"] == 0.8
+    } >= {("RigL, published", 0.8, 93.6)}
+    assert all(p["y"] is None for p in rigl)
+
+
+def test_points_off_figures_are_marked(write):
+    published = "resnet50/rigl_uniform_80"
+    directory = write("rigl", RIGL, published=published)
+    words = ["--published=resnet50", "--x=training_multiplier"]
+    points = drawn(directory, *words)["points"]
+    marked = {p["published"] for p in points if p.get("digitised")}
+    assert {74.55, 75.47, 76.08} <= marked  # of the extended training
+    assert 76.6 not in marked  # of the table
+
+
+def test_steps_are_means_over_seeds(write):
+    directory = write("rigl", RIGL)
+    for seed, workdir in enumerate(sorted(directory.glob("rigl-*"))):
+        lines = [{"step": 5, "loss": 2.0, "accuracy": 0.1}]
+        for step in (5, 9):
+            accuracy = step / 10 + seed / 100
+            lines.append({"step": step, "test_accuracy": accuracy})
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        (workdir / "metrics.jsonl").write_text(text, "utf-8")
+    first, last = drawn(directory, "--x=step")["points"]
+    assert (first["x"], last["x"]) == (5, 9)
+    assert last["y"] == pytest.approx(91)
+    half = stats.t.ppf(0.975, 2) * stats.sem([90, 91, 92])
+    assert last["half_interval"] == pytest.approx(half)
+    assert last["axis"] == "test accuracy, %" and last["n"] == 3
+
+
+def test_texts_are_drawn_by_their_bits(write, capsys):
+    settings = {"settings": {"A": 1, "B": 2}}
+    directory = write("rigl", {0: 0.3}, bits_per_character=3.6, **settings)
+    (point,) = drawn(directory)["points"]
+    assert (point["y"], point["axis"]) == (3.6, "bits per character")
+    write("rigl", RIGL, task="image", **settings)
+    words = [f"--plot={directory / 'plot.png'}", "--by=A,B"]
+    assert report(directory, *words) == 2  # a heat map has one scale
+    assert "tasks of both" in capsys.readouterr().err
+
+
 def test_two_settings_make_a_heat_map(write, tmp_path):
     for interval in (50, 100):
         for fraction in (0.1, 0.3):
@@ -241,7 +332,7 @@ def test_two_settings_make_a_heat_map(write, tmp_path):
     assert report(directory, *words) == 0
     written = json.loads(file.with_suffix(".json").read_text("utf-8"))
     assert len(written["points"]) == 4
-    worst = min(written["points"], key=lambda point: point["accuracy"])
+    worst = min(written["points"], key=lambda point: point["y"])
     assert (worst["INTERVAL"], worst["FRACTION"]) == (50, 0.3)
 
 
@@ -291,10 +382,13 @@ def test_tasks_take_one_row_of_a_method_and_markdown(write, capsys):
         (["--plot=a.jpg"], "must name a PNG file"),
         (["--plot=a.png", "--x=height"], "--x"),
         (["--plot=a.png", "--by=HEIGHT"], "--by"),
+        (["--plot=a.png", "--x=sparsity", "--by=A,B"], "leave out --x"),
+        (["--plot=a.png", "--x=step"], "metrics.jsonl"),
+        (["--x=sparsity"], "name it with --plot=FILE.png"),
     ],
 )
 def test_mistakes_are_told_on_one_line(words, message, write, capsys):
-    write("rigl", RIGL)
+    write("rigl", RIGL, settings={"A": 1, "B": 1})
     directory = write("set", {0: 0.9})
     assert report(directory, *words) == 2
     error = capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from rigl_tf import cli
 from rigl_tf.experiments import config
 from rigl_tf.experiments import report_formats
+from rigl_tf.experiments import report_lines
 from rigl_tf.experiments import report_row
 from rigl_tf.experiments import results
 from rigl_tf.experiments import run_settings
@@ -252,7 +253,7 @@ def test_lines_of_the_plot_do_not_mix_settings():
         row("set", UPDATE_INTERVAL=20),
         row("dense", distribution="uniform"),
     ]
-    lines = report_formats._lines(rows)
+    lines = report_lines.lines(rows)
     assert {name: len(members) for name, members in lines.items()} == {
         "rigl, UPDATE_INTERVAL=5": 2,
         "rigl, UPDATE_INTERVAL=20": 1,
