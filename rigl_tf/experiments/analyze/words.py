@@ -20,10 +20,8 @@ def add_analyze(subparsers: Parser) -> None:
     kinds = analyze.add_subparsers(
         dest="kind", metavar="ANALYSIS", required=True
     )
-    for add, analysis in _ANALYSES:
-        name = analysis.__name__
-        text = (analysis.__doc__ or "").splitlines()[0].rstrip(".")
-        parser = kinds.add_parser(name, help=text[0].lower() + text[1:])
+    for add, analysis, text in _ANALYSES:
+        parser = kinds.add_parser(analysis.__name__, help=text)
         add(parser)
         command_words.add_import(parser)
         parser.add_argument(
@@ -211,14 +209,51 @@ def _add_seed(parser: Parser) -> None:
     )
 
 
-_ANALYSES: tuple[tuple[Callable[[Parser], None], Callable[..., Any]], ...] = (
-    (_add_interpolate, of_networks.interpolate),
-    (_add_bezier, of_networks.bezier),
-    (_add_hessian, of_networks.hessian),
-    (_add_flow, of_networks.flow),
-    (_add_agreement, of_networks.agreement),
-    (_add_signal, of_masks.signal),
-    (_add_masks, of_masks.masks),
-    (_add_sparsity, of_masks.sparsity),
-    (_add_curves, of_masks.curves),
+_Analysis: TypeAlias = Callable[..., command.Outcome]
+_ANALYSES: tuple[tuple[Callable[[Parser], None], _Analysis, str], ...] = (
+    (
+        _add_interpolate,
+        of_networks.interpolate,
+        "compute the loss on the line between two runs",
+    ),
+    (
+        _add_bezier,
+        of_networks.bezier,
+        "find a Bezier curve of low loss between two runs",
+    ),
+    (
+        _add_hessian,
+        of_networks.hessian,
+        "compute the spectrum of the Hessian of runs",
+    ),
+    (
+        _add_flow,
+        of_networks.flow,
+        "compute norms of the gradient at the checkpoints of runs",
+    ),
+    (
+        _add_agreement,
+        of_networks.agreement,
+        "compare the answers and the weights of runs",
+    ),
+    (
+        _add_signal,
+        of_masks.signal,
+        "measure how the first weights of sparse networks scale signals",
+    ),
+    (
+        _add_masks,
+        of_masks.masks,
+        "measure the recorded masks of a run over training",
+    ),
+    (
+        _add_sparsity,
+        of_masks.sparsity,
+        "compare what distributions make of an experiment's sparsity",
+    ),
+    (
+        _add_curves,
+        of_masks.curves,
+        "draw one number over the steps of several runs",
+    ),
 )
