@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 if typing.TYPE_CHECKING:
@@ -27,3 +28,14 @@ def new(**options: typing.Any) -> Figure:
             "pip install rigl-tf[plots]"
         ) from error
     return figure.Figure(**options)
+
+
+def require(shown: collections.abc.Sized) -> None:
+    """Raise ValueError if there is nothing to draw."""
+    if not len(shown):
+        raise ValueError("A picture needs something to draw. Received: nothing")
+
+
+def plain(text: str) -> str:
+    """Return a text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")

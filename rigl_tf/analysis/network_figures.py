@@ -38,7 +38,7 @@ def loss_paths(
     """
     figure, axes = _new(curves, _NARROW)
     for title, (t, losses) in curves.items():
-        axes.plot(t, losses, ".-", label=_plain(title))
+        axes.plot(t, losses, ".-", label=figures.plain(title))
     for end in (0, 1):
         axes.axvline(end, color="gray", linestyle=":", linewidth=1)
     axes.set_xlabel("t (the networks are at 0 and 1)")
@@ -68,7 +68,7 @@ def spectra(
     figure, axes = _new(densities, _NARROW)
     tops = []
     for title, (x, density) in densities.items():
-        axes.plot(x, density, label=_plain(title))
+        axes.plot(x, density, label=figures.plain(title))
         tops.append(np.max(density))
     axes.set_yscale("log")
     axes.set_ylim(1e-6 * max(tops), 3 * max(tops))
@@ -100,7 +100,9 @@ def gradient_norms(
         steps = [row["step"] for row in rows]
         active = np.array([row["active"] for row in rows])
         dense = np.array([row["dense"] for row in rows])
-        norms.plot(steps, active, "o-", label=_plain(title), markersize=4)
+        norms.plot(
+            steps, active, "o-", label=figures.plain(title), markersize=4
+        )
         shares.plot(steps, active / dense, "o-", markersize=4)
     norms.set_yscale("log")
     norms.set_ylabel("norm of the gradient, trained weights")
@@ -129,7 +131,9 @@ def weight_map(
     figure, axes = _new(titles, (6, 5))
     for (x, y), title in zip(np.asarray(places), titles):
         axes.scatter(x, y, s=60)
-        axes.annotate(_plain(title), (x, y), (6, 4), textcoords="offset points")
+        axes.annotate(
+            figures.plain(title), (x, y), (6, 4), textcoords="offset points"
+        )
     axes.margins(0.25)
     axes.set_aspect("equal", "datalim")
     axes.set_title("distances of the weights, in a plane")
@@ -154,7 +158,9 @@ def signal_scales(
     """
     figure, axes = _new(scales, _NARROW)
     for title, values in scales.items():
-        axes.plot(*zip(*sorted(values.items())), "o-", label=_plain(title))
+        axes.plot(
+            *zip(*sorted(values.items())), "o-", label=figures.plain(title)
+        )
     axes.set_yscale("log")
     axes.set_xlabel("sparsity")
     axes.set_ylabel("standard deviation of the outputs")
@@ -185,7 +191,7 @@ def mask_history(records: collections.abc.Sequence[Row]) -> Figure:
     overlaps.set_ylim(0, 1.05)
     for path in records[0]["densities"]:
         values = [row["densities"][path] for row in records]
-        densities.plot(steps, values, label=_plain(path))
+        densities.plot(steps, values, label=figures.plain(path))
     densities.set_ylabel("density")
     for panel in (overlaps, densities):
         panel.legend(fontsize="small")
@@ -216,7 +222,7 @@ def density_bars(
     for number, (title, values) in enumerate(densities.items()):
         x = np.arange(len(paths)) + number * width
         y = [values.get(path, math.nan) for path in paths]
-        axes.bar(x, y, width, label=_plain(title))
+        axes.bar(x, y, width, label=figures.plain(title))
     axes.set_xticks(np.arange(len(paths)) + 0.4 - width / 2, paths)
     axes.tick_params(axis="x", rotation=90, labelsize=7)
     axes.set_ylabel("density")
@@ -244,7 +250,7 @@ def run_curves(
     figure, axes = _new(runs, _NARROW)
     for title, lines in runs.items():
         points = [(row["step"], row[name]) for row in lines if name in row]
-        axes.plot(*zip(*points), label=_plain(title))
+        axes.plot(*zip(*points), label=figures.plain(title))
     if "loss" in name:
         axes.set_yscale("log")
     axes.set_xlabel("step")
@@ -256,24 +262,15 @@ def run_curves(
 def _new(
     shown: collections.abc.Sized, size: tuple[float, float]
 ) -> tuple[Figure, Axes]:
-    _require(shown)
+    figures.require(shown)
     figure = figures.new(figsize=size, layout="constrained")
     return figure, figure.subplots()
 
 
 def _pair(shown: collections.abc.Sized) -> tuple[Figure, Axes, Axes]:
-    _require(shown)
+    figures.require(shown)
     figure = figures.new(figsize=_WIDE, layout="constrained")
     left, right = figure.subplots(1, 2)
     for panel in (left, right):
         panel.set_xlabel("step")
     return figure, left, right
-
-
-def _require(shown: collections.abc.Sized) -> None:
-    if not len(shown):
-        raise ValueError("A picture needs something to draw. Received: nothing")
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # or else a formula

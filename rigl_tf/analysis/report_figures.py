@@ -47,7 +47,7 @@ def accuracy_over(
         ValueError: there are no points.
         ImportError: matplotlib is not installed.
     """
-    _require(points)
+    figures.require(points)
     tasks = sorted({point["task"] for point in points})
     keys = {(point["task"], *_line_of(point)) for point in points}
     most = max(sum(key[0] == task for key in keys) for task in tasks)
@@ -107,7 +107,7 @@ def _styles(points):
             "color": color,
             "linestyle": dash,
             "marker": _MARKERS[marker % len(_MARKERS)],
-            "label": label.replace("$", r"\$"),  # or else a formula
+            "label": figures.plain(label),
         }
     return styles
 
@@ -191,7 +191,7 @@ def accuracy_grid(
         ValueError: there are no cells, or two for the same place.
         ImportError: matplotlib is not installed.
     """
-    _require(cells)
+    figures.require(cells)
     title = cells[0].get("axis", "test accuracy, %")
     panels = sorted({cell["panel"] for cell in cells})
     low = min(cell["y"] for cell in cells)
@@ -232,8 +232,3 @@ def accuracy_grid(
 
 def _sorted(values):
     return sorted(values, key=lambda value: (isinstance(value, str), value))
-
-
-def _require(shown: collections.abc.Sized) -> None:
-    if not len(shown):
-        raise ValueError("A picture needs something to draw. Received: nothing")

@@ -101,7 +101,7 @@ def noise(rows: _Rows) -> list[str]:
             if row.task == task
             and row.test_examples
             and row.accuracy
-            and row.bits_per_character is None  # characters of one text
+            and not row.is_text  # its characters depend on each other
         ]
         if known:
             best = max(known, key=lambda row: row.accuracy or 0)
