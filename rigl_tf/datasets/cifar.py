@@ -1,7 +1,9 @@
 """CIFAR-10 and CIFAR-100 from tensorflow_datasets."""
 
+import functools
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
@@ -10,6 +12,7 @@ from rigl_tf.datasets import augmentation
 from rigl_tf.datasets import tfds_source
 
 _N_TRAIN = 50_000
+_SIZE = 32
 
 
 def cifar10(
@@ -17,12 +20,14 @@ def cifar10(
     augment: bool = True,
     n_validation: int = 0,
     validate: bool = False,
+    size: int = _SIZE,
 ) -> arrays.ArrayDataset:
     """Return CIFAR-10: 50,000 images to train, 10,000 to test.
 
     Every image is standardized: its mean is subtracted, then it is divided by
     its standard deviation. Training images are then shifted by up to four
-    pixels within a mirrored frame, and half of them are flipped.
+    pixels, an eighth of their size, within a mirrored frame, and half of them
+    are flipped.
 
     Args:
         data_dir: directory of prepared data sets; None for `TFDS_DATA_DIR` or
@@ -31,15 +36,20 @@ def cifar10(
         n_validation: number of training images at the end to hold out; 5,000 in
             the reproducibility report (Sundar & Dwaraknath 2021).
         validate: whether to test on these instead of the test images.
+        size: height and width of the images [pixels], a divisor of 32. Smaller
+            images are made first, by averaging squares of pixels.
 
     Returns:
-        An `ArrayDataset` with inputs [examples, 32, 32, 3]. Reading it raises
+        An `ArrayDataset` with inputs [examples, size, size, 3]. Reading it raises
         FileNotFoundError if the data set is not prepared.
 
     Raises:
-        ValueError: if `n_validation` is too large, or 0 with `validate`.
+        ValueError: if `n_validation` is too large, or 0 with `validate`; or if
+            `size` does not divide 32.
     """
-    return _cifar("cifar10", 10, data_dir, augment, n_validation, validate)
+    return _cifar(
+        "cifar10", 10, data_dir, augment, n_validation, validate, size
+    )
 
 
 def cifar100(
@@ -47,15 +57,18 @@ def cifar100(
     augment: bool = True,
     n_validation: int = 0,
     validate: bool = False,
+    size: int = _SIZE,
 ) -> arrays.ArrayDataset:
     """Return CIFAR-100: 50,000 images to train, 10,000 to test.
 
     Images are preprocessed as in `cifar10`. See `cifar10` for the arguments.
     """
-    return _cifar("cifar100", 100, data_dir, augment, n_validation, validate)
+    return _cifar(
+        "cifar100", 100, data_dir, augment, n_validation, validate, size
+    )
 
 
-def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
+def _cifar(name, n_classes, data_dir, augment, n_validation, validate, size):
     checks.at_least("n_validation", n_validation, 0, integer=True)
     checks.one_of("augment", augment, (True, False))
     checks.one_of("validate", validate, (True, False))
@@ -66,20 +79,43 @@ def _cifar(name, n_classes, data_dir, augment, n_validation, validate):
             f"validate={validate}"
         )
 
+    checks.at_least("size", size, 1, integer=True)
+    if _SIZE % size:
+        raise ValueError(
+            f"`size` must divide {_SIZE}, as 16 does. Received: size={size}"
+        )
+
     def read():
-        train, test = tfds_source.image_splits(name, data_dir)
+        train, test = (
+            arrays.Split(_averaged(split.inputs, size), split.labels)
+            for split in tfds_source.image_splits(name, data_dir)
+        )
         n_train = len(train.inputs) - n_validation
         kept = arrays.Split(train.inputs[:n_train], train.labels[:n_train])
         if validate:
             test = arrays.Split(train.inputs[n_train:], train.labels[n_train:])
         return kept, test
 
-    change = augmentation.crop_and_flip if augment else None
+    crop_and_flip = functools.partial(
+        augmentation.crop_and_flip, padding=size // 8
+    )
     return arrays.ArrayDataset(
         name,
-        (32, 32, 3),
+        (size, size, 3),
         n_classes,
         read,
         preprocess=tf.image.per_image_standardization,
-        augment=change,
+        augment=crop_and_flip if augment else None,
     )
+
+
+def _averaged(images, size):
+    """Return images [examples, 32, 32, 3] as means of squares of pixels."""
+    n_pixels = _SIZE // size
+    if n_pixels == 1:
+        return images
+    sums = np.zeros((len(images), size, size, 3), np.float32)
+    for row in range(n_pixels):
+        for column in range(n_pixels):
+            sums += images[:, row::n_pixels, column::n_pixels]
+    return sums / n_pixels**2

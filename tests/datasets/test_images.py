@@ -228,6 +228,25 @@ def test_images_are_standardised_as_tensorflow_does_it(monkeypatch):
     assert np.isfinite(batch[0]).all()
 
 
+def test_smaller_cifar_images_are_means_of_squares(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3))
+    split = datasets.Split(images.astype(np.uint8), np.zeros(3, np.int32))
+    monkeypatch.setattr(tfds_source, "image_splits", lambda *_: (split, split))
+    for size in (16, 8):
+        small = datasets.cifar10(size=size)
+        expected = tf.image.resize(images, (size, size), method="area")
+        assert small.input_shape == (size, size, 3)
+        np.testing.assert_allclose(small.splits[0].inputs, expected, atol=1e-3)
+        (batch,) = small.train(3, 0).take(1)
+        assert batch[0].shape == (3, size, size, 3)
+
+
+@pytest.mark.parametrize("size", [0, 12, 64])
+def test_cifar_images_need_a_size_that_divides_32(size):
+    with pytest.raises(ValueError, match="`size` must .*Received"):
+        datasets.cifar100(size=size)
+
+
 def test_missing_cifar_names_the_cure(tmp_path):
     with pytest.raises(FileNotFoundError, match="rigl_tf prepare cifar100"):
         datasets.cifar100(str(tmp_path)).check(1)
