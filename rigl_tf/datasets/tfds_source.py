@@ -1,5 +1,6 @@
 """Read and prepare data sets of tensorflow_datasets."""
 
+import functools
 import os
 from typing import TYPE_CHECKING
 from typing import Any
@@ -88,17 +89,28 @@ def image_splits(
 
     See `builder` for the arguments and errors.
 
+    The runs of a sweep have most often the same data: those read last stay in
+    memory, and are read once.
+
     Returns:
-        The training and the test `arrays.Split`, of uint8 images.
+        The training and the test `arrays.Split`, of uint8 images; read-only.
     """
+    source = builder(name, data_dir)
+    return _read_splits(str(source.data_path))
+
+
+@functools.lru_cache(maxsize=1)
+def _read_splits(directory):
+    """Read the splits of a prepared data set in its own directory."""
     import tensorflow_datasets as tfds
 
-    source = builder(name, data_dir)
+    source = tfds.builder_from_directory(directory)
     splits = []
     for split in ("train", "test"):
         images, labels = tfds.as_numpy(
             source.as_dataset(split=split, batch_size=-1, as_supervised=True)
         )
+        images.flags.writeable = False
         splits.append(arrays.Split(images, labels.astype(np.int32)))
     return splits[0], splits[1]
 

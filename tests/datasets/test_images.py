@@ -195,6 +195,14 @@ def cifar10(tfds_dir):
     return datasets.cifar10(tfds_dir, augment=False)
 
 
+def test_what_several_runs_read_is_read_once(tfds_dir):
+    first, second = datasets.mnist(tfds_dir), datasets.mnist(tfds_dir)
+    inputs = first.splits[0].inputs
+    assert second.splits[0].inputs is inputs
+    with pytest.raises(ValueError, match="read-only"):
+        inputs[0] = 1
+
+
 @pytest.mark.slow
 def test_cifar10_is_the_real_one(cifar10):
     train, test = cifar10.splits
