@@ -89,7 +89,8 @@ class SparseKernel:
         """
         scores = tf.reduce_sum(scores, list(range(1, len(scores.shape))))
         ones = tf.ones_like(scores)
-        return patterns.UNSTRUCTURED.drop(ones, scores, fraction) > 0
+        kept, _ = patterns.UNSTRUCTURED.drop(ones, scores, fraction)
+        return kept
 
 
 def sparse_kernels(model: keras.Layer) -> list[SparseKernel]:

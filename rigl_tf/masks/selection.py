@@ -8,11 +8,12 @@ every pattern from these selections.
 """
 
 from collections.abc import Sequence
-import functools
 import math
 
-import numpy as np
 import tensorflow as tf
+
+from rigl_tf.masks import host_selection
+from rigl_tf.masks import shared_graphs
 
 
 def largest(
@@ -112,10 +113,9 @@ def _order_keys(scores, eligible):
 def _choose(scores, k, eligible):
     """Mark the `k` largest scores of a vector, or of each row.
 
-    Eager calls use NumPy: each kernel is selected once, so tracing would not
-    pay. In a graph, one function of unknown length serves all kernels, so that
-    TensorFlow traces and optimizes it once; inlined, each kernel would have its
-    own copy.
+    Where the CPU is the only device, NumPy does it. Elsewhere, one function of
+    unknown length serves all kernels, so that TensorFlow traces and optimizes
+    it once; inlined, each kernel would have its own copy.
 
     Args:
         scores: [members] with a scalar `k`, or [rows, members] with `k` as
@@ -123,50 +123,30 @@ def _choose(scores, k, eligible):
         k: int32 tensor.
         eligible: boolean tensor like `scores`, or None.
     """
+    arguments = [scores, k, *([] if eligible is None else [eligible])]
     if tf.executing_eagerly():
-        keys = _order_keys(scores, eligible).numpy()
-        return tf.constant(_mark_on_host(keys, k.numpy()))
-    chooser = _chooser(scores.dtype, scores.shape.rank, eligible is not None)
-    return chooser(scores, k, *([] if eligible is None else [eligible]))
+        arrays = [argument.numpy() for argument in arguments]
+        return tf.constant(host_selection.mark(*arrays))
+    if _is_on_host():
+        marked = tf.numpy_function(
+            host_selection.mark, arguments, tf.bool, stateful=False
+        )
+        return tf.ensure_shape(marked, scores.shape)
+    return shared_graphs.call(_search, *arguments)
 
 
-@functools.cache
-def _chooser(dtype, rank, some_eligible):
-    def choose(scores, k, eligible=None):
-        return _mark(_order_keys(scores, eligible), k)
-
-    specs = [
-        tf.TensorSpec([None] * rank, dtype),
-        tf.TensorSpec([] if rank == 1 else [None, 1], tf.int32),
-    ]
-    if some_eligible:
-        specs.append(tf.TensorSpec([None] * rank, tf.bool))
-    return tf.function(
-        choose,
-        specs,
-        autograph=False,
-        experimental_attributes={"_noinline": True},
-    )
+def _is_on_host():
+    """Return whether the graph that is being traced can call NumPy."""
+    devices = {
+        device.device_type for device in tf.config.list_logical_devices()
+    }
+    return devices <= {"CPU"} and not shared_graphs.for_xla()
 
 
-def _mark_on_host(keys, k):
-    """Compute `_mark` with NumPy arrays."""
-    n_members = keys.shape[-1]
-    k = np.clip(k, 0, n_members)
-    # Index of the k-th largest in sorted order; of the largest if k is 0.
-    place = np.minimum(n_members - k, n_members - 1)
-    if np.ptp(place) == 0:
-        place = place.flat[0]
-        threshold = np.partition(keys, place)[..., place : place + 1]
-    else:
-        threshold = np.take_along_axis(np.sort(keys), place, -1)
-    reached = keys >= threshold
-    if np.array_equal(reached.sum(-1, keepdims=reached.ndim > 1), k):
-        return reached
-    above = keys > threshold
-    tied = reached & ~above
-    room = k - above.sum(-1, keepdims=above.ndim > 1)
-    return above | (tied & (np.cumsum(tied, -1) <= room))
+def _search(scores, k, eligible=None):
+    if scores.shape.rank > 1:
+        k = tf.reshape(k, [-1, 1])
+    return _mark(_order_keys(scores, eligible), k)
 
 
 def _mark(keys, k):
@@ -224,6 +204,8 @@ def count(flags: tf.Tensor) -> tf.Tensor:
     ones = tf.cast(flags, tf.int32)
     if len(ones.shape) < 2:
         return tf.reduce_sum(ones)
+    if ones.shape[0] == 1:  # several threads add up a whole tensor
+        return tf.reshape(tf.reduce_sum(ones), [1, 1])
     return tf.reduce_sum(ones, axis=-1, keepdims=True)
 
 

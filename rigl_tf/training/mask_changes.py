@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from rigl_tf import updaters
 from rigl_tf.layers import kernel_masks
+from rigl_tf.masks import shared_graphs
 from rigl_tf.training import optimizer_slots
 
 
@@ -26,12 +27,18 @@ def report(
     """
     rows = []
     for change, gradient in zip(decided, gradients or [None] * len(decided)):
-        grown = tf.cast(change.grown & finite, tf.float32)
-        norm = tf.constant(0.0)
-        if gradient is not None:
-            norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
-        rows.append([tf.reduce_sum(grown), norm])
+        given = [] if gradient is None else [gradient]
+        row = shared_graphs.call(_row, change.grown, finite, *given)
+        rows.append(list(row))
     return rows
+
+
+def _row(grown, finite, gradient=None):
+    grown = tf.cast(grown & finite, tf.float32)
+    norm = tf.constant(0.0)
+    if gradient is not None:
+        norm = tf.norm(tf.cast(gradient, tf.float32) * grown)
+    return tf.reduce_sum(grown), norm
 
 
 def apply(
@@ -49,18 +56,24 @@ def apply(
         finite: as in `report`.
     """
     weights, old_mask = kernel.kernel.value, kernel.mask.value
-    new_mask = tf.cast(change.mask, old_mask.dtype)
-    new_mask = tf.where(finite, new_mask, old_mask)
-    grown = change.grown & finite
-    retained = (new_mask > 0) & ~grown
-    first = change.grow_values
-    first = tf.zeros_like(weights) if first is None else first
-    anew = tf.where(grown, first, tf.zeros_like(weights))
+    mask, grown, retained = shared_graphs.call(
+        _flags, change.mask, change.grown, old_mask, finite
+    )
+    anew = tf.zeros_like(weights)
+    if change.grow_values is not None:
+        anew = tf.where(grown, change.grow_values, anew)
     kernel.kernel.assign(tf.where(retained, weights, anew))
-    kernel.mask.assign(new_mask)
+    kernel.mask.assign(tf.ensure_shape(mask, weights.shape))
     for slot in kernel_slots:
         value = slot.variable.value
         reset = slot.initial_values(anew)
         if change.slot_values is not None:
             reset += tf.where(grown, change.slot_values, tf.zeros_like(value))
         slot.variable.assign(tf.where(retained, value, reset))
+
+
+def _flags(new_mask, grown, old_mask, finite):
+    """Return the mask to assign, and which weights are new or stay."""
+    mask = tf.where(finite, tf.cast(new_mask, old_mask.dtype), old_mask)
+    grown &= finite
+    return mask, grown, (mask > 0) & ~grown

@@ -181,16 +181,14 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             gradients = [None] * len(kernels)
         fraction = self._drop_fraction(step)
         before = self._masks_to_move(kernels, step)
-        kept = [
-            kernel.pattern.drop(
-                mask, self.drop_scores(kernel, gradient, step), fraction
+        kept, n_lost = zip(
+            *(
+                kernel.pattern.drop(
+                    mask, self.drop_scores(kernel, gradient, step), fraction
+                )
+                for kernel, mask, gradient in zip(kernels, before, gradients)
             )
-            for kernel, mask, gradient in zip(kernels, before, gradients)
-        ]
-        n_lost = [
-            kernel.pattern.counts(mask) - kernel.pattern.counts(rest)
-            for kernel, mask, rest in zip(kernels, before, kept)
-        ]
+        )
         if self._redistribution is not None:
             n_lost = self._redistribution.share_out(
                 n_lost, kernels, kept, gradients

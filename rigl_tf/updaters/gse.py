@@ -92,7 +92,7 @@ class GSE(grow_by_gradients.GrowByGradients):
             kept, tf.maximum(n_drawn, n_units), self._seed(kernel, step)
         )
         scores = self.grow_scores(kernel, gradient, step)
-        scores = tf.where(free > 0, scores, -tf.ones_like(scores))
+        scores = tf.where(free, scores, -tf.ones_like(scores))
         mask, grown = pattern.grow(mask, kept, scores, n_units)
         values = self._grow_values(kernel, gradient, step)
         return protocol.MaskChange(mask, grown, values)

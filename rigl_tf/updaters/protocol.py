@@ -23,7 +23,7 @@ class MaskChange:
     """What an update decides for one kernel.
 
     Attributes:
-        mask: new mask, float tensor of zeros and ones.
+        mask: new mask, tensor of zeros and ones, or of booleans.
         grown: boolean tensor of the active connections that begin anew: those
             that were inactive before.
         grow_values: weights that grown connections begin with, or None for 0.

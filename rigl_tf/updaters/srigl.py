@@ -70,7 +70,7 @@ class SRigL(rigl.RigL):
         active = kernel.mask.value > 0
         growth = self.grow_scores(kernel, gradient, step)
         wanted = selection.largest(growth, tf.reduce_sum(n_units), ~active)
-        kept = shape.rows(kept > 0)
+        kept = shape.rows(kept)
         salient = selection.count(kept) + selection.count(
             shape.rows(wanted & ~active)
         )
@@ -89,7 +89,7 @@ class SRigL(rigl.RigL):
         added = selection.largest_in_rows(shape.rows(growth), room, ~kept)
         new = shape.from_rows(kept | added, kernel_shape)
         change = protocol.MaskChange(
-            tf.cast(new, tf.float32),
+            new,
             new & ~active,
             self._grow_values(kernel, gradient, step),
         )

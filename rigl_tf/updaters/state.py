@@ -36,7 +36,7 @@ def require_unstructured(pattern: patterns.Pattern, what: str) -> None:
 
 def all_finite(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return whether all values are finite, a scalar boolean tensor."""
-    sums = [tf.reduce_sum(tf.abs(tensor)) for tensor in tensors]
-    # A sum of magnitudes overflows or is NaN if any element is; the rare
-    # finite overflow only skips an update.
+    sums = [tf.reduce_sum(tensor) for tensor in tensors]
+    # A sum is infinite or NaN if any element is; the rare overflow of finite
+    # ones only skips an update.
     return tf.reduce_all([tf.math.is_finite(total) for total in sums])

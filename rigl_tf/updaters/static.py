@@ -62,6 +62,6 @@ class StaticReinit(drop_and_grow.DropAndGrow):
 
     def _grow(self, kernel, kept, gradient, n_units, step):
         mask = kernel.mask.value
-        weak = (mask > 0) & ~(kept > 0)
+        weak = (mask > 0) & ~kept
         values = self._grow_values(kernel, gradient, step)
-        return protocol.MaskChange(tf.cast(mask, tf.float32), weak, values)
+        return protocol.MaskChange(mask, weak, values)

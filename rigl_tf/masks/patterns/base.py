@@ -205,7 +205,7 @@ class Pattern(abc.ABC):
         mask: tf.Tensor,
         scores: tf.Tensor,
         drop_fraction: float | tf.Tensor,
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Drop the weakest active units of one kernel.
 
         Of the n active units, the `n_prune = trunc(n * drop_fraction)` with the
@@ -220,16 +220,19 @@ class Pattern(abc.ABC):
                 a float or scalar tensor.
 
         Returns:
-            A float32 mask of the remaining weights.
+            `(kept, n_dropped)`: a boolean tensor of the remaining weights, and
+            how many units each group has lost, int32 [groups].
         """
         active = self._active(mask)
-        n_active = tf.reduce_sum(tf.cast(active, tf.int32))
+        counts = selection.count(self.rows(active))[:, 0]
+        n_active = tf.reduce_sum(counts)
         # The original code truncates the product in float32.
         fraction = tf.clip_by_value(tf.cast(drop_fraction, tf.float32), 0, 1)
         n_prune = tf.cast(tf.cast(n_active, tf.float32) * fraction, tf.int32)
         n_prune = tf.minimum(n_prune, n_active)
         kept = selection.largest(self.pool(scores), n_active - n_prune, active)
-        return self._mask(kept, mask.shape)
+        n_dropped = counts - selection.count(self.rows(kept))[:, 0]
+        return self.spread(kept, mask.shape), n_dropped
 
     def grow(
         self,
@@ -244,23 +247,23 @@ class Pattern(abc.ABC):
 
         Args:
             mask: mask before the update.
-            kept: mask that `drop` returned.
+            kept: what `drop` returned.
             scores: tensor shaped like `mask`; units with large scores are
                 grown.
             n_units: number of units to grow in each group, scalar or [groups]
                 integer tensor.
 
         Returns:
-            `(new_mask, grown)`: the mask in float32, and a boolean tensor of
-            the connections that were inactive before.
+            `(new_mask, grown)`: boolean tensors of the active connections, and
+            of those that were inactive before.
         """
         kept, units = self._active(kept), self.pool(scores)
         added = selection.largest_in_rows(
             self.rows(units), n_units, self.rows(~kept)
         )
         added = self.from_rows(added, units.shape)
-        new = self._mask(kept | added, mask.shape)
-        return new, (new > 0) & ~tf.cast(mask, tf.bool)
+        new = self.spread(kept | added, mask.shape)
+        return new, new & ~tf.cast(mask, tf.bool)
 
     def sample_free(
         self, kept: tf.Tensor, n_units: tf.Tensor, seed: tf.Tensor
@@ -268,13 +271,13 @@ class Pattern(abc.ABC):
         """Draw units outside of the kept set at random, some in each group.
 
         Args:
-            kept: mask that `drop` returned.
+            kept: what `drop` returned.
             n_units: number of units to draw in each group, scalar or [groups]
                 integer tensor; fewer where fewer are free.
             seed: `[2]` integer seed of the draw.
 
         Returns:
-            A float32 mask.
+            A boolean tensor of the weights of the drawn units.
         """
         free = ~self._active(kept)
         size = math.prod(free.shape)
@@ -286,12 +289,11 @@ class Pattern(abc.ABC):
             self.rows(-places), n_units, self.rows(free)
         )
         drawn = self.from_rows(drawn & self.rows(free), free.shape)
-        return self._mask(drawn, kept.shape)
+        return self.spread(drawn, kept.shape)
 
     def counts(self, mask: tf.Tensor) -> tf.Tensor:
         """Count the active units of each group: int32 tensor [groups]."""
-        rows = self.rows(self._active(mask))
-        return tf.reduce_sum(tf.cast(rows, tf.int32), axis=1)
+        return selection.count(self.rows(self._active(mask)))[:, 0]
 
     def _active(self, mask):
         """Return the active units of a mask as booleans."""

@@ -13,14 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
-from rigl_tf.masks.patterns import unstructured
+from rigl_tf.masks.patterns import one_group
 
 Pooling = Literal["sum", "mean", "max"]
 POOLINGS: tuple[Pooling, ...] = get_args(Pooling)
 
 
 @dataclasses.dataclass(frozen=True)
-class Block(unstructured.Unstructured):
+class Block(one_group.OneGroup):
     """Blocks of inputs times outputs, ranked over the whole kernel.
 
     Attributes:

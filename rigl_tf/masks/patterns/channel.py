@@ -10,11 +10,11 @@ import tensorflow as tf
 
 from rigl_tf import checks
 from rigl_tf.masks.patterns import block
-from rigl_tf.masks.patterns import unstructured
+from rigl_tf.masks.patterns import one_group
 
 
 @dataclasses.dataclass(frozen=True)
-class Channel(unstructured.Unstructured):
+class Channel(one_group.OneGroup):
     """Whole output channels (units of a dense layer), or whole input channels.
 
     Attributes:

@@ -7,11 +7,14 @@ from typing import Self
 
 import tensorflow as tf
 
+from rigl_tf.masks import selection
+from rigl_tf.masks import shared_graphs
 from rigl_tf.masks.patterns import base
+from rigl_tf.masks.patterns import one_group
 
 
 @dataclasses.dataclass(frozen=True)
-class Unstructured(base.Pattern):
+class Unstructured(one_group.OneGroup):
     """Single weights, ranked over the whole kernel."""
 
     names = '"unstructured"'
@@ -25,15 +28,40 @@ class Unstructured(base.Pattern):
         """Return the number of units; all are in one group."""
         return math.prod(kernel_shape)
 
-    def rows(self, units: tf.Tensor) -> tf.Tensor:
-        """Return all units as one group."""
-        return tf.reshape(units, [1, -1])
+    def drop(
+        self,
+        mask: tf.Tensor,
+        scores: tf.Tensor,
+        drop_fraction: float | tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Drop the weakest active weights of one kernel; see `Pattern.drop`."""
+        kept, n_dropped = shared_graphs.call(_drop, mask, scores, drop_fraction)
+        return tf.ensure_shape(kept, mask.shape), n_dropped
 
-    def from_rows(
-        self, rows: tf.Tensor, unit_shape: Sequence[int]
-    ) -> tf.Tensor:
-        """Undo `rows`."""
-        return tf.reshape(rows, unit_shape)
+    def grow(
+        self,
+        mask: tf.Tensor,
+        kept: tf.Tensor,
+        scores: tf.Tensor,
+        n_units: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Grow the best weights outside of the kept set; see `Pattern.grow`."""
+        new, grown = shared_graphs.call(_grow, mask, kept, scores, n_units)
+        shape = mask.shape
+        return tf.ensure_shape(new, shape), tf.ensure_shape(grown, shape)
+
+    def _active(self, mask):
+        return tf.cast(mask, tf.bool)
 
     def __str__(self):
         return "unstructured"
+
+
+def _drop(mask, scores, drop_fraction):
+    return base.Pattern.drop(Unstructured(), mask, scores, drop_fraction)
+
+
+def _grow(mask, kept, scores, n_units):
+    kept = tf.cast(kept, tf.bool)
+    new = kept | selection.largest(scores, tf.reshape(n_units, []), ~kept)
+    return new, new & ~tf.cast(mask, tf.bool)
