@@ -16,6 +16,7 @@ from rigl_tf.experiments import count_commands
 from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import export_commands
 from rigl_tf.experiments import export_words
+from rigl_tf.experiments import one_dnn
 from rigl_tf.experiments import report_commands
 from rigl_tf.experiments import report_words
 from rigl_tf.experiments import session
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: words of the command line; None for those of the process.
     """
     standard_streams.open_all()
+    one_dnn.prefer()
     try:
         with standard_streams.unread(goes_on=False):
             arguments = _parse(argv)

@@ -16,6 +16,7 @@ from rigl_tf import files
 from rigl_tf import run_files
 from rigl_tf.experiments import exit_codes
 from rigl_tf.experiments import networks
+from rigl_tf.experiments import one_dnn
 from rigl_tf.experiments import preflight
 from rigl_tf.experiments import result_fields
 from rigl_tf.experiments import run_callbacks
@@ -270,6 +271,7 @@ class Run:
             "start": experiment.start.describe(),
             "replicas": trainer.strategy.num_replicas_in_sync,
             "versions": result_fields.versions(),
+            "one_dnn": one_dnn.state(),
         }
 
 

@@ -165,6 +165,9 @@ def print_closing_table(
             f"without dead units {'-'.join(map(str, small['units']))}, "
             f"{small['bytes']:,} bytes"
         )
+    if "one_dnn" in result:
+        version = result["versions"]["tensorflow"]
+        print(f"TensorFlow {version}, oneDNN {result['one_dnn']}")
     print(f"results in {workdir}")
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from rigl_tf import models
 from rigl_tf import updaters
+from rigl_tf.experiments import one_dnn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -132,6 +133,11 @@ def measure(candidates, n_rounds):
             candidates[name]()
             times[name].append(1000 * (time.perf_counter() - began))
     return {name: statistics.median(t) for name, t in times.items()}
+
+
+def software():
+    """Say which TensorFlow ran, for the line below a table."""
+    return f"TensorFlow {tf.__version__}, oneDNN {one_dnn.state()}"
 
 
 def write_json(path, value):

@@ -14,9 +14,9 @@ import pathlib
 import tempfile
 import time
 
+import common
 import keras
 import numpy as np
-import tensorflow as tf
 
 import rigl_tf
 from rigl_tf import cli
@@ -297,7 +297,7 @@ def main(argv=None):
                 print(*cells[-1], sep=" | ", flush=True)
     header = ("what", "wanted", "seen", "holds")
     table = text_tables.markdown(header, cells)
-    print(f"\n{table}\n\n{latency.processor()}, TensorFlow {tf.__version__}")
+    print(f"\n{table}\n\n{latency.processor()}, {common.software()}")
     return table
 
 

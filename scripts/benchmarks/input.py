@@ -13,6 +13,7 @@ import os
 import statistics
 import time
 
+import common
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -106,6 +107,7 @@ def main():
             rates[name].append(rate(iterators[name], n_examples))
     rows = [[n, f"{statistics.median(v):,.0f}"] for n, v in rates.items()]
     print(text_tables.markdown(["pipeline", "examples/s"], rows))
+    print(f"\n{common.software()}")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ def main():
                 "–" if update is None else f"{update:.2f}",
             ]
     print(text_tables.markdown(header, rows))
+    print(f"\n{common.software()}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 import time
 
 from rigl_tf import text_tables
+from rigl_tf.experiments import one_dnn
 
 _BATCH = 64
 _STEPS = 4
@@ -122,6 +123,7 @@ def main():
         for name, median in medians.items()
     ]
     print(text_tables.markdown(header, rows))
+    print(f"\noneDNN {one_dnn.state()}")
     return None
 
 

@@ -13,7 +13,6 @@ their own.
 import argparse
 import datetime
 import json
-import os
 import pathlib
 import platform
 import re
@@ -326,12 +325,11 @@ def report(found):
 
 def machine():
     """Say where and when this ran."""
-    one_dnn = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default")
     threads = tf.config.threading.get_intra_op_parallelism_threads()
     return (
         f"{threads} threads, {platform.machine()}, "
-        f"{rigl_tf.sparse.available().instructions}, oneDNN {one_dnn}, "
-        f"TensorFlow {tf.version.VERSION}, {datetime.date.today()}."
+        f"{rigl_tf.sparse.available().instructions}, {common.software()}, "
+        f"{datetime.date.today()}."
     )
 
 

@@ -115,6 +115,7 @@ def main():
     builds = (common.gpt, common.resnet50)
     rows = [bench_start(build, arguments.rounds) for build in builds]
     print(table(rows))
+    print(f"\n{common.software()}")
     common.write_json(arguments.json, rows)
 
 

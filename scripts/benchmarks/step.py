@@ -168,7 +168,7 @@ def main():
     report = {
         "date": datetime.date.today().isoformat(),
         "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "tensorflow": tf.__version__,
+        "software": common.software(),
         "keras": keras.__version__,
         "rounds": arguments.rounds,
         "models": rows,
@@ -177,6 +177,7 @@ def main():
     print(table(rows))
     seconds = report["resnet50_update_seconds"]
     print(f"mask update of ResNet-50's 54 kernels: {seconds:.2f} s")
+    print(common.software())
     common.write_json(arguments.json, report)
 
 
