@@ -78,8 +78,7 @@ NOTES = {
     "itop": "ITOP needs a GPU: its calls of `cuda()` are made to do nothing. "
     "It has no last update: this benchmark ends the updates. Its update is "
     "`truncate_weights` alone, without the statistics that it prints.",
-    "jaxpruner": "JaxPruner needs a JAX before 0.6, which removed "
-    "`jax.tree_map`.",
+    "jaxpruner": "JaxPruner calls `jax.tree_map`, which JAX 0.6 removed.",
     "tfmot": "TFMOT has no sparse training: its network starts dense and is "
     "pruned gradually, as that of rigl_tf by `updaters.Pruning`.",
 }

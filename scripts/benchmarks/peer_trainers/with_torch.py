@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-SHORT = {"lr": 0.01, "momentum": 0.9, "nesterov": True}
+OPTIONS = {"lr": 0.01, "momentum": 0.9, "nesterov": True}
 
 
 class _Peer:
@@ -56,7 +56,7 @@ class _Peer:
         runs = []
         for masked in (False, True):
             model = ResNet18()
-            optimizer = torch.optim.SGD(model.parameters(), **SHORT)
+            optimizer = torch.optim.SGD(model.parameters(), **OPTIONS)
             advance = optimizer.step
             if masked:
                 advance = self._attach(model, optimizer, never)
@@ -73,7 +73,7 @@ class _Peer:
                 else nn.Linear(n_in, n_out)
             )
             model.append(layer)
-        optimizer = torch.optim.SGD(model.parameters(), **SHORT)
+        optimizer = torch.optim.SGD(model.parameters(), **OPTIONS)
         for weight in model.parameters():
             weight.grad = torch.randn_like(weight)
         optimizer.step()
@@ -88,8 +88,12 @@ class RiglTorch(_Peer):
 
     def version(self):
         """Return the versions that matter."""
-        found = _version("rigl-torch") if not self._settings["path"] else "path"
-        return f"rigl-torch {found}, PyTorch {torch.__version__}"
+        found = (
+            ""
+            if self._settings["path"]
+            else f" {metadata.version('rigl-torch')}"
+        )
+        return f"rigl-torch{found}, PyTorch {torch.__version__}"
 
     def _attach(self, model, optimizer, settings):
         pruner = self._pruner(model, optimizer, settings)
@@ -300,13 +304,6 @@ def _step(model, optimizer, advance, x, y):
         return loss.item()
 
     return run
-
-
-def _version(package):
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "of unknown version"
 
 
 PEERS = {
