@@ -40,8 +40,8 @@ def cifar10(
             images are made first, by averaging squares of pixels.
 
     Returns:
-        An `ArrayDataset` with inputs [examples, size, size, 3]. Reading it raises
-        FileNotFoundError if the data set is not prepared.
+        An `ArrayDataset` with inputs [examples, size, size, 3]. Reading it
+        raises FileNotFoundError if the data set is not prepared.
 
     Raises:
         ValueError: if `n_validation` is too large, or 0 with `validate`; or if

@@ -1,5 +1,6 @@
 """Read and prepare data sets of tensorflow_datasets."""
 
+import dataclasses
 import functools
 import os
 from typing import TYPE_CHECKING
@@ -96,19 +97,27 @@ def image_splits(
         The training and the test `arrays.Split`, of uint8 images; read-only.
     """
     source = builder(name, data_dir)
-    return _read_splits(str(source.data_path))
+    return _read_splits(_Prepared(str(source.data_path), source))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """A builder of a prepared data set, known by its directory."""
+
+    directory: str
+    builder: Any = dataclasses.field(compare=False)
 
 
 @functools.lru_cache(maxsize=1)
-def _read_splits(directory):
-    """Read the splits of a prepared data set in its own directory."""
+def _read_splits(prepared):
     import tensorflow_datasets as tfds
 
-    source = tfds.builder_from_directory(directory)
     splits = []
     for split in ("train", "test"):
         images, labels = tfds.as_numpy(
-            source.as_dataset(split=split, batch_size=-1, as_supervised=True)
+            prepared.builder.as_dataset(
+                split=split, batch_size=-1, as_supervised=True
+            )
         )
         images.flags.writeable = False
         splits.append(arrays.Split(images, labels.astype(np.int32)))

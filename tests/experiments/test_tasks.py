@@ -94,7 +94,9 @@ def _shortened(builder):
             split=few, batch_size=-1, as_supervised=as_supervised
         )
 
-    return types.SimpleNamespace(as_dataset=as_dataset)
+    return types.SimpleNamespace(
+        as_dataset=as_dataset, data_path=f"a few of {builder.data_path}"
+    )
 
 
 def _of_records(path, source, n_classes):
