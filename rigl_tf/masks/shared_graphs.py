@@ -34,8 +34,8 @@ def call(function: Callable[..., Any], *arguments: tf.Tensor) -> Any:
 
 def for_xla() -> bool:
     """Return whether XLA will compile the graph that is being traced."""
-    # Private, in TensorFlow 2.20 and 2.21. Without it, all tests of updates
-    # under XLA fail, as XLA compiles no Python.
+    # Private; seen in TensorFlow 2.21. Without it, all tests of updates under
+    # XLA fail, as XLA compiles no Python.
     graph = tf.compat.v1.get_default_graph()
     return bool(control_flow_util.GraphOrParentsInXlaContext(graph))
 
