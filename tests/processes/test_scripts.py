@@ -297,3 +297,39 @@ def test_the_benchmark_of_sparse_layers_prints_its_tables(benchmarks):
     }
     text = bench.report(found)
     assert "| 64² | 10 % |" in text and "| sparse | 1.0 | 1.0 | 5 |" in text
+
+
+def test_hours_on_gpus_follow_from_dense_flops(monkeypatch, capsys):
+    hours = load("gpu_hours")
+    words = ["gpu_hours.py", "sweeps/mnist_mlp", "--utilization=0.5"]
+    monkeypatch.setattr(sys, "argv", words)
+    hours.main()
+    multiplications = 784 * 300 + 300 * 100 + 100 * 10
+    examples = 15 * 6000 * 100
+    flops = f"{3 * 2 * multiplications * examples:.2g}"
+    row = capsys.readouterr().out.splitlines()[2].split(" | ")
+    assert row[0].endswith("sweeps/mnist_mlp") and row[1:3] == ["15", flops]
+
+
+def test_the_benchmark_of_onednn_starts_both(benchmarks, monkeypatch, capsys):
+    bench = load(f"{benchmarks}/one_dnn")
+    monkeypatch.setattr(bench, "MODELS", ("digits_mlp",))
+    monkeypatch.setattr(sys, "argv", ["one_dnn.py", "--rounds=1"])
+    bench.main()
+    name, *figures = capsys.readouterr().out.splitlines()[2].split(" | ")
+    assert name.endswith("digits_mlp")
+    assert all(float(figure.strip(" |")) > 0 for figure in figures)
+
+
+def test_the_benchmark_of_peers_names_what_does_not_start(
+    benchmarks, tfds_dir, monkeypatch, capsys
+):
+    monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
+    bench = load(f"{benchmarks}/peers")
+    words = ["--only", "rigl_tf", "jaxpruner", "--works", "train"]
+    words += ["--steps=60", "--seeds=1", "--python_of", "jaxpruner=no/python"]
+    monkeypatch.setattr(sys, "argv", ["peers.py", *words])
+    bench.main()
+    ours, theirs = capsys.readouterr().out.splitlines()[2:4]
+    assert "| ERK | 98.0 |" in ours
+    assert "FileNotFoundError" in theirs
