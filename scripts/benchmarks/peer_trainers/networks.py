@@ -1,4 +1,4 @@
-"""Sizes of the networks that `peers.py` builds in every framework."""
+"""Networks and batches that `peers.py` builds in every framework."""
 
 LENET = (784, 300, 100, 10)
 
@@ -27,3 +27,20 @@ def resnet50_kernels():
                 shapes.append((1, 1, channels, 4 * width))
             channels = 4 * width
     return [*shapes, (channels, 1000)]
+
+
+def orders(permutation, n_examples, batch, n_steps):
+    """Yield the rows of each batch, in a new order every epoch.
+
+    Args:
+        permutation: function that draws an order of so many rows.
+        n_examples: number of rows.
+        batch: number of rows of a batch; the rest of an epoch is left out.
+        n_steps: number of batches.
+    """
+    per_epoch = n_examples // batch
+    for index in range(n_steps):
+        if index % per_epoch == 0:
+            order = permutation(n_examples)
+        start = index % per_epoch * batch
+        yield order[start : start + batch]

@@ -47,7 +47,9 @@ class JaxPruner:
             return pruner.post_gradient_update(params, state), state
 
         rng = np.random.default_rng(settings["seed"])
-        for rows in _orders(rng, len(x), settings["batch"], settings["steps"]):
+        for rows in networks.orders(
+            rng.permutation, len(x), settings["batch"], settings["steps"]
+        ):
             params, state = step(params, state, x[rows], y[rows])
         jax.block_until_ready(params)
         return (
@@ -150,16 +152,6 @@ def _pruner(settings, distribution="erk", begin=0, **more):
 
 def _normal(rng, shape):
     return jnp.asarray(rng.normal(size=shape).astype(np.float32))
-
-
-def _orders(rng, n_examples, batch, n_steps):
-    """Yield the rows of each batch, in a new order every epoch."""
-    per_epoch = n_examples // batch
-    for index in range(n_steps):
-        if index % per_epoch == 0:
-            order = rng.permutation(n_examples)
-        start = index % per_epoch * batch
-        yield order[start : start + batch]
 
 
 def _resnet_step(x, y, pruner, wrap):

@@ -36,7 +36,9 @@ class _Peer:
         )
         advance = self._attach(model, optimizer, settings)
         loss_of = nn.CrossEntropyLoss()
-        for rows in _orders(len(x), settings["batch"], settings["steps"]):
+        for rows in networks.orders(
+            torch.randperm, len(x), settings["batch"], settings["steps"]
+        ):
             optimizer.zero_grad()
             loss_of(model(x[rows]), y[rows]).backward()
             advance()
@@ -281,16 +283,6 @@ def _mask(weight, density):
     mask = torch.zeros(weight.numel(), dtype=torch.bool)
     mask[kept] = True
     return mask.reshape(weight.shape)
-
-
-def _orders(n_examples, batch, n_steps):
-    """Yield the rows of each batch, in a new order every epoch."""
-    per_epoch = n_examples // batch
-    for index in range(n_steps):
-        if index % per_epoch == 0:
-            order = torch.randperm(n_examples)
-        start = index % per_epoch * batch
-        yield order[start : start + batch]
 
 
 def _step(model, optimizer, advance, x, y):
