@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.datasets import pipelines
 from rigl_tf.datasets import sharding
 
 
@@ -161,6 +162,7 @@ class ArrayDataset:
             .map(examples, tf.data.AUTOTUNE, deterministic=True)
             .prefetch(tf.data.AUTOTUNE)
             .apply(sharding.ENDLESS)
+            .with_options(pipelines.UNTUNED)
         )
 
     def test(
@@ -208,7 +210,11 @@ class ArrayDataset:
             batch = self._preprocess(tf.gather(inputs, rows))
             return batch, tf.gather(labels, rows), weights
 
-        return tf.data.Dataset.from_tensor_slices(positions).map(examples)
+        return (
+            tf.data.Dataset.from_tensor_slices(positions)
+            .map(examples)
+            .with_options(pipelines.UNTUNED)
+        )
 
 
 def _order(n_train, seed, epoch):

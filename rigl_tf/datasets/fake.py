@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.datasets import pipelines
 from rigl_tf.datasets import sharding
 from rigl_tf.datasets import text
 
@@ -94,6 +95,6 @@ class FakeDataset:
             x = rng.standard_normal(shape, dtype=np.float32)
             y = rng.integers(0, self.n_classes, batch_size, np.int32)
         shares = sharding.divide(tf.range(batch_size), batch_size, context)
-        return tf.data.Dataset.from_tensor_slices(
-            (tf.gather(x, shares), tf.gather(y, shares))
-        )
+        parts = tf.gather(x, shares), tf.gather(y, shares)
+        batches = tf.data.Dataset.from_tensor_slices(parts)
+        return batches.with_options(pipelines.UNTUNED)

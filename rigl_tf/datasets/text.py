@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.datasets import pipelines
 from rigl_tf.datasets import sharding
 from rigl_tf.datasets import text_files
 
@@ -174,6 +175,7 @@ class TextDataset:
             .map(batch)
             .prefetch(tf.data.AUTOTUNE)
             .apply(sharding.ENDLESS)
+            .with_options(pipelines.UNTUNED)
         )
 
     def test(
@@ -211,6 +213,7 @@ class TextDataset:
             _of_replicas(batches, batch_size, context)
             .map(batch)
             .prefetch(tf.data.AUTOTUNE)
+            .with_options(pipelines.UNTUNED)
         )
 
     def _read_rows(self, text, begins, number, rows):

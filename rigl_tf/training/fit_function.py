@@ -6,6 +6,7 @@ import typing
 
 import tensorflow as tf
 
+from rigl_tf.datasets import pipelines
 from rigl_tf.training import update_clock
 
 if typing.TYPE_CHECKING:
@@ -149,4 +150,5 @@ class FitFunction:
 def _repeated(batch):
     """Return an iterator that yields one batch again and again."""
     parts = tuple(part for part in batch if part is not None)
-    return iter(tf.data.Dataset.from_tensors(parts).repeat())
+    batches = tf.data.Dataset.from_tensors(parts).repeat()
+    return iter(batches.with_options(pipelines.UNTUNED))

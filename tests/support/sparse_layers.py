@@ -11,6 +11,7 @@ import tiny
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.datasets import pipelines
 from rigl_tf.sparse import backends
 
 BACKENDS = ("op", "numpy")
@@ -110,4 +111,4 @@ def arrays(n_examples=256):
 def batches(batch_size=32):
     """Return an endless dataset over `arrays`."""
     data = tf.data.Dataset.from_tensor_slices(arrays())
-    return data.repeat().batch(batch_size)
+    return data.repeat().batch(batch_size).with_options(pipelines.UNTUNED)

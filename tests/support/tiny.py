@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import rigl_tf
 from rigl_tf import models
+from rigl_tf.datasets import pipelines
 from rigl_tf.updaters import schedules
 
 # Of a run of the command line that updates, logs and saves.
@@ -90,7 +91,7 @@ def arrays(n_examples=64, dtype="float32"):
 def batches(batch_size=16, dtype="float32"):
     """Return an endless dataset over `arrays`."""
     data = tf.data.Dataset.from_tensor_slices(arrays(dtype=dtype))
-    return data.repeat().batch(batch_size)
+    return data.repeat().batch(batch_size).with_options(pipelines.UNTUNED)
 
 
 def sgd():

@@ -7,6 +7,7 @@ import tiny
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.datasets import pipelines
 
 
 def rigl():
@@ -17,7 +18,8 @@ def rigl():
 
 def data(n_batches=8):
     x, y = tiny.arrays(8 * n_batches)
-    return tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    return batches.with_options(pipelines.UNTUNED)
 
 
 def fit(updater, epochs=4, strategy=None, dtype=None, **compile_options):
@@ -73,7 +75,8 @@ def test_steps_per_epoch_counts_steps():
     assert sparse.steps.step == 12
 
 
-@pytest.mark.parametrize("option", ["run_eagerly", params.slow("jit_compile")])
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["run_eagerly", "jit_compile"])
 def test_eager_and_xla_fit_alike(option):
     graph, _ = fit(rigl(), dtype="float64")
     other, _ = fit(rigl(), dtype="float64", **{option: True})
