@@ -1,5 +1,6 @@
 """Set-up of all tests: two CPU devices, quiet start, data, tiers, time."""
 
+import gc
 import os
 import pathlib
 import time
@@ -32,6 +33,26 @@ def pytest_collection_modifyitems(items):
         if item.path.is_relative_to(_PROCESSES):
             item.add_marker("process")
         item.user_properties.append(("tier", _tier(item)))
+
+
+def pytest_collection_finish():
+    """Leave modules and tests alone when garbage is collected."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Collect the garbage of each test at once, and nothing else.
+
+    Collections in between visited all graphs again and again. And iterators of
+    tf.data that became garbage long ago may take as long as they have lived to
+    be deleted: TensorFlow (2.21) wakes their tuning thread before it says that
+    the iterator is cancelled, so the thread may sleep on.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _tier(item):

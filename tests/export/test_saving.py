@@ -6,6 +6,7 @@ import zipfile
 import keras
 import living
 import numpy as np
+import params
 import pytest
 import scipy.sparse
 import tensorflow as tf
@@ -58,14 +59,24 @@ def transformer():
 
 def mobilenet_v1():
     net = models.mobilenet_v1((32, 32, 3), 10, width=0.25)
-    return living.sparse(net, 0.8, 32)
+    return beginning(net, "block3_pointwise_relu")
 
 
 def mobilenet_v2():
     net = keras.applications.MobileNetV2(
         (32, 32, 3), alpha=0.35, weights=None, classes=10
     )
-    return living.sparse(net, 0.8, 32)
+    return beginning(net, "block_2_add")
+
+
+def beginning(net, layer):
+    """Return the network up to a layer, sparse: each format converts it all.
+
+    tests/export/test_xnnpack.py converts whole ones.
+    """
+    x = keras.layers.GlobalAveragePooling2D()(net.get_layer(layer).output)
+    short = keras.Model(net.input, keras.layers.Dense(10)(x))
+    return living.sparse(short, 0.8, 32)
 
 
 KINDS = {
@@ -113,10 +124,7 @@ def inputs_of(model, n=8):
 
 @pytest.mark.parametrize(
     "kind",
-    [
-        pytest.param(kind, marks=pytest.mark.slow if "Mobile" in kind else ())
-        for kind in KINDS
-    ],
+    params.cover(list(KINDS), quick=["digits", "truly sparse", "transformer"]),
 )
 def test_every_format(kind, tmp_path):
     keras.utils.set_random_seed(1)

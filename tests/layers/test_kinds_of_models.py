@@ -1,7 +1,7 @@
-"""Every kind of model x every loop x every precision.
+"""Every kind of model x loops x precisions.
 
-Each pair of the three is met in every run of the tests, for all but the large
-application; RIGL_TF_MATRIX=full runs all combinations.
+A run of the tests trains each kind by `fit` and by one of the other loops, in
+two precisions; RIGL_TF_MATRIX=full runs all combinations.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import zoo
 
 import rigl_tf
 from rigl_tf import updaters
+from rigl_tf.datasets import pipelines
 from rigl_tf.layers import model_paths
 from rigl_tf.training import steps
 
@@ -24,8 +25,8 @@ SMALL = [kind for kind in zoo.KINDS if kind != "application"]
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 N_STEPS = 20
-# A mask update of 36 kernels would take long to compile.
-SOME = {"application": ["block_16_.*", "Conv_1", "predictions"]}
+# A mask update of all kernels would take long to compile.
+SOME = {"application": ["block_5_.*", "predictions"]}
 
 
 @contextlib.contextmanager
@@ -47,7 +48,7 @@ def optimizer(policy):
 
 def batches(x, y):
     data = tf.data.Dataset.from_tensor_slices((x, y))
-    return data.repeat().batch(8)
+    return data.repeat().batch(8).with_options(pipelines.UNTUNED)
 
 
 def by_fit(model, updater, policy, x, y):
@@ -92,26 +93,30 @@ LOOPS = {"fit": by_fit, "trainer": by_trainer, "tape": by_tape}
 def cells():
     if os.environ.get("RIGL_TF_MATRIX") == "full":
         return list(itertools.product(zoo.KINDS, LOOPS, PRECISIONS))
-    return [
-        (kind, loop, PRECISIONS[(i + j) % len(PRECISIONS)])
-        for i, kind in enumerate(SMALL)
-        for j, loop in enumerate(LOOPS)
-    ] + [("application", "fit", "float32")]
+    found = []
+    for i, kind in enumerate(SMALL):
+        other = ("trainer", "tape")[i % 2]
+        found.append((kind, "fit", PRECISIONS[i % 4]))
+        found.append((kind, other, PRECISIONS[(i + i // 2 + 1) % 4]))
+    return [*found, ("application", "fit", "float32")]
 
 
-@pytest.mark.parametrize("other", [SMALL, PRECISIONS])
-def test_every_loop_meets_all_kinds_and_precisions(other):
-    for pair in itertools.product(LOOPS, other):
-        assert any(set(pair) <= set(cell) for cell in cells())
+def test_every_loop_meets_all_precisions_and_every_kind_two_loops():
+    pairs = {(loop, policy) for _, loop, policy in cells()}
+    assert pairs == set(itertools.product(LOOPS, PRECISIONS))
+    for kind in SMALL:
+        assert len({loop for name, loop, _ in cells() if name == kind}) > 1
 
 
-def one_of_each_kind(cell):
+def is_quick(cell):
     kind, loop, _ = cell
-    return (kind, loop) in zip(SMALL, itertools.cycle(LOOPS))
+    # "bidirectional" takes long to trace.
+    quick = [name for name in SMALL if name != "bidirectional"]
+    return (kind, loop) in zip(quick, itertools.cycle(["fit", *LOOPS]))
 
 
 @pytest.mark.parametrize(
-    "kind, loop, policy", params.cover(cells(), quick=one_of_each_kind)
+    "kind, loop, policy", params.cover(cells(), quick=is_quick)
 )
 def test_every_model_trains_in_every_loop(kind, loop, policy, tmp_path):
     with precision(policy):
