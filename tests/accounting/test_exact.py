@@ -119,6 +119,7 @@ def test_applications_cost_what_is_published(name, size, gigamacs):
         assert n_products(counted) / 1e9 == pytest.approx(gigamacs, rel=0.02)
 
 
+@pytest.mark.slow
 def test_resnet50_takes_4_1_gigamacs():
     macs = n_products(accounting.count(models.resnet(*IMAGENET)))
     assert 4.08e9 < macs < 4.12e9

@@ -205,7 +205,7 @@ CELLS = [cell for name in tables.BY_NAME for cell in cells.published(name)]
     "name",
     params.cover(
         list(tables.BY_NAME),
-        quick=lambda name: name not in ("mobilenet_v2", "cifar"),
+        quick=lambda name: name not in ("resnet50", "mobilenet_v2", "cifar"),
     ),
 )
 def test_every_published_cell_agrees_or_has_a_reason(name):

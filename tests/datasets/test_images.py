@@ -103,6 +103,7 @@ def test_replicas_share_the_fake_batch_of_one():
             np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_replicas_share_the_images_of_one(tfds_dir):
     data = datasets.imagenet2012(tfds_dir, size=32)
     for make in (
@@ -162,6 +163,7 @@ def test_digits_are_split_by_class():
 FIRST_DIGITS = [7, 6, 3, 7, 7, 3, 2, 8, 9, 3]
 
 
+@pytest.mark.slow
 def test_mnist_is_the_real_one(tfds_dir):
     data = datasets.mnist(tfds_dir)
     train, test = data.splits
@@ -211,6 +213,7 @@ def test_cifar10_is_the_real_one(cifar10):
     assert np.bincount(train.labels).tolist() == [5000] * 10
 
 
+@pytest.mark.slow
 def test_each_image_is_standardised(cifar10):
     images = cifar10.splits[1].inputs[:4].astype("float64")
     mean = images.mean((1, 2, 3), keepdims=True)
@@ -263,6 +266,7 @@ def test_missing_cifar_names_the_cure(tmp_path):
     assert datasets.imagenet2012().input_shape == (224, 224, 3)
 
 
+@pytest.mark.slow
 def test_imagenet_goes_on_where_it_stopped(tfds_dir):
     data = datasets.imagenet2012(tfds_dir, size=32)
     # An epoch of whole batches, and the beginning of the next.

@@ -39,6 +39,7 @@ def result_of(run):
     return json.loads((run / "result.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_a_line_begins_and_ends_with_the_losses_of_the_runs(
     runs, tmp_path, capsys
 ):

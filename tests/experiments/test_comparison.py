@@ -29,6 +29,7 @@ def predictions(workdir):
         return found["labels"], found["predicted"]
 
 
+@pytest.mark.slow
 def test_predictions_are_those_of_the_exported_model(trained):
     for workdir in trained:
         labels, predicted = predictions(workdir)

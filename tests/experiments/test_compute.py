@@ -40,6 +40,7 @@ def test_results_are_those_of_masked_training(tmp_path):
             np.testing.assert_array_equal(ours[name], theirs[name])
 
 
+@pytest.mark.slow
 def test_files_hold_the_same_kernels(tmp_path):
     trained(tmp_path / "run", "COMPUTE=sparse")
     model = keras.models.load_model(tmp_path / "run" / "model.keras")
@@ -51,6 +52,7 @@ def test_files_hold_the_same_kernels(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_blocks_are_trained_too(tmp_path):
     words = ["COMPUTE=block", "PATTERN=block_4x4", "SPARSITY=0.8"]
     words += ["DENSE_LAYERS=['fc3']"]
@@ -61,6 +63,7 @@ def test_blocks_are_trained_too(tmp_path):
     assert matrix.nnz == result["layers"][0]["n_active"]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path):
     """From the checkpoint of step 6 of 12."""
     workdir = tmp_path / "run"

@@ -129,6 +129,7 @@ def test_unfinished_runs_are_told(workdir, tmp_path, capsys):
     assert "no result.json" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_inference_is_timed(workdir, tmp_path, monkeypatch, capsys):
     """In this process: those of the command line are started elsewhere."""
     monkeypatch.setattr(

@@ -22,6 +22,7 @@ def train(tmp_path, *words):
     return json.loads((workdir / "result.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rigl", "gse"])
 def test_labels_are_learned(method, tmp_path):
     """Well above the share of the most frequent class, 2.5 %."""

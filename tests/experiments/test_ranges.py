@@ -57,6 +57,7 @@ def test_what_cannot_be_meant_is_refused_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_directory_of_a_run_that_never_began_is_free_again(tmp_path):
     words = ["train", *RIGL, *SHORT, f"--workdir={tmp_path / 'w'}"]
     assert cli.main([*words, "LEARNING_RATE=1e38"]) == 2

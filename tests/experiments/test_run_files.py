@@ -249,6 +249,7 @@ def test_a_checkpoint_after_the_last_step_is_refused(unfinished, capsys):
     expect_line(words, message, unfinished, capsys)
 
 
+@pytest.mark.slow
 def test_a_run_that_lacks_only_its_result_is_completed(unfinished):
     words = ["train", *RIGL, f"--workdir={unfinished}"]
     assert cli.main(words) == 0

@@ -150,6 +150,7 @@ def test_kernels_without_any_connection_are_reported(tmp_path):
     assert cli.main(["train", *words]) == 0
 
 
+@pytest.mark.slow
 def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
     workdir = f"--workdir={tmp_path / 'lr=0.1'}"
     assert cli.main(["train", *RIGL, workdir]) == 0
@@ -157,6 +158,7 @@ def test_directories_may_hold_an_equals_sign(tmp_path, capsys):
     assert '"step": 6' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_averages_of_weights_are_what_is_evaluated(tmp_path):
     words = tiny.WORDS
     average = ["keras.optimizers.SGD.use_ema=True"]
@@ -172,6 +174,7 @@ def test_averages_of_weights_are_what_is_evaluated(tmp_path):
     assert averaged != last  # though the steps are the same
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_first_masks(tmp_path):
     words = [*tiny.WORDS, "RECORD_MASKS=True", f"--workdir={tmp_path}"]
     assert cli.main(["train", *words]) == 0
@@ -184,6 +187,7 @@ def test_a_resumed_run_keeps_its_first_masks(tmp_path):
     assert last != first
 
 
+@pytest.mark.slow
 def test_any_checkpoint_is_evaluated(tmp_path, capsys):
     words = ["tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"]
     words += ["TRAIN_STEPS=8", "UPDATE_END_STEP=4", "CHECKPOINT_INTERVAL=4"]

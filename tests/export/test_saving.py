@@ -124,7 +124,7 @@ def inputs_of(model, n=8):
 
 @pytest.mark.parametrize(
     "kind",
-    params.cover(list(KINDS), quick=["digits", "truly sparse", "transformer"]),
+    params.cover(list(KINDS), quick=["digits", "truly sparse"]),
 )
 def test_every_format(kind, tmp_path):
     keras.utils.set_random_seed(1)

@@ -3,6 +3,7 @@
 import keras
 import living
 import numpy as np
+import params
 import pytest
 
 import rigl_tf
@@ -47,6 +48,7 @@ def test_more_than_two_thirds_must_be_zero(sparsity, engaged):
         assert count == 2 and "more than 2/3 are needed" in reason
 
 
+@pytest.mark.slow
 def test_what_keeps_a_network_from_running_sparsely():
     same = judged(living.sparse(living.small(), 0.9, 16))
     assert same.engaged == 0
@@ -82,7 +84,7 @@ def outputs(data, x, tmp_path):
     return runners.litert(tmp_path / "m.tflite", ["input"], 1)([x])[0]
 
 
-@pytest.mark.parametrize("precision", ["f32", "f16"])
+@pytest.mark.parametrize("precision", ["f32", params.slow("f16")])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_turned_networks_give_the_same(keepdims, precision, tmp_path):
     net = living.sparse(living.small("same", keepdims), 0.9, 16)

@@ -28,11 +28,8 @@ SOME = {
 }
 # Quick to train, and of different kinds.
 QUICK = (
-    "vision_transformer",
-    "u_net",
     "siamese",
     "many_inputs_and_outputs",
-    "mixer",
     "mixed_precision",
     "spectral_normalization",
     "own_kernels",
@@ -40,8 +37,6 @@ QUICK = (
     "autoencoder",
     "with_lambda",
     "with_lora",
-    "llama",
-    "bert_classifier",
 )
 # What Keras and KerasHub tell of themselves.
 pytestmark = [
@@ -96,6 +91,7 @@ def test_modern_models_train(kind):
 # Models whose class builds their graph
 
 
+@pytest.mark.slow
 def test_a_task_keeps_what_it_can_do():
     model = rigl_tf.strip(rigl_tf.sparsify(zoo_of_today.gpt2(), 0.5))
     model.compile(sampler="greedy")

@@ -9,6 +9,7 @@ from masked_models import paths
 from masked_models import pictures
 from masked_models import words
 import numpy as np
+import params
 import pytest
 import tiny
 
@@ -69,7 +70,10 @@ def test_a_selector_must_match(argument):
 
 @pytest.mark.parametrize(
     "build, selector",
-    [(pictures, ["depth", "sep"]), (words, ["embed", ".*/recurrent_kernel"])],
+    [
+        (pictures, ["depth", "sep"]),
+        params.slow((words, ["embed", ".*/recurrent_kernel"])),
+    ],
 )
 def test_what_is_asked_for_trains_and_comes_back(build, selector, tmp_path):
     model = rigl_tf.sparsify(build(), 0.5, "uniform", masked_layers=selector)

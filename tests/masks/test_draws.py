@@ -50,6 +50,7 @@ def test_random_mask_depends_on_the_seed_alone():
     assert (draw(1) != draw(2)).any()
 
 
+@pytest.mark.slow
 def test_random_masks_favour_no_position():
     draw = tf.function(lambda seed: random_mask((4, 6), 8, seed))
     hits = sum(draw(tf.constant([5, step])).numpy() for step in range(1000))

@@ -38,8 +38,8 @@ def test_sizes_are_the_published_ones(build, n_parameters, n_kernel_weights):
     "depth, n_parameters",
     [
         (18, 11_693_736),
-        (34, 21_801_896),
-        (50, 25_557_032),
+        params.slow((34, 21_801_896)),
+        params.slow((50, 25_557_032)),
         params.slow((101, 44_549_160)),
         params.slow((152, 60_192_808)),
         params.slow((200, 64_673_832)),
@@ -51,6 +51,7 @@ def test_resnets_have_the_sizes_of_the_original(depth, n_parameters):
     assert model.output_shape == (None, 1000)
 
 
+@pytest.mark.slow
 def test_resnet50_has_the_kernels_of_the_original():
     model = models.resnet(IMAGE, 1000)
     found = candidates.maskable_kernels(model)
@@ -101,7 +102,9 @@ BUILDERS = {
 }
 
 
-@pytest.mark.parametrize("name", BUILDERS)
+@pytest.mark.parametrize(
+    "name", params.cover(list(BUILDERS), quick=["wrn", "v1"])
+)
 def test_width_multiplies_channels(name):
     half, full = sizes(BUILDERS[name](0.5))[0], sizes(BUILDERS[name](1))[0]
     assert 0.2 < half / full < 0.75
@@ -141,6 +144,7 @@ def test_models_of_one_seed_are_equal_and_layers_are_not(variant):
     assert not np.array_equal(a.ravel()[:100], b.ravel()[:100])
 
 
+@pytest.mark.slow
 def test_resnet_is_initialised_as_the_original():
     keras.utils.set_random_seed(0)
     model = models.resnet((64, 64, 3), 1000)
@@ -238,11 +242,13 @@ def test_kernels_have_readable_names():
             0.8,
             (215_308, 215_323, 215_314),
         ),
-        (
-            lambda: models.resnet(IMAGE, 1000),
-            [],
-            0.9,
-            (2_550_318, 2_550_336, 2_550_353),
+        params.slow(
+            (
+                lambda: models.resnet(IMAGE, 1000),
+                [],
+                0.9,
+                (2_550_318, 2_550_336, 2_550_353),
+            )
         ),
         (
             lambda: models.resnet(IMAGE, 1000),

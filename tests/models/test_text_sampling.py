@@ -69,6 +69,7 @@ def test_models_of_any_precision_write(policy):
     assert len(list(text_sampling.sample(net, b"ab", 3))) == 3
 
 
+@pytest.mark.slow
 def test_draws_follow_the_temperature():
     net = characters.model()
     for variable in net.trainable_variables:

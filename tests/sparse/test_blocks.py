@@ -63,6 +63,7 @@ def test_products_and_gradients_are_those_of_the_dense_twin(shape, jit_compile):
     np.testing.assert_allclose(dvalues, cut, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_keras_compiles_and_saves_it(tmp_path):
     x, y = sparse_layers.arrays()
     model = keras.Sequential(

@@ -103,7 +103,7 @@ def test_what_is_for_training_only_says_what_to_keep(method, tmp_path):
         getattr(compiled(masked()), method)(tmp_path / "model")
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, "pickle"])
+@pytest.mark.parametrize("duplicate", [params.slow(copy.deepcopy), "pickle"])
 def test_copies_train_on_alike(duplicate):
     keras.utils.set_random_seed(0)
     sparse = compiled(
@@ -127,6 +127,7 @@ def test_models_that_were_not_compiled_are_copied():
     assert copy.deepcopy(sparse).updater == updaters.SET()
 
 
+@pytest.mark.slow
 def test_frozen_kernels_take_no_part_until_they_are_thawed():
     model = masked()
     sparse = compiled(model)
@@ -207,6 +208,7 @@ def test_an_update_without_a_batch_leaves_no_trace():
     assert sparse.steps.last_update_step == 0
 
 
+@pytest.mark.slow
 def test_one_fit_equals_several():
     def run(parts):
         keras.utils.set_random_seed(0)

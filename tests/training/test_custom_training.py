@@ -1,6 +1,7 @@
 import keras
 from keras import layers as kl
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 import tiny
@@ -145,7 +146,7 @@ def backed_up(directory, method, seed, stop=()):
     return sparse
 
 
-@pytest.mark.parametrize("method", [updaters.RigL, updaters.SNFS])
+@pytest.mark.parametrize("method", [updaters.RigL, params.slow(updaters.SNFS)])
 def test_interrupted_fits_go_on_as_if_nothing_had_happened(method, tmp_path):
     whole = backed_up(tmp_path / "whole", method, 0)
     part = backed_up(tmp_path / "part", method, 0, [Stop()])

@@ -147,6 +147,7 @@ def test_batches_must_divide(mirrored):
         strategies.Hardware(jit_compile=True).check(mirrored, 32)
 
 
+@pytest.mark.slow
 def test_synchronised_batch_normalisation_is_that_of_one_device(mirrored):
     """BatchNorm over the global batch: two replicas compute what one does."""
 
@@ -188,7 +189,10 @@ def test_precisions_are_as_asked():
     assert isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-@pytest.mark.parametrize("precision", strategies.PRECISIONS)
+@pytest.mark.parametrize(
+    "precision",
+    params.cover(list(strategies.PRECISIONS), quick=["mixed_float16"]),
+)
 def test_every_precision_trains(precision, tmp_path):
     words = [*RIGL, f"PRECISION={precision}", f"--workdir={tmp_path / 'w'}"]
     assert cli.main(["train", *words]) == 0

@@ -3,6 +3,7 @@
 import characters
 import keras
 import numpy as np
+import params
 import pytest
 import tensorflow as tf
 
@@ -37,7 +38,9 @@ def test_a_unigram_model_needs_the_entropy(text_dir):
     assert bits(net, text, n_rows=16) == pytest.approx(entropy, abs=1e-5)
 
 
-@pytest.mark.parametrize("n_rows, length", [(1, 64), (4, 64), (7, 100)])
+@pytest.mark.parametrize(
+    "n_rows, length", [params.slow((1, 64)), params.slow((4, 64)), (7, 100)]
+)
 def test_chunks_give_the_bits_of_one_long_pass(n_rows, length, text_dir):
     text = text_files.wikitext("wikitext103", "valid", text_dir)[:6000]
     keras.utils.set_random_seed(1)

@@ -312,7 +312,7 @@ def test_methods_that_begin_dense_refuse_sparse_masks(updater):
     rigl_tf.SparseTrainer(whole, updater, tiny.sgd(), tiny.LOSS)
 
 
-@pytest.mark.parametrize("name", ["Muon", "Lamb"])
+@pytest.mark.parametrize("name", ["Muon", params.slow("Lamb")])
 def test_steps_that_mix_positions_keep_zeros(name):
     optimizer = getattr(keras.optimizers, name)(0.01)
     if name == "Muon" and keras.__version__ < "3.13":
@@ -339,6 +339,7 @@ def test_repair_changes_no_bit_of_a_clean_run():
         assert array.tobytes() == before[name].tobytes()
 
 
+@pytest.mark.slow
 def test_the_scale_of_the_loss_is_not_in_the_dense_gradients():
     grown = []
     for scaled in (False, True):

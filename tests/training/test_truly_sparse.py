@@ -96,7 +96,7 @@ def matrices(trained):
 
 
 @pytest.mark.parametrize(
-    "run", params.cover(list(RUNS), quick=("momentum", "adam", "set", "gse"))
+    "run", params.cover(list(RUNS), quick=("momentum", "set"))
 )
 def test_connections_and_weights_are_those_of_masked_training(run):
     updater, optimizer, options = RUNS[run]
@@ -127,7 +127,7 @@ def test_connections_and_weights_are_those_of_masked_training(run):
     [
         params.slow((2, "rigl")),
         (4, "rigl"),
-        (2, "set"),
+        params.slow((2, "set")),
         params.slow((4, "gse")),
     ],
 )
@@ -190,6 +190,7 @@ def test_slots_of_grown_connections_begin_anew(run):
     assert not kernel.layer.values.numpy()[fresh].any()
 
 
+@pytest.mark.slow
 def test_fit_and_a_loop_of_your_own_do_what_the_trainer_does():
     by_trainer = trainer("sparse")
     by_trainer.train(sparse_layers.batches(), 30)
@@ -236,6 +237,7 @@ def test_gradients_that_were_not_collected_are_refused():
         steps.update_masks(gradients)
 
 
+@pytest.mark.slow
 def test_resumed_runs_have_the_bits_of_unbroken_ones(tmp_path):
     def with_statistics():
         one = trainer("sparse", optimizer=keras.optimizers.Adam(0.01))
@@ -349,6 +351,7 @@ def test_shared_layers_have_the_sum_of_their_gradients():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_replicas_move_the_connections_of_one(mirrored):
     one = trainer("sparse")
     one.train(sparse_layers.batches(), 20)

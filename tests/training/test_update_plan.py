@@ -74,6 +74,7 @@ def test_the_trainer_knows_its_steps(update_end_step):
     assert trainer.last_update_step == 8
 
 
+@pytest.mark.slow
 def test_resumed_fits_keep_the_window(tmp_path):
     def updater():
         return updaters.RigL(update_interval=2)
