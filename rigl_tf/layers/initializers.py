@@ -160,7 +160,6 @@ def initialize(
     """
     draw = get(initializer)
     for item in kernels:
-        values = draw(
-            item.mask.value, mask_draws.stateless_seed(seed, item.path, "init")
-        )
+        mask = tf.cast(item.mask.value, item.kernel.dtype)
+        values = draw(mask, mask_draws.stateless_seed(seed, item.path, "init"))
         item.kernel.assign(tf.cast(values, item.kernel.dtype))

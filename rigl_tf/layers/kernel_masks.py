@@ -20,7 +20,7 @@ class MaskedKernel:
     Attributes:
         path: structural path of the kernel from the root of the model.
         kernel: the variable; zero wherever the mask is zero.
-        mask: variable of zeros and ones, shaped like the kernel.
+        mask: boolean variable shaped like the kernel.
         sparsity: target fraction of zeros, in [0, 1).
         pattern: sparsity pattern of the mask.
     """
@@ -126,5 +126,6 @@ def set_mask(item: MaskedKernel, mask: np.ndarray | tf.Tensor) -> None:
 
 def assign(item: MaskedKernel, mask: np.ndarray | tf.Tensor) -> None:
     """Assign a mask without checking it. See `set_mask` for the arguments."""
-    item.mask.assign(tf.cast(mask, item.mask.dtype))
-    item.kernel.assign(item.kernel.value * item.mask.value)
+    active, weights = tf.cast(mask, tf.bool), item.kernel.value
+    item.mask.assign(active)
+    item.kernel.assign(tf.where(active, weights, tf.zeros_like(weights)))

@@ -139,7 +139,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
             mask = self.add_weight(
                 name=_mask_attribute(path),
                 shape=kernel.shape,
-                dtype=kernel.dtype,
+                dtype="bool",
                 initializer="ones",
                 trainable=False,
                 autocast=False,
@@ -162,7 +162,7 @@ class Masked(_Transparent, keras.layers.Wrapper):
             n_units = self.pattern.n_units(shape, self.sparsities[path])
             scores = draws.uniform_scores(shape, draw)
             mask.assign(self.pattern.top(scores, n_units))
-            kernel.assign(kernel.value * mask.value)
+            kernel.assign(keras.ops.where(mask, kernel, 0.0))
 
     @property
     def metrics(self) -> list:

@@ -237,9 +237,9 @@ def strip(model: keras.Model, keep_sparse: bool = False) -> keras.Model:
     masked, _ = sparse_kernels.all_kernels(model)
     for item in masked:
         # A product would give -0.0 for inactive negative weights.
-        is_active = tf.cast(item.mask.value, tf.bool)
         kernel = item.kernel.value
-        item.kernel.assign(tf.where(is_active, kernel, tf.zeros_like(kernel)))
+        zeros = tf.zeros_like(kernel)
+        item.kernel.assign(tf.where(item.mask.value, kernel, zeros))
 
     def plain_layer(layer):
         if isinstance(layer, sparse_layers.SparseDense) and not keep_sparse:

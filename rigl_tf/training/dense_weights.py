@@ -75,5 +75,5 @@ class DenseWeights:
     def adopt(self) -> None:
         """Copy active weights of kernels that were assigned from outside."""
         for item, dense in self._pairs:
-            active, weights = item.mask.value > 0, item.kernel.value
+            active, weights = item.mask.value, item.kernel.value
             dense.assign(tf.where(active, weights, dense.value))

@@ -74,6 +74,6 @@ def apply(
 
 def _flags(new_mask, grown, old_mask, finite):
     """Return the mask to assign, and which weights are new or stay."""
-    mask = tf.where(finite, tf.cast(new_mask, old_mask.dtype), old_mask)
+    mask = tf.where(finite, tf.cast(new_mask, tf.bool), old_mask)
     grown &= finite
-    return mask, grown, (mask > 0) & ~grown
+    return mask, grown, mask & ~grown

@@ -231,7 +231,7 @@ class SparseSteps(step_state.StepState):
         """
         self._dense.adopt()
         for kernel, kernel_slots in zip(self.kernels, self._slots):
-            active, weights = kernel.mask.value > 0, kernel.kernel.value
+            active, weights = kernel.mask.value, kernel.kernel.value
             zeros = tf.zeros_like(weights)
             kernel.kernel.assign(tf.where(active, weights, zeros))
             for slot in kernel_slots:

@@ -76,7 +76,7 @@ class ACDC(ranking.Ranking):
         changes = []
         for kernel, mask in zip(kernels, self.fresh_masks(kernels, scores)):
             mask = tf.where(compress, mask, tf.ones_like(mask))
-            grown = (mask > 0) & ~(kernel.mask.value > 0)
+            grown = (mask > 0) & ~kernel.mask.value
             changes.append(protocol.MaskChange(mask, grown))
         return changes
 

@@ -287,7 +287,11 @@ class MaskUpdater:
             kernel: `kernel_masks.MaskedKernel`.
             gradient: dense gradient, reduced over replicas.
         """
-        return gradient * tf.cast(kernel.mask.value, gradient.dtype)
+        # As a float, a mask is as large as the kernel: make one when it is
+        # needed, not at the start of a step.
+        with tf.control_dependencies([gradient]):
+            mask = tf.cast(kernel.mask.value, gradient.dtype)
+        return gradient * mask
 
     def penalty_gradient(
         self, kernel: protocol.Kernel, l2: float

@@ -337,7 +337,8 @@ class DropAndGrow(base.MaskUpdater, abc.ABC):
             # A product with a power-of-two fraction: below the length.
             indices = tf.cast(draws * values.shape[0], tf.int32)
             return tf.gather(values, indices)
-        n_active = tf.maximum(tf.reduce_sum(mask), 1)
+        n_active = tf.reduce_sum(tf.cast(mask, tf.int32))
+        n_active = tf.cast(tf.maximum(n_active, 1), weights.dtype)
         if self.grow_init == "random_normal":
             values = mask_draws.normal_values(weights.shape, seed)
             deviation = tf.sqrt(tf.reduce_sum(tf.square(weights)) / n_active)

@@ -146,7 +146,7 @@ def prune(
             for kernel, score in zip(kernels, scores)
         ]
     size = sum(kernel.size for kernel in kernels)
-    active = [kernel.mask.value > 0 for kernel in kernels]
+    active = [kernel.mask.value for kernel in kernels]
     return selection.global_top_k_masks(
         scores, _rounded(size, target_sparsity(kernels) * progress), active
     )

@@ -118,7 +118,10 @@ class ByMomentum(Redistribution):
         self, kernels: protocol.Kernels, gradients: protocol.Gradients
     ) -> None:
         """Update the averages, at active positions."""
-        active = [k.mask.value * g for k, g in zip(kernels, gradients)]
+        active = [
+            tf.cast(k.mask.value, g.dtype) * g
+            for k, g in zip(kernels, gradients)
+        ]
         self._averages.update(kernels, active)
 
     def value(
@@ -226,5 +229,5 @@ def apportion(
 def _mean_active(kernel, values):
     mask = kernel.mask.value
     total = tf.reduce_sum(tf.abs(tf.cast(mask, values.dtype) * values))
-    count = tf.maximum(tf.reduce_sum(mask), 1)
+    count = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32)), 1)
     return tf.cast(total, tf.float32) / tf.cast(count, tf.float32)

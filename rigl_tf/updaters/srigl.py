@@ -67,7 +67,7 @@ class SRigL(rigl.RigL):
         n_neurons = kernel_shape[-1]
         fan_in = math.prod(kernel_shape[:-1])
         budget = n_neurons * shape.n_units(kernel_shape, kernel.sparsity)
-        active = kernel.mask.value > 0
+        active = kernel.mask.value
         growth = self.grow_scores(kernel, gradient, step)
         wanted = selection.largest(growth, tf.reduce_sum(n_units), ~active)
         kept = shape.rows(kept)

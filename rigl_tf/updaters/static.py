@@ -58,10 +58,10 @@ class StaticReinit(drop_and_grow.DropAndGrow):
     ) -> tf.Tensor:
         """Return the mask: what was active stays so."""
         del gradient, step
-        return kernel.mask.value
+        return tf.cast(kernel.mask.value, tf.float32)
 
     def _grow(self, kernel, kept, gradient, n_units, step):
         mask = kernel.mask.value
-        weak = (mask > 0) & ~kept
+        weak = mask & ~kept
         values = self._grow_values(kernel, gradient, step)
         return protocol.MaskChange(mask, weak, values)

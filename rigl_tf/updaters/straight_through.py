@@ -126,6 +126,6 @@ class StraightThrough(base.MaskUpdater):
         changes = []
         for kernel in kernels:
             mask = kernel.fresh_mask(tf.abs(self._dense[kernel.path].value))
-            grown = (mask > 0) & ~(kernel.mask.value > 0)
+            grown = (mask > 0) & ~kernel.mask.value
             changes.append(protocol.MaskChange(mask, grown))
         return changes

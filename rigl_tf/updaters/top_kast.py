@@ -75,7 +75,7 @@ class TopKAST(straight_through.StraightThrough):
 
     def trained_positions(self, kernel: protocol.Kernel) -> tf.Tensor | None:
         """Return B: elsewhere not even momentum moves a weight."""
-        return self._backward[kernel.path].value > 0
+        return self._backward[kernel.path].value
 
     def penalty_gradient(
         self, kernel: protocol.Kernel, l2: float

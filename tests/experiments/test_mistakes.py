@@ -348,9 +348,9 @@ def spoil(path, how):
 
 
 def test_what_cannot_be_written_leaves_no_part(tmp_path, capsys):
-    """Let no file grow beyond 500 kB; a checkpoint is larger."""
+    """Let no file grow beyond 200 kB; a checkpoint is larger."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
         code = cli.main([*AGAIN, f"--workdir={tmp_path / 'w'}"])
     finally:

@@ -30,7 +30,7 @@ def scene(method, pattern, dtype="float32"):
             kernel_masks.MaskedKernel(
                 path,
                 keras.Variable(weights),
-                keras.Variable(mask, trainable=False),
+                keras.Variable(mask, trainable=False, dtype="bool"),
                 0.5,
                 shape,
             )

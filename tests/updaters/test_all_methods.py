@@ -167,7 +167,7 @@ def test_every_pattern_is_kept(method, pattern):
 
 def filled(item):
     """Return a slot of a kernel, with a value at each active weight."""
-    return keras.Variable(item.mask * 2.0 + (1 - item.mask) * 0.25)
+    return keras.Variable(tf.where(item.mask.value, 2.0, 0.25))
 
 
 @ON_REPLICAS

@@ -22,7 +22,7 @@ def kernel(shape=(40, 50), density=0.5, sparsity=0.5, seed=0):
     return kernel_masks.MaskedKernel(
         "fc/kernel",
         keras.Variable(weights),
-        keras.Variable(mask, trainable=False),
+        keras.Variable(mask, trainable=False, dtype="bool"),
         sparsity,
     )
 

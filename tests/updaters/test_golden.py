@@ -179,14 +179,14 @@ def fake_kernel(weights, mask, sparsity=0.5):
     return kernel_masks.MaskedKernel(
         "layers/0/kernel",
         keras.Variable(np.float32(weights) * mask),
-        keras.Variable(mask),
+        keras.Variable(mask, dtype="bool"),
         sparsity,
     )
 
 
 def update(updater, kernel, gradients, slot_before):
     """Apply one update; return the momentum after it."""
-    momentum = keras.Variable(slot_before * kernel.mask.value)
+    momentum = keras.Variable(np.float32(slot_before) * kernel.mask.numpy())
     slot = optimizer_slots.Slot("momentums", momentum, 0.0)
     (change,) = updater.changes(
         [kernel], [tf.constant(gradients)], tf.constant(0, tf.int64)

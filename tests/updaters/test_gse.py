@@ -64,7 +64,7 @@ def masked_kernel(weights, pattern=patterns.UNSTRUCTURED):
     return kernel_masks.MaskedKernel(
         PATH,
         keras.Variable(weights),
-        keras.Variable(mask, trainable=False),
+        keras.Variable(mask, trainable=False, dtype="bool"),
         1 - mask.mean(),
         pattern,
     )

@@ -30,7 +30,7 @@ def kernel(weights, sparsity, mask=None, path="a/kernel"):
     return kernel_masks.MaskedKernel(
         path,
         keras.Variable(weights * mask),
-        keras.Variable(mask, trainable=False),
+        keras.Variable(mask, trainable=False, dtype="bool"),
         sparsity,
     )
 

@@ -42,7 +42,7 @@ def decide(weights, mask, gradient, sparsity, **options):
     item = kernel_masks.MaskedKernel(
         "a",
         keras.Variable((weights * mask).astype("float32")),
-        keras.Variable(mask.astype("float32"), trainable=False),
+        keras.Variable(mask, trainable=False, dtype="bool"),
         sparsity,
         patterns.ConstantFanIn(),
     )
@@ -112,7 +112,7 @@ def test_outputs_and_dense_kernels_lose_no_neuron():
             kernel_masks.MaskedKernel(
                 path,
                 keras.Variable(weights.astype("float32")),
-                keras.Variable(mask, trainable=False),
+                keras.Variable(mask, trainable=False, dtype="bool"),
                 sparsity,
                 patterns.ConstantFanIn(),
             )
