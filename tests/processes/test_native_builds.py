@@ -54,24 +54,10 @@ def lines_of(process):
     return output.splitlines(), told
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    """Build into an empty cache, by two processes at once."""
-    directory = tmp_path_factory.mktemp("cache")
-    pair = [start(PRODUCT, XDG_CACHE_HOME=directory) for _ in range(2)]
-    told = []
-    for process in pair:
-        (_, backend), said = lines_of(process)
-        assert backend.startswith("op (")
-        told += [line for line in said if "compiling" in line]
-    assert len(told) == 1  # the other waited
-    return directory
-
-
 @pytest.fixture
-def library(cache):
-    """Return the library that the real compiler built."""
-    return library_in(cache)
+def library():
+    """Return the library that the real compiler built, for all tests."""
+    return build.library()
 
 
 @pytest.fixture
@@ -99,15 +85,18 @@ def anew(monkeypatch):
         monkeypatch.setattr(backends, name, function)
 
 
-def library_in(directory):
-    (found,) = pathlib.Path(directory).rglob("*.so")
-    return found
-
-
-def test_a_second_process_finds_the_library(cache, library):
+def test_one_of_two_processes_builds_and_a_third_finds_the_library(tmp_path):
+    pair = [start(PRODUCT, XDG_CACHE_HOME=tmp_path) for _ in range(2)]
+    told = []
+    for process in pair:
+        (_, backend), said = lines_of(process)
+        assert backend.startswith("op (")
+        told += [line for line in said if "compiling" in line]
+    assert len(told) == 1  # the other waited
+    (library,) = pathlib.Path(tmp_path).rglob("*.so")
     before = library.stat().st_mtime_ns
-    (_, backend), told = lines_of(start(PRODUCT, XDG_CACHE_HOME=cache))
-    assert backend.startswith("op (") and str(cache) in backend
+    (_, backend), told = lines_of(start(PRODUCT, XDG_CACHE_HOME=tmp_path))
+    assert backend.startswith("op (") and str(tmp_path) in backend
     assert not told
     assert library.stat().st_mtime_ns == before
 
@@ -199,10 +188,11 @@ print(hashlib.sha256(data).hexdigest())
 """
 
 
-def test_bits_do_not_depend_on_threads(cache):
+@pytest.mark.usefixtures("library")
+def test_bits_do_not_depend_on_threads():
     digests = set()
     for threads in (1, 3):
         code = BITS.replace("{threads}", str(threads))
-        (digest,), _ = lines_of(start(code, XDG_CACHE_HOME=cache))
+        (digest,), _ = lines_of(start(code))
         digests.add(digest)
     assert len(digests) == 1

@@ -358,6 +358,7 @@ _LARGE = (
     _application("ResNet50V2"),
     _application("Xception", 72),
 )
+_MORE = (segmenter, gemma, bert_backbone, bert_masked_lm, *_LARGE)
 KINDS = {
     build.__name__: build
     for build in (
@@ -379,19 +380,16 @@ KINDS = {
         autoencoder,
         with_lambda,
         with_lora,
-        gemma,
         gpt2,
         llama,
-        bert_backbone,
         bert_classifier,
-        bert_masked_lm,
         bert_inside,
         bart,
         whisper,
         vit_classifier,
         resnet_classifier,
         *_SMALL,
-        *((segmenter, *_LARGE) if FULL else ()),
+        *(_MORE if FULL else ()),
     )
 }
 
