@@ -176,8 +176,8 @@ def main():
     }
     print(table(rows))
     seconds = report["resnet50_update_seconds"]
-    print(f"mask update of ResNet-50's 54 kernels: {seconds:.2f} s")
-    print(common.software())
+    print(f"\nMask update of ResNet-50's 54 kernels: {seconds:.2f} s")
+    print(f"\n{common.software()}")
     common.write_json(arguments.json, report)
 
 
