@@ -128,4 +128,5 @@ def assign(item: MaskedKernel, mask: np.ndarray | tf.Tensor) -> None:
     """Assign a mask without checking it. See `set_mask` for the arguments."""
     active, weights = tf.cast(mask, tf.bool), item.kernel.value
     item.mask.assign(active)
+    # A product would give -0.0 for inactive negative weights.
     item.kernel.assign(tf.where(active, weights, tf.zeros_like(weights)))

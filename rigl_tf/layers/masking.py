@@ -236,10 +236,7 @@ def strip(model: keras.Model, keep_sparse: bool = False) -> keras.Model:
     model = model_paths.inside_training(model)
     masked, _ = sparse_kernels.all_kernels(model)
     for item in masked:
-        # A product would give -0.0 for inactive negative weights.
-        kernel = item.kernel.value
-        zeros = tf.zeros_like(kernel)
-        item.kernel.assign(tf.where(item.mask.value, kernel, zeros))
+        kernel_masks.assign(item, item.mask.value)
 
     def plain_layer(layer):
         if isinstance(layer, sparse_layers.SparseDense) and not keep_sparse:

@@ -118,7 +118,7 @@ def is_quick(cell):
 @pytest.mark.parametrize(
     "kind, loop, policy", params.cover(cells(), quick=is_quick)
 )
-def test_every_model_trains_in_every_loop(kind, loop, policy, tmp_path):
+def test_every_kind_of_model_trains(kind, loop, policy, tmp_path):
     with precision(policy):
         dense = zoo.KINDS[kind]()
         x, y = zoo.arrays(dense)
