@@ -5,7 +5,7 @@
 #
 # Without --all, runs the default tier: neither the slow tests nor those that
 # start processes. With --all, runs all three tiers, prints the seconds of each,
-# and fails unless every collected test ran. VERSION such as 2.20 tests with that
+# and fails unless every selected test ran. VERSION such as 2.20 tests with that
 # TensorFlow instead of the newest. DIRECTORY takes the virtual environment;
 # default .venv-test, or .venv-test-VERSION. Tests that read MNIST need
 # TFDS_DATA_DIR; without it they are skipped, unless CI=true.
@@ -40,15 +40,8 @@ fi
 
 report=$(mktemp)
 trap 'rm "$report"' EXIT
-n_collected=$(pytest --collect-only -q -m "" "${@:2}" | grep -c "::" || true)
 status=0
 pytest "${workers[@]}" --junitxml="$report" -m "" "${@:2}" || status=$?
-n_run=$(grep -o "<testcase " "$report" | wc -l || true)
-
-"$venv/bin/python" tests/support/seconds.py "$report"
-echo "$n_run tests of $n_collected in $SECONDS s"
-if [ "$n_run" != "$n_collected" ]; then
-  echo "Each test must run: $n_run ran, $n_collected were collected."
-  exit 1
-fi
+"$venv/bin/python" tests/support/seconds.py "$report" || status=$?
+echo "All tiers took $SECONDS s."
 exit "$status"

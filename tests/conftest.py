@@ -35,8 +35,10 @@ def pytest_collection_modifyitems(items):
         item.user_properties.append(("tier", _tier(item)))
 
 
-def pytest_collection_finish():
-    """Leave modules and tests alone when garbage is collected."""
+def pytest_collection_finish(session):
+    """Report how many tests must run; collect no garbage among modules."""
+    for item in session.items:
+        item.user_properties.append(("selected", len(session.items)))
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -79,6 +79,15 @@ def save_models(name, build, examples, directory):
     (directory / f"{name}.pickle").write_bytes(content)
 
 
+# Other kinds have no layers or classes that these have not.
+SOME = (
+    *("vision_transformer", "language_model", "recurrent", "video"),
+    *("separable", "mixer", "mixed_precision", "spectral_normalization"),
+    *("own_kernels", "own_graph_inside", "autoencoder", "with_lambda"),
+    *("with_lora", "bert_classifier", "bart"),
+)
+
+
 # What Keras and KerasHub tell of themselves.
 @pytest.mark.filterwarnings("ignore:.compile... was not called as part")
 def test_models_load_elsewhere(tmp_path):
@@ -89,7 +98,8 @@ def test_models_load_elsewhere(tmp_path):
         save_models(
             f"small_{kind}", build, lambda m: zoo.arrays(m)[0], tmp_path
         )
-    for kind, build in zoo_of_today.KINDS.items():
+    for kind in zoo_of_today.KINDS if zoo_of_today.FULL else SOME:
+        build = zoo_of_today.KINDS[kind]
         save_models(kind, build, zoo_of_today.examples, tmp_path)
     here = str(pathlib.Path(zoo_of_today.__file__).parent)
     run = subprocess.run(

@@ -321,6 +321,21 @@ def test_the_benchmark_of_onednn_starts_both(benchmarks, monkeypatch, capsys):
     assert all(float(figure.strip(" |")) > 0 for figure in figures)
 
 
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/clear_refs").exists(),
+    reason="peaks of memory are those of Linux",
+)
+def test_the_benchmark_of_memory_counts_copies(benchmarks, monkeypatch):
+    bench = load(f"{benchmarks}/memory")
+    weights, found = bench.peak("fixed masks", 8, bench._GIVE_BACK)
+    assert weights == 1024 * 8 + 3 * 8 * 8 + 8 * 10 + 4 * 8 + 10
+    assert found > 10**8
+    peaks = {"dense": 2000, "fixed masks": 3000, "RigL": 6000}
+    monkeypatch.setattr(bench, "peak", lambda name, *_: (250, peaks[name]))
+    copies = [row[-1] for row in bench.bench(8, 1)]
+    assert copies == ["+0.00", "+1.00", "+4.00"]
+
+
 def test_the_benchmark_of_peers_names_what_does_not_start(
     benchmarks, tfds_dir, monkeypatch, capsys
 ):

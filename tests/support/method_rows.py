@@ -151,6 +151,19 @@ SOME_SHAPE = [
     (method, method.shapes[number_of(method) % len(method.shapes)])
     for method in METHODS
 ]
+
+
+def _one_of_each_need(rows):
+    """Return one row of each class and of what it needs for an update."""
+    found = {}
+    for method, pattern in rows:
+        updater = method.build()
+        found.setdefault((type(updater), updater.needs), (method, pattern))
+    return list(found.values())
+
+
+# What a checkpoint holds, and what replicas tell each other, depend on no more.
+EACH_NEED = _one_of_each_need(SOME_SHAPE)
 # One of each kind, for batteries of which the rest is slow.
 SAMPLE = (
     "set",

@@ -358,7 +358,10 @@ _LARGE = (
     _application("ResNet50V2"),
     _application("Xception", 72),
 )
-_MORE = (segmenter, gemma, bert_backbone, bert_masked_lm, *_LARGE)
+_MORE = (
+    *(segmenter, gemma, llama, bert_backbone, bert_masked_lm, whisper),
+    *_LARGE,
+)
 KINDS = {
     build.__name__: build
     for build in (
@@ -381,11 +384,9 @@ KINDS = {
         with_lambda,
         with_lora,
         gpt2,
-        llama,
         bert_classifier,
         bert_inside,
         bart,
-        whisper,
         vit_classifier,
         resnet_classifier,
         *_SMALL,

@@ -19,11 +19,11 @@ from rigl_tf.training.callbacks import mask_statistics
 
 _POINTS = (4, 5, 6)
 # Before, at and right after the update of step 5: all three for RigL, one for
-# every other method.
+# one of each class and need.
 POINTS = [(method_rows.BY_NAME["rigl"], "unstructured", at) for at in _POINTS]
 POINTS += [
     (method, pattern, _POINTS[method_rows.number_of(method) % 3])
-    for method, pattern in method_rows.SOME_SHAPE
+    for method, pattern in method_rows.EACH_NEED
 ]
 
 

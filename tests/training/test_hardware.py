@@ -309,7 +309,7 @@ HOST = re.compile(r"outfeed|infeed|\bsend\(|\brecv\(|callback|HostCompute")
 @pytest.mark.parametrize(
     "method, pattern",
     params.cover(
-        method_rows.SOME_SHAPE,
+        method_rows.EACH_NEED,
         quick=lambda value: value[0].name in method_rows.SAMPLE,
     ),
     ids=lambda value: getattr(value, "name", value),

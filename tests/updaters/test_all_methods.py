@@ -29,25 +29,15 @@ SOME = pytest.mark.parametrize(
 )
 
 
-def one_of_each_need(rows):
-    """Return one row of each class and of what it needs for an update."""
-    found = {}
-    for method, pattern in rows:
-        updater = method.build()
-        found.setdefault((type(updater), updater.needs), (method, pattern))
-    return list(found.values())
-
-
 EACH_SHAPE = pytest.mark.parametrize(
     "method, pattern",
     params.cover(method_rows.EACH_SHAPE, quick=method_rows.SOME_SHAPE),
     ids=lambda value: getattr(value, "name", value),
 )
-# What replicas tell each other depends on the class and on what it needs.
 ON_REPLICAS = pytest.mark.parametrize(
     "method, pattern",
     params.cover(
-        one_of_each_need(method_rows.SOME_SHAPE),
+        method_rows.EACH_NEED,
         quick=lambda value: value[0].name in ("set", "rigl_sm", "snfs"),
     ),
     ids=lambda value: getattr(value, "name", value),
@@ -210,7 +200,7 @@ def test_replicas_in_float32_agree_bit_for_bit(mirrored):
 @pytest.mark.parametrize(
     "method, pattern",
     params.cover(
-        [(m, shape) for m, shape in method_rows.SOME_SHAPE if m.updates],
+        [(m, shape) for m, shape in method_rows.EACH_NEED if m.updates],
         quick=lambda value: value[0].name in method_rows.SAMPLE[::2],
     ),
     ids=lambda value: getattr(value, "name", value),
