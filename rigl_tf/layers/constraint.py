@@ -8,7 +8,7 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable(package="rigl_tf")
 class MaskConstraint(keras.constraints.Constraint):
-    """Multiply a kernel by its mask whenever an optimizer has changed it.
+    """Zero the inactive weights whenever an optimizer has changed a kernel.
 
     This keeps inactive weights at zero in plain `fit` and in any other training
     loop without support for masks. `rigl_tf.SparseTrainer` detaches the
@@ -32,7 +32,7 @@ class MaskConstraint(keras.constraints.Constraint):
         self.inner = inner
 
     def __call__(self, w: tf.Tensor) -> tf.Tensor:
-        """Return `w` after the inner constraint, multiplied by the mask."""
+        """Return `w` after the inner constraint, zero where the mask is."""
         if self.inner is not None:
             w = self.inner(w)
-        return w * keras.ops.cast(self.mask, w.dtype)
+        return keras.ops.where(self.mask, w, 0.0)

@@ -287,11 +287,9 @@ class MaskUpdater:
             kernel: `kernel_masks.MaskedKernel`.
             gradient: dense gradient, reduced over replicas.
         """
-        # As a float, a mask is as large as the kernel: make one when it is
-        # needed, not at the start of a step.
-        with tf.control_dependencies([gradient]):
-            mask = tf.cast(kernel.mask.value, gradient.dtype)
-        return gradient * mask
+        # Inactive weights are the zeros. With them, TensorFlow writes into the
+        # buffer of the gradient; a mask of floats, or zeros, would take memory.
+        return tf.where(kernel.mask.value, gradient, kernel.kernel.value)
 
     def penalty_gradient(
         self, kernel: protocol.Kernel, l2: float
