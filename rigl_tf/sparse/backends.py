@@ -1,9 +1,10 @@
 """Choose how the products of sparse layers are computed.
 
-    RIGL_TF_SPARSE=auto|op|numpy
+    RIGL_TF_SPARSE=auto|op|library|numpy
 
-"op" is a TensorFlow operation that is compiled on first use; "numpy" calls
-SciPy and NumPy from the graph. "auto" takes the first that can be had.
+"op" is a TensorFlow operation that is compiled on first use; "library" calls
+the same native code from the graph, and needs nothing of TensorFlow to be
+compiled; "numpy" calls SciPy and NumPy. "auto" takes the first that can be had.
 """
 
 import ctypes
@@ -16,10 +17,12 @@ import typing
 import tensorflow as tf
 
 from rigl_tf import checks
+from rigl_tf.sparse import library_kernels
 from rigl_tf.sparse import numpy_kernels
 from rigl_tf.sparse.native import build
 
 VARIABLE = "RIGL_TF_SPARSE"
+_WORDS = ("auto", "op", "library", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +30,9 @@ class Backend:
     """How products are computed here.
 
     Attributes:
-        name: "op" or "numpy".
+        name: "op", "library" or "numpy".
         instructions: instruction set that was chosen, such as "AVX-512".
-        path: library of the native operations, or None.
+        path: library of the native code, or None.
         reason: why this backend was taken.
         kernels: module or object with the functions of `numpy_kernels`.
     """
@@ -48,14 +51,14 @@ class Backend:
 def available() -> Backend:
     """Return how products of sparse layers are computed in this process.
 
-    Compiles the native operations if that has not been done.
+    Compiles the native code if that has not been done.
 
     Raises:
-        ValueError: `RIGL_TF_SPARSE` is none of "auto", "op", "numpy"; or it is
-            "op", and the operations cannot be had.
+        ValueError: `RIGL_TF_SPARSE` is none of "auto", "op", "library" and
+            "numpy"; or it is "op" or "library", and that cannot be had.
     """
     wanted = os.environ.get(VARIABLE, "auto")
-    checks.one_of(VARIABLE, wanted, ("auto", "op", "numpy"))
+    checks.one_of(VARIABLE, wanted, _WORDS)
     return _choose(wanted)
 
 
@@ -63,38 +66,65 @@ def available() -> Backend:
 def _choose(wanted):
     if wanted == "numpy":
         return _numpy(f"{VARIABLE}=numpy")
-    try:
-        return _native()
-    except (build.BuildError, tf.errors.OpError) as error:
-        if wanted == "op":
-            raise ValueError(
-                f"{VARIABLE}=op needs the native operations. Received: {error}"
-            ) from error
-        sys.stderr.write(
-            "rigl_tf: sparse layers are computed by SciPy, several times "
-            f"slower than by native operations: {error}\n"
-        )
-        return _numpy(str(error))
+    if wanted != "auto":
+        return _load(wanted)
+    problems = []
+    for name in ("op", "library"):
+        try:
+            found = _load(name)
+        except ValueError as error:
+            problems.append(str(error.__cause__))
+            continue
+        if problems:
+            sys.stderr.write(
+                "rigl_tf: sparse layers call native code outside of "
+                f"TensorFlow, somewhat slower: {problems[0]}\n"
+            )
+            found = dataclasses.replace(found, reason=problems[0])
+        return found
+    sys.stderr.write(
+        "rigl_tf: sparse layers are computed by SciPy, several times slower "
+        f"than by native code: {problems[0]}\n"
+    )
+    return _numpy(problems[0])
 
 
 def _numpy(reason):
     return Backend("numpy", "SciPy", None, reason, numpy_kernels)
 
 
+def _load(name):
+    """Return a backend of native code, or raise ValueError."""
+    try:
+        return {"op": _op, "library": _library}[name]()
+    except (build.BuildError, tf.errors.OpError, OSError) as error:
+        raise ValueError(
+            f"{VARIABLE}={name} needs native code. Received: {error}"
+        ) from error
+
+
 @functools.cache  # a library that is loaded twice registers twice, and aborts
-def _native():
-    path = str(build.library())
+def _op():
+    path = str(build.library("op"))
     kernels = NativeKernels(tf.load_op_library(path), ctypes.CDLL(path))
     return Backend(
         "op", kernels.sets[0], path, "native operations load", kernels
     )
 
 
-class NativeKernels:
-    """The native operations, with the functions of `numpy_kernels`.
+@functools.cache
+def _library():
+    path = str(build.library("library"))
+    n_threads = tf.config.threading.get_intra_op_parallelism_threads()
+    kernels = library_kernels.LibraryKernels(
+        path, n_threads or os.cpu_count() or 1
+    )
+    reason = f"{VARIABLE}=library"
+    return Backend("library", kernels.sets[0], path, reason, kernels)
 
-    Attributes:
-        sets: names of the instruction sets of this processor, fastest first.
+
+class NativeKernels(library_kernels.InstructionSets):
+    """The native operations, with the functions of `numpy_kernels`.
 
     Args:
         operations: module of the operations.
@@ -102,21 +132,8 @@ class NativeKernels:
     """
 
     def __init__(self, operations: typing.Any, library: ctypes.CDLL):
+        super().__init__(library)
         self._operations = operations
-        self._library = library
-        library.RiglNameOfSet.restype = ctypes.c_char_p
-        self.sets = [
-            library.RiglNameOfSet(index).decode()
-            for index in range(library.RiglNumberOfSets())
-        ]
-
-    def choose(self, name: str) -> None:
-        """Take another instruction set; for tests and benchmarks.
-
-        Args:
-            name: one of `sets`.
-        """
-        self._library.RiglChooseSet(self.sets.index(name))
 
     def hold(self, x: tf.Tensor) -> tf.Tensor:
         """Return a batch as slabs; see `numpy_kernels.hold`."""

@@ -22,7 +22,7 @@ def examine() -> list[str]:
     """
     found = backends.available()
     lines = [f"sparse layers: {found}"]
-    if found.name == "op":
+    if found.name != "numpy":
         lines.append(f"instruction sets: {', '.join(found.kernels.sets)}")
     for density in _DENSITIES:
         dense, sparse = _seconds(density)

@@ -1,4 +1,4 @@
-"""Native operations are built once, anywhere, or SciPy takes their place."""
+"""Native code is built once, anywhere, or something else takes its place."""
 
 import os
 import pathlib
@@ -26,6 +26,11 @@ BROKEN = """#!/bin/sh
 [ "$1" = --version ] && { echo "broken 1.0"; exit; }
 echo "ops.cc:1: error: no such luck" >&2
 exit 1
+"""
+# As if the headers of TensorFlow did not fit the compiler.
+PLAIN = """#!/bin/sh
+case "$*" in *ops.cc*) echo "op.h:1: error: wrong headers" >&2; exit 1;; esac
+exec g++ "$@"
 """
 COPYING = """#!/bin/sh
 [ "$1" = --version ] && {{ echo "copying 1.0"; exit; }}
@@ -71,7 +76,7 @@ def compiler(tmp_path, monkeypatch):
         monkeypatch.setenv("CXX", str(path))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         # To load a library in another process takes seconds, too.
-        monkeypatch.setattr(build, "_LOAD", "")
+        monkeypatch.setattr(build, "_LOAD", dict.fromkeys(build._LOAD, ""))
 
     return use
 
@@ -80,7 +85,7 @@ def compiler(tmp_path, monkeypatch):
 def anew(monkeypatch):
     """Choose a backend anew, as a process that starts."""
     monkeypatch.setenv("RIGL_TF_SPARSE", "auto")
-    for name in ("_choose", "_native"):
+    for name in ("_choose", "_op", "_library"):
         function = getattr(backends, name).__wrapped__
         monkeypatch.setattr(backends, name, function)
 
@@ -115,7 +120,7 @@ def test_a_corrupt_library_is_built_again(library, compiler, capsys):
 
 def test_a_library_that_does_not_load_is_refused(compiler, monkeypatch):
     compiler(COPYING.format(library="/dev/null"))
-    monkeypatch.setattr(build, "_LOAD", "import sys; sys.exit('wrong ABI')")
+    monkeypatch.setitem(build._LOAD, "op", "import sys; sys.exit('wrong ABI')")
     with pytest.raises(build.BuildError, match="does not load: wrong ABI"):
         build.library()
 
@@ -144,6 +149,20 @@ def test_without_a_compiler_scipy_computes(tmp_path, monkeypatch, capsys):
     assert str(found).startswith("numpy (SciPy): no C++ compiler")
     (told,) = capsys.readouterr().err.splitlines()
     assert "install g++" in told
+    layer = sparse.SparseDense(5, 0.2, kernel_initializer="ones")
+    product = layer(np.ones((2, 4), np.float32))
+    ones = np.ones((2, 4)) @ layer.matrix().toarray()
+    np.testing.assert_allclose(product, ones, atol=1e-6)
+
+
+@pytest.mark.usefixtures("anew")
+def test_where_operations_fail_a_plain_library_computes(compiler, capsys):
+    compiler(PLAIN)
+    found = sparse.available()
+    assert found.name == "library" and "wrong headers" in found.reason
+    told = capsys.readouterr().err.splitlines()
+    assert ["compiling" in line for line in told] == [True, True, False]
+    assert "outside of TensorFlow" in told[2] and "wrong headers" in told[2]
     layer = sparse.SparseDense(5, 0.2, kernel_initializer="ones")
     product = layer(np.ones((2, 4), np.float32))
     ones = np.ones((2, 4)) @ layer.matrix().toarray()
@@ -190,9 +209,10 @@ print(hashlib.sha256(data).hexdigest())
 
 @pytest.mark.usefixtures("library")
 def test_bits_do_not_depend_on_threads():
+    """Nor on whether an operation or a plain library computes."""
     digests = set()
-    for threads in (1, 3):
+    for threads, backend in ((1, "op"), (3, "op"), (3, "library")):
         code = BITS.replace("{threads}", str(threads))
-        (digest,), _ = lines_of(start(code))
+        (digest,), _ = lines_of(start(code, RIGL_TF_SPARSE=backend))
         digests.add(digest)
     assert len(digests) == 1

@@ -14,7 +14,7 @@ from rigl_tf import updaters
 from rigl_tf.datasets import pipelines
 from rigl_tf.sparse import backends
 
-BACKENDS = ("op", "numpy")
+BACKENDS = ("op", "library", "numpy")
 N_STEPS = 12
 
 
@@ -34,7 +34,10 @@ def backend(name):
 def every_way():
     """Return `(backend, instruction set)` of this machine, as parameters."""
     sets = ["AVX-512", "AVX2", "AVX2, 16 lanes", "portable"]
-    return [("op", name) for name in sets] + [("numpy", "SciPy")]
+    return [
+        *(("op", name) for name in sets),
+        *(("library", "AVX2"), ("library", "portable"), ("numpy", "SciPy")),
+    ]
 
 
 @contextlib.contextmanager

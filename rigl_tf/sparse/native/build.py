@@ -1,9 +1,9 @@
-"""Compile the native operations on first use, and keep them in a cache.
+"""Compile native code on first use, and keep it in a cache.
 
-The library belongs to one version of TensorFlow and one compiler; the key of
-its directory is a digest of both and of the sources. It holds the code of all
-instruction sets and chooses at run time, since a home directory may be shared
-between machines.
+A library of operations belongs to one version of TensorFlow and one compiler, a
+plain one to a compiler; the key of its directory is a digest of these and of
+the sources. It holds the code of all instruction sets and chooses at run time,
+since a home directory may be shared between machines.
 """
 
 from collections.abc import Iterator
@@ -23,19 +23,27 @@ import tensorflow as tf
 from rigl_tf import files
 
 _HERE = pathlib.Path(__file__).parent
-_SOURCES = ("ops.cc", "kernels.h", "kernels_body.h")
+_HEADERS = ("instruction_sets.h", "kernels.h", "kernels_body.h")
+# What is compiled for a kind of library, and how it is tried.
+_SOURCES = {"op": "ops.cc", "library": "library.cc"}
+_LOAD = {
+    "op": "import sys, tensorflow as tf; tf.load_op_library(sys.argv[1])",
+    "library": "import ctypes, sys; ctypes.CDLL(sys.argv[1])",
+}
 _LIBRARY = "rigl_sparse.so"
 _FAILURE = "failure.txt"
-_OPTIONS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-w")
-_LOAD = "import sys, tensorflow as tf; tf.load_op_library(sys.argv[1])"
+_OPTIONS = ("-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-w")
 
 
 class BuildError(RuntimeError):
-    """The native operations cannot be had here; the message says why."""
+    """Native code cannot be had here; the message says why."""
 
 
-def library() -> pathlib.Path:
-    """Return the library, compiled now unless the cache holds it.
+def library(kind: str = "op") -> pathlib.Path:
+    """Return a library, compiled now unless the cache holds it.
+
+    Args:
+        kind: "op" for operations of TensorFlow, "library" for a plain one.
 
     Returns:
         path of a library that a process of this TensorFlow can load.
@@ -45,16 +53,16 @@ def library() -> pathlib.Path:
             same compiler and TensorFlow), or the library does not load.
     """
     compiler = _compiler()
-    directory = _cache() / _key(compiler)
+    directory = _cache() / _key(kind, compiler)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with _locked(directory / "lock"):
-            return _in_cache(directory, compiler)
+            return _in_cache(directory, kind, compiler)
     except OSError as error:
-        return _for_this_process(compiler, error)
+        return _for_this_process(kind, compiler, error)
 
 
-def _in_cache(directory, compiler):
+def _in_cache(directory, kind, compiler):
     """Return the library of a directory that is locked for this process."""
     failure, target = directory / _FAILURE, directory / _LIBRARY
     if _is_sound(target):
@@ -65,7 +73,7 @@ def _in_cache(directory, compiler):
             f"{str(failure)!r}; delete it to try again)"
         )
     try:
-        _compile(compiler, target)
+        _compile(kind, compiler, target)
     except BuildError as error:
         files.write_text(failure, str(error))
         raise
@@ -78,16 +86,16 @@ def _temporary():
     return tempfile.TemporaryDirectory(prefix="rigl_tf-")
 
 
-def _for_this_process(compiler, error):
+def _for_this_process(kind, compiler, error):
     """Build outside of the cache, which cannot be written."""
     sys.stderr.write(
         f"rigl_tf: {str(_cache())!r} cannot be written ({error.strerror}), so "
-        "native operations are compiled for this process alone; set "
+        "native code is compiled for this process alone; set "
         "XDG_CACHE_HOME to a directory that can\n"
     )
-    target = pathlib.Path(_temporary().name) / _LIBRARY
+    target = pathlib.Path(_temporary().name) / f"{kind}_{_LIBRARY}"
     if not target.exists():
-        _compile(compiler, target)
+        _compile(kind, compiler, target)
     return target
 
 
@@ -110,31 +118,37 @@ def _compiler():
     )
 
 
-def _key(compiler):
+def _key(kind, compiler):
     """Return a digest of all that the library depends on."""
     digest = hashlib.sha256()
-    parts = [(_HERE / name).read_text(encoding="utf-8") for name in _SOURCES]
-    parts += [tf.version.VERSION, *sum(_flags(), []), *_OPTIONS, *compiler]
+    names = (_SOURCES[kind], *_HEADERS)
+    parts = [(_HERE / name).read_text(encoding="utf-8") for name in names]
+    if kind == "op":
+        parts.append(tf.version.VERSION)
+    parts += [*sum(_flags(kind), []), *_OPTIONS, *compiler]
     for part in [*parts, platform.machine()]:
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
-def _flags():
+def _flags(kind):
+    if kind == "library":
+        return [], []
     return tf.sysconfig.get_compile_flags(), tf.sysconfig.get_link_flags()
 
 
-def _compile(compiler, target):
+def _compile(kind, compiler, target):
     """Compile, load in a child process, and move into place."""
     name, _ = compiler
-    sys.stderr.write(
-        f"rigl_tf: compiling native operations with {name}, once for this "
-        "TensorFlow (about 20 s)\n"
-    )
-    compile_flags, link_flags = _flags()
+    what = {
+        "op": "operations with {}, once for this TensorFlow (about 20 s)",
+        "library": "code with {}, once (a few seconds)",
+    }
+    sys.stderr.write(f"rigl_tf: compiling native {what[kind].format(name)}\n")
+    compile_flags, link_flags = _flags(kind)
     with files.replacing(target) as temporary:
         command = [
-            *(name, *_OPTIONS, *compile_flags, str(_HERE / "ops.cc")),
+            *(name, *_OPTIONS, *compile_flags, str(_HERE / _SOURCES[kind])),
             *("-o", str(temporary), *link_flags),
         ]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -145,7 +159,7 @@ def _compile(compiler, target):
             raise BuildError(f"{name} failed: {(lines or ['?'])[0]}")
         # A library of another ABI would end the process that loads it.
         child = subprocess.run(
-            [sys.executable, "-c", _LOAD, str(temporary.absolute())],
+            [sys.executable, "-c", _LOAD[kind], str(temporary.absolute())],
             capture_output=True,
             text=True,
         )

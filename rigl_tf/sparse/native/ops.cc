@@ -1,5 +1,6 @@
 // TensorFlow operations around kernels.h, on TensorFlow's own threads.
 
+#include "instruction_sets.h"
 #include "kernels.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/op_kernel.h"
@@ -212,12 +213,3 @@ class CollectOp : public OpKernel {
 REGISTER_KERNEL_BUILDER(Name("RiglSparseCollect").Device("CPU"), CollectOp);
 
 }  // namespace
-
-// For `ctypes`: the number of instruction sets, their names, and the choice.
-extern "C" int RiglNumberOfSets() { return rigl::AvailableSets().size(); }
-extern "C" const char* RiglNameOfSet(int index) {
-  return rigl::AvailableSets()[index]->name;
-}
-extern "C" void RiglChooseSet(int index) {
-  rigl::Current() = rigl::AvailableSets()[index];
-}
