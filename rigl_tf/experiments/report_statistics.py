@@ -177,7 +177,7 @@ def _letter(number: int) -> str:
 
 
 def _as_published(row: report_row.Row) -> str:
-    """Say whether ours agrees with the published accuracy.
+    """Say whether ours agrees with the published accuracy, and the difference.
 
     With a published deviation: whether the difference is within two standard
     errors. For a published single run: whether our interval covers it.
@@ -186,13 +186,20 @@ def _as_published(row: report_row.Row) -> str:
         return _NONE
     own = sample(row)
     if row.published_std is None or not row.published_n:
-        inside = statistics.mean_interval(own).covers(row.published_accuracy)
-        return "yes" if inside else "no"
+        found = statistics.mean_interval(own)
+        inside = found.covers(row.published_accuracy)
+        middle, low, high = (
+            f"{end - row.published_accuracy:+.2f}"
+            for end in (found.estimate, found.low, found.high)
+        )
+        return f"{'yes' if inside else 'no'}: {middle} [{low}, {high}]"
     theirs = statistics.Sample(
         row.published_accuracy, row.published_std, row.published_n
     )
-    error = (own.squared_error + theirs.squared_error) ** 0.5
-    return "yes" if abs(own.mean - theirs.mean) <= 2 * error else "no"
+    bound = 2 * (own.squared_error + theirs.squared_error) ** 0.5
+    difference = own.mean - theirs.mean
+    verdict = "yes" if abs(difference) <= bound else "no"
+    return f"{verdict}: {difference:+.2f} ± {bound:.2f}"
 
 
 def _partner(

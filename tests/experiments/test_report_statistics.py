@@ -200,7 +200,7 @@ def test_letters_do_not_begin_anew():
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "verdict"), [(0.7465, "yes"), (0.74, "no")]
+    ("accuracy", "verdict"), [(0.7465, "yes: +0.05"), (0.74, "no: -0.60")]
 )
 def test_published_accuracies_are_compared_with_their_spread(
     accuracy, verdict, write, capsys
@@ -212,7 +212,24 @@ def test_published_accuracies_are_compared_with_their_spread(
     assert results.rows(directory)[0].published_n == 3
     assert report(directory, "--ci") == 0
     found = cells(capsys.readouterr().out)
-    assert found["rigl"]["as published"] == verdict
+    bound = 2 * np.sqrt(0.1**2 / 3 + 0.06**2 / 3)
+    assert found["rigl"]["as published"] == f"{verdict} ± {bound:.2f}"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"), [(0.931, "yes: +0.20"), (0.933, "no: +0.40")]
+)
+def test_a_single_published_run_is_compared_with_our_interval(
+    accuracy, verdict, write, capsys
+):
+    """RigL at 90 % of CIFAR-10: 92.9, without a deviation."""
+    seeds = {n: accuracy + 0.001 * (n - 1) for n in range(3)}
+    directory = write("rigl", seeds, published="cifar10/rigl_erk_90")
+    assert report(directory, "--ci") == 0
+    found = cells(capsys.readouterr().out)["rigl"]["as published"]
+    half = stats.t.ppf(0.975, 2) * 0.1 / np.sqrt(3)
+    low, high = (100 * accuracy - 92.9 + end for end in (-half, half))
+    assert found == f"{verdict} [{low:+.2f}, {high:+.2f}]"
 
 
 def test_a_plot_has_the_numbers_beside_it(write, tmp_path, capsys):
