@@ -71,8 +71,7 @@ def at(given: weights.Weights, function: loss.Loss) -> GradientFlow:
         given: weights of the network that `function` computes.
         function: its loss.
     """
-    _, accuracy = function.value(given.vector)
-    value, gradient = function.gradient(given.vector)
+    value, accuracy, gradient = function.gradient(given.vector)
     followed = np.where(given.trained, gradient, 0)
     places = given.places
     return GradientFlow(

@@ -88,22 +88,27 @@ class Loss:
             n_right += float(right)
         return loss / self.n_examples, n_right / self.n_examples
 
-    def gradient(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the loss and its gradient dL/dw.
+    def gradient(self, vector: np.ndarray) -> tuple[float, float, np.ndarray]:
+        """Return the loss, the accuracy and the gradient dL/dw.
 
         Args:
             vector: weights, [n].
 
         Returns:
-            `(L(w), gradient)`; the gradient is float64, [n].
+            `(L(w), accuracy, gradient)`: the first two as `value` returns them;
+            the gradient is float64, [n].
         """
         state = self._state_at(vector)
-        loss, total = 0.0, np.zeros(np.shape(vector))
+        loss, n_right, total = 0.0, 0.0, np.zeros(np.shape(vector))
         for size, x, y in self._batches():
-            of_batch, gradient = self._derive(_tensor(vector), state, x, y)
+            of_batch, right, gradient = self._derive(
+                _tensor(vector), state, x, y
+            )
             loss += float(of_batch) * size
+            n_right += float(right)
             total += gradient.numpy().astype(float) * size
-        return loss / self.n_examples, total / self.n_examples
+        n = self.n_examples
+        return loss / n, n_right / n, total / n
 
     def batch_gradient(
         self, vector: np.ndarray, places: np.ndarray
@@ -123,7 +128,7 @@ class Loss:
             if self._norms
             else self._state
         )
-        loss, gradient = self._derive(w, state, x, tf.constant(y))
+        loss, _, gradient = self._derive(w, state, x, tf.constant(y))
         return float(loss), gradient.numpy()
 
     def hessian_product(
@@ -181,13 +186,13 @@ class Loss:
     def _gradient(self, vector, state, x, y):
         with tf.GradientTape() as tape:
             tape.watch(vector)
-            loss = self._function(y, self._call(vector, state, x))
-        return loss, tape.gradient(loss, vector)
+            loss, n_right = self._sums(vector, state, x, y)
+        return loss, n_right, tape.gradient(loss, vector)
 
     def _product(self, vector, direction, state, x, y):
         with tf.GradientTape() as outer:
             outer.watch(vector)
-            _, gradient = self._gradient(vector, state, x, y)
+            _, _, gradient = self._gradient(vector, state, x, y)
             along = tf.reduce_sum(gradient * tf.stop_gradient(direction))
         return outer.gradient(
             along, vector, unconnected_gradients=tf.UnconnectedGradients.ZERO
