@@ -20,6 +20,7 @@ import numpy as np
 
 from rigl_tf import files
 from rigl_tf.export import formats
+from rigl_tf.export import runners
 from rigl_tf.export import saving
 from rigl_tf.layers import copying
 from rigl_tf.layers import model_paths
@@ -182,8 +183,12 @@ def remarks(rows: Sequence[Latency]) -> list[str]:
 
 
 def _in_process(function: Any, *arguments: Any) -> Any:
-    """Call a function in a fresh process."""
-    context = multiprocessing.get_context("spawn")
+    """Call a function in a process that has done nothing but imports.
+
+    One process imports TensorFlow for all of them.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([runners.__name__])
     with futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *arguments).result()
 
