@@ -13,6 +13,7 @@ from rigl_tf.datasets import text_files
 from rigl_tf.datasets import tfds_source
 from rigl_tf.experiments import config
 from rigl_tf.experiments import runs
+from rigl_tf.models import mobilenet
 
 # Networks of fewer and narrower layers, smaller images: what takes the time is
 # to trace them.
@@ -137,6 +138,13 @@ def require_repeatable(run, result, workdir):
 
 
 @pytest.fixture
+def few_blocks(monkeypatch):
+    """End MobileNets, whose depth is no argument, after a few blocks."""
+    for name in ("_V1", "_V2"):
+        monkeypatch.setattr(mobilenet, name, getattr(mobilenet, name)[:4])
+
+
+@pytest.fixture
 def few_examples(images, monkeypatch):
     monkeypatch.setattr(tfds_source, "builder", lambda name, _: images[name])
     whole = text_files.wikitext
@@ -145,7 +153,7 @@ def few_examples(images, monkeypatch):
     )
 
 
-@pytest.mark.usefixtures("few_examples")
+@pytest.mark.usefixtures("few_blocks", "few_examples")
 @pytest.mark.parametrize(
     "task",
     params.cover(

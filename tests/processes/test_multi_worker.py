@@ -1,6 +1,7 @@
 """Two real processes on this machine."""
 
 import json
+import random
 import signal
 import subprocess
 import sys
@@ -17,13 +18,14 @@ import tensorflow as tf
 import tiny
 import two_workers
 
+N_STEPS = 300
 WORDS = [
     "tasks/digits_mlp",
     "methods/rigl",
     "hardware/multi_worker",
     "SPARSITY=0.9",
-    "TRAIN_STEPS=60",
-    "UPDATE_END_STEP=50",
+    f"TRAIN_STEPS={N_STEPS}",
+    "UPDATE_END_STEP=250",
     "LOG_INTERVAL=20",
     "CHECKPOINT_INTERVAL=20",
 ]
@@ -114,40 +116,39 @@ def alone(method, pattern):
     return two_workers.states(trainer)
 
 
-def test_the_chief_writes_and_all_are_told(tmp_path):
-    """A run of two; then it is finished for both; words that differ stop it."""
-    words = [*WORDS, "PREDICTIONS=True"]
-    pair = train_pair(*words, f"--workdir={tmp_path / 'run'}")
+def test_the_chief_writes_and_killed_workers_end_with_the_same_bits(tmp_path):
+    """And all are told that a run is finished, or why it does not start."""
+    words = [*WORDS, "RECORD_MASKS=True", "PREDICTIONS=True"]
+    workdir = tmp_path / "run"
+    pair = train_pair(*words, f"--workdir={workdir}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "test accuracy" in outputs[0][0]
     assert outputs[1][0] == ""
-    lines = (
-        (tmp_path / "run/metrics.jsonl")
-        .read_text(encoding="utf-8")
-        .splitlines()
-    )
-    assert [json.loads(line)["step"] for line in lines] == [20, 40, 60]
-    assert (
-        json.loads((tmp_path / "run/result.json").read_text(encoding="utf-8"))[
-            "replicas"
-        ]
-        == len(tf.config.list_physical_devices("CPU")) * 2
-    )
-
-    with np.load(tmp_path / "run/predictions.npz") as found:
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == list(range(20, N_STEPS + 1, 20))
+    result = json.loads((workdir / "result.json").read_text(encoding="utf-8"))
+    n_devices = len(tf.config.list_physical_devices("CPU"))
+    assert result["replicas"] == 2 * n_devices
+    with np.load(workdir / "predictions.npz") as found:
         right = found["labels"] == found["predicted"]
-    text = (tmp_path / "run/result.json").read_text(encoding="utf-8")
-    assert json.loads(text)["accuracy"] == pytest.approx(right.mean())
+    assert result["accuracy"] == pytest.approx(right.mean())
     assert right.shape == (360,)
 
-    pair = train_pair(*words, f"--workdir={tmp_path / 'run'}")
+    killed, rng = tmp_path / "killed", random.Random(1)
+    seconds = json.loads(lines[-1])["wall_seconds"]
+    done = kill_test.kill_workers(killed, words, rng, seconds / 8, 1, 2)
+    assert done == ["one"]
+    assert kill_test.differences(workdir, killed) == []
+
+    pair = train_pair(*words, f"--workdir={workdir}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], outputs
     assert "finished: nothing to do" in outputs[0][0]
 
-    (tmp_path / "run/result.json").unlink()
-    pair = train_pair(*words, "SEED=1", f"--workdir={tmp_path / 'run'}")
+    (workdir / "result.json").unlink()
+    pair = train_pair(*words, "SEED=1", f"--workdir={workdir}")
     outputs = [process.communicate(timeout=300) for process in pair]
     assert pair[0].returncode == 2
     assert "SEED = 1" in outputs[0][1]
@@ -230,14 +231,3 @@ def wait_for_checkpoint(workdir, processes, after=0):
             assert process.poll() is None, process.communicate()
         time.sleep(0.05)  # poll
     raise AssertionError("no checkpoint within two minutes")
-
-
-def test_killed_workers_end_with_the_bits_of_unkilled_ones():
-    words = [
-        *("tasks/digits_mlp", "methods/rigl", "SPARSITY=0.9"),
-        *("TRAIN_STEPS=300", "UPDATE_END_STEP=250"),
-        *("LOG_INTERVAL=50", "CHECKPOINT_INTERVAL=50", "RECORD_MASKS=True"),
-    ]
-    kills, _, found = kill_test.run(1, words, seed=1, n_workers=2)
-    assert kills.total() == 1
-    assert found == []

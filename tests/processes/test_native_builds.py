@@ -90,7 +90,10 @@ def anew(monkeypatch):
         monkeypatch.setattr(backends, name, function)
 
 
-def test_one_of_two_processes_builds_and_a_third_finds_the_library(tmp_path):
+def test_one_of_two_processes_builds_and_a_third_finds_the_library(
+    library, compiler, tmp_path
+):
+    compiler(COPYING.format(library=library))
     pair = [start(PRODUCT, XDG_CACHE_HOME=tmp_path) for _ in range(2)]
     told = []
     for process in pair:
