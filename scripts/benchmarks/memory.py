@@ -3,14 +3,16 @@
 Each candidate trains an MLP by `fit`, with SGD and momentum, in a process of
 its own; figures are medians of the peaks of these processes, from the first
 step on. A copy is one float32 for each weight: dense training keeps two,
-weights and momentum, and for a time a third, gradients. glibc keeps much of
-what is freed, for each thread; "in use" is the peak when it gives all back at
-once. Prints a Markdown table.
+weights and momentum, and for a time a third, gradients. What the same training
+of a tiny network takes, programs and graphs, is not counted in copies. glibc
+keeps much of what is freed, for each thread; "in use" is the peak when it gives
+all back at once. Prints a Markdown table.
 
     python scripts/benchmarks/memory.py --rounds 3
 """
 
 import argparse
+import itertools
 import os
 import pathlib
 import statistics
@@ -24,8 +26,10 @@ _GIVE_BACK = {
     "MALLOC_MMAP_THRESHOLD_": "1000000",
     "MALLOC_TRIM_THRESHOLD_": "1000000",
 }
+_SETTINGS = {"as it is": {}, "in use": _GIVE_BACK}
 _PEAK = pathlib.Path("/proc/self/clear_refs")
 _N_STEPS = 12
+_TINY = 16
 
 
 def child(candidate, width):
@@ -72,20 +76,26 @@ def peak(candidate, width, environment):
 
 def bench(width, n_rounds):
     """Return the rows of the table."""
-    settings = {"as it is": {}, "in use": _GIVE_BACK}
-    peaks = {(s, name): [] for s in settings for name in CANDIDATES}
+    kinds = itertools.product(_SETTINGS, CANDIDATES, (width, _TINY))
+    peaks = {kind: [] for kind in kinds}
     for _ in range(n_rounds):
-        for (setting, name), found in peaks.items():
-            n_weights, n_bytes = peak(name, width, settings[setting])
-            found.append(n_bytes)
-    medians = {key: statistics.median(found) for key, found in peaks.items()}
+        for (setting, name, units), found in peaks.items():
+            found.append(peak(name, units, _SETTINGS[setting]))
+
+    def median(setting, name, units):
+        return statistics.median(n for _, n in peaks[setting, name, units])
+
+    def by_weights(setting, name):
+        return median(setting, name, width) - median(setting, name, _TINY)
+
     rows = []
     for name in CANDIDATES:
+        n_weights = peaks["in use", name, width][0][0]
         row = [name, f"{n_weights / 1e6:.1f}"]
-        for setting in settings:
-            found, dense = medians[setting, name], medians[setting, "dense"]
-            copies = (found - dense) / (4 * n_weights)
-            row += [f"{found / 1e6:.0f}", f"{copies:+.2f}"]
+        for setting in _SETTINGS:
+            more = by_weights(setting, name) - by_weights(setting, "dense")
+            row.append(f"{median(setting, name, width) / 1e6:.0f}")
+            row.append(f"{more / (4 * n_weights):+.2f}")
         rows.append(row)
     return rows
 

@@ -331,8 +331,14 @@ def test_the_benchmark_of_memory_counts_copies(benchmarks, monkeypatch):
     assert weights == 1024 * 8 + 3 * 8 * 8 + 8 * 10 + 4 * 8 + 10
     assert found > 10**8
     peaks = {"dense": 2000, "fixed masks": 3000, "RigL": 6000}
-    monkeypatch.setattr(bench, "peak", lambda name, *_: (250, peaks[name]))
-    copies = [row[-1] for row in bench.bench(8, 1)]
+    programs = {"dense": 10, "fixed masks": 20, "RigL": 30}
+
+    def peak(name, width, _):
+        by_weights = peaks[name] if width == 64 else 0
+        return 250, programs[name] + by_weights
+
+    monkeypatch.setattr(bench, "peak", peak)
+    copies = [row[-1] for row in bench.bench(64, 1)]
     assert copies == ["+0.00", "+1.00", "+4.00"]
 
 
