@@ -239,7 +239,7 @@ def cells(rows, peer):
 
 
 def table(rows, peers):
-    """Return the results as Markdown."""
+    """Return the results as Markdown, without columns that are empty."""
     header = [
         "library",
         "method",
@@ -254,7 +254,14 @@ def table(rows, peers):
         "dense step, ms",
         "mask update, s",
     ]
-    return text_tables.markdown(header, [cells(rows, peer) for peer in peers])
+    body = [cells(rows, peer) for peer in peers]
+    columns = [
+        (name, *column)
+        for name, column in zip(header, zip(*body))
+        if set(column) != {"–"}
+    ]
+    first, *others = zip(*columns)
+    return text_tables.markdown(first, others)
 
 
 def notes(rows, peers):
@@ -314,8 +321,9 @@ def main():
         f"{platform.python_version()}, TF_ENABLE_ONEDNN_OPTS={one_dnn()}"
     )
     date = datetime.date.today().isoformat()
-    print(table(rows, arguments.only))
-    print(f"\n{notes(rows, arguments.only)}\n\n{machine}, {date}.")
+    peers = list(dict.fromkeys(row["peer"] for row in rows))  # with a work
+    print(table(rows, peers))
+    print(f"\n{notes(rows, peers)}\n\n{machine}, {date}.")
     report = {"date": date, "machine": machine, "rows": rows}
     report["settings"] = settings_of(arguments)
     common.write_json(arguments.json, report)
