@@ -42,3 +42,12 @@ def test_norms_are_those_of_the_gradient(mask):
         assert found.kernels == {"dense/kernel": pytest.approx(norms, rel=1e-5)}
         assert found.effective == pytest.approx(norms[0], rel=1e-5)
         assert found.active < found.dense
+
+
+def test_the_accuracy_is_the_share_of_right_answers():
+    model = model_of(MASK)
+    labels = RANDOM.integers(0, 2, 30)
+    found = flow.gradient_flow(model, X, labels, batch_size=7)
+    is_right = model(X).numpy().argmax(axis=-1) == labels
+    assert found.accuracy == pytest.approx(np.mean(is_right))
+    assert 0 < found.accuracy < 1
