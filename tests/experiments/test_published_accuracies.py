@@ -70,7 +70,8 @@ def test_rows_are_sound():
         assert row["reproduce"] == ("yes" if row["run"] else "reference")
         assert row["source"] and row["accuracy"]
         if row["run"]:
-            assert 40 < float(row["accuracy"]) < 99
+            most = 99 if row["dataset"] == "MNIST" else 96
+            assert 40 < float(row["accuracy"]) < most
     runs = [row["run"] for row in rows if row["run"]]
     assert len(runs) == len(set(runs))
 
@@ -115,8 +116,9 @@ def test_sweeps_expand_to_the_published_rows(name):
         if settings.get("SPARSITY", "None") != "None":
             assert float(settings["SPARSITY"]) == float(row["sparsity"])
         else:
-            begins = {"INITIAL_MASKS", "INITIAL_RUN"} & settings.keys()
-            assert row["sparsity"] == "0" or begins
+            goes_on = row["as_published"] == "Prune restart"
+            masks = "INITIAL_RUN" if goes_on else "INITIAL_MASKS"
+            assert row["sparsity"] == "0" or masks in settings
         if row["distribution"] in DISTRIBUTIONS and "INITIAL_MASKS" not in (
             settings
         ):
@@ -205,7 +207,10 @@ def test_reports_are_written_as_csv_and_html(finished, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["--published=resnet"], "Published tables are cifar10, grad"),
+        (
+            ["--published=resnet"],
+            "Published tables are cifar10, gradient_flow, lottery",
+        ),
         (["--format=pdf"], "md, csv, html"),
     ],
 )

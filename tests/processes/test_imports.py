@@ -34,8 +34,9 @@ def run(code):
         # Looking for Keras is not importing it.
         "import rigl_tf; from importlib import util; util.find_spec('keras');"
         " import keras",
-        # The import of Keras imports `layers.masked` at its end, which needs
-        # the module that imports Keras here.
+        # The import of Keras imports `layers.masked` at its end, which is, or
+        # needs, the module that imports Keras here.
+        "import rigl_tf.layers.masked, keras",
         "import rigl_tf.layers.model_paths, keras",
     ],
 )
